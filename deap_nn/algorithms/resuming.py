@@ -38,15 +38,12 @@ KEYFRAME_BYTES = 2 << 30
 KEYFRAME_RECIPES, RECIPE_BYTES = 20_000, 1 << 24
 """A keyframe is also made if it releases so many recipes, some megabytes, or so many bytes of layer inputs."""
 
-FORMER_NAMES = {"Candidates": "Readouts"}
-"""The names in checkpoints of classes that were renamed."""
-
 
 def _named(watching: Iterable[Callback]) -> Iterator[tuple[str, Callback]]:
     """Yield each callback with its name in a checkpoint: its class, and its number among those of this class."""
     seen: Counter[str] = Counter()
     for callback in watching:
-        name = FORMER_NAMES.get(type(callback).__name__, type(callback).__name__)
+        name = type(callback).__name__
         yield f"{name} {seen[name]}", callback
         seen[name] += 1
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import difflib
 import heapq
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -128,12 +127,6 @@ class Evolution:
         return (
             fittest if weights is None else fittest[: np.count_nonzero(weights_of(weights, len(self.population)) > 0)]
         )
-
-    @property
-    def voters(self) -> list[Any]:
-        """The former name of `ensemble`."""
-        warnings.warn("voters of Evolution is ensemble now", DeprecationWarning, stacklevel=2)
-        return self.ensemble
 
     @property
     def last(self) -> bool:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import attrgetter
 from typing import Any
 
 from deap import base
@@ -180,15 +178,3 @@ class Candidates(Callback):
             write_text(self.path, "")
         lines = [format_row(list(row.values())) for row in (self.rows if all_rows else self.rows[-1:])]
         append_text(self.path, "".join([format_row(self._columns), *lines] if all_rows and lines else lines))
-
-
-class Readouts(Candidates):
-    """The former name of `Candidates`, with the former names of an argument and of attributes."""
-
-    def __init__(self, *arguments: Any, voters: int = ENSEMBLE_SIZE, **keywords: Any) -> None:
-        warnings.warn("Readouts is Candidates now, and voters is ensemble_size", DeprecationWarning, stacklevel=2)
-        super().__init__(*arguments, ensemble_size=voters, **keywords)
-
-    readout = property(attrgetter("kind"))
-    vote = property(attrgetter("ensemble_scores"))
-    voters = property(attrgetter("ensemble_size"))

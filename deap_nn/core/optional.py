@@ -1,17 +1,15 @@
-"""Imports on demand: the names of a package, and optional packages."""
+"""Imports of optional and of large packages."""
 
 from __future__ import annotations
 
 import contextlib
 import gc
-import importlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 
 @contextlib.contextmanager
 def optional(extra: str) -> Iterator[None]:
-    """Name the command that installs an optional package, if the body cannot import it.
+    """Name the command that installs an optional package, if the body does not find it.
 
     Parameters
     ----------
@@ -21,7 +19,7 @@ def optional(extra: str) -> Iterator[None]:
     Raises
     ------
     ImportError
-        If an import in the body fails.
+        If a package that the body imports is not installed.
 
     Examples
     --------
@@ -32,10 +30,9 @@ def optional(extra: str) -> Iterator[None]:
     """
     try:
         yield
-    except ImportError as error:
-        missing = isinstance(error, ModuleNotFoundError)
-        found = f"{error.name} is not installed" if missing else f"{extra} cannot be imported ({error})"
-        raise ImportError(f"{found}: pip install -c constraints.txt -e '.[{extra}]'", name=error.name) from error
+    except ModuleNotFoundError as error:
+        needed = f"{error.name} is not installed: pip install -c constraints.txt -e '.[{extra}]'"
+        raise ImportError(needed, name=error.name) from error
 
 
 @contextlib.contextmanager
@@ -56,23 +53,3 @@ def without_collections() -> Iterator[None]:
         gc.freeze()  # with `unfreeze` it moves the young objects to the old ones
         gc.unfreeze()
         gc.enable()
-
-
-def lazy(package: str, names: Mapping[str, Iterable[str]]) -> tuple[Callable[[str], Any], list[str]]:
-    """Return the ``__getattr__`` (PEP 562) and ``__all__`` of a package that imports its names at first use.
-
-    Parameters
-    ----------
-    package : str
-        The package's name.
-    names : mapping
-        The names that each module, within ``deap_nn``, defines.
-    """
-    places = {name: module for module, defined in names.items() for name in defined}
-
-    def find(name: str) -> Any:
-        if name not in places:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(f"deap_nn.{places[name]}"), name)
-
-    return find, sorted(places)

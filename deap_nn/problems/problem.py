@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from deap_nn.data.registry import DataReference
 from deap_nn.models.reference import ModelReference
@@ -88,14 +88,6 @@ class Problem:
     def fitness(self) -> FitnessName | None:
         """The objective that an `ErrorScaled` sigma can follow, "error" or "cross_entropy", or None."""
         return followed(self.objectives)
-
-    def __setstate__(self, state: Mapping[str, Any]) -> None:
-        """Take the state of a pickle; former versions have one fitness by name and one flag for logits."""
-        state = dict(state)
-        if "objectives" not in state:
-            state["objectives"] = (of_classes(state.pop("fitness")),)
-            state |= {"from_logits": (bool(state["from_logits"]),), "images": True}
-        vars(self).update(state)
 
 
 def followed(objectives: Sequence[Objective]) -> FitnessName | None:

@@ -7,7 +7,6 @@ import itertools
 import os
 import shutil
 import threading
-import warnings
 from pathlib import Path
 from typing import Self
 
@@ -54,10 +53,7 @@ class Checkpoint:
         If another process has it open, or its records cannot be read.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], *, force: bool = False, regardless: bool | None = None) -> None:
-        if regardless is not None:
-            warnings.warn("regardless of Checkpoint is force now", DeprecationWarning, stacklevel=2)
-            force = regardless
+    def __init__(self, folder: str | os.PathLike[str], *, force: bool = False) -> None:
         self.path = Path(folder, "generations")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # Open as long as the run: closing it would release the lock.

@@ -10,9 +10,7 @@ from deap import algorithms, tools
 from keras_models import dense, labels, x_of
 from wirings import Counted, cx_rows, logged
 
-import deap_nn
-from deap_nn import ES, GA, Callback, cxMask, evolve, make_toolbox, usual_step
-from deap_nn.algorithms.toolbox import presets
+from deap_nn import Callback, cxMask, evolve, make_toolbox
 
 MEMBERS, GENERATIONS = 12, 4
 
@@ -172,44 +170,3 @@ def test_a_clone_that_is_registered_again_is_called(digits):
     toolbox.register("clone", clone)
     assert logged(*evolve(toolbox.population(n=8), toolbox, 2)) == expected
     assert len(calls) == 16
-
-
-def test_former_ways_work_with_a_warning(digits):
-    with pytest.warns(DeprecationWarning, match=r"preset\(\) is deprecated: make_toolbox takes preset='default'"):
-        former = deap_nn.preset("default", population=12, generations=4, matrices=2)
-    assert former["step"] == usual_step(12, 4, 2)
-    with pytest.warns(DeprecationWarning, match="crossover='mean' is deprecated: take preset='es'"):
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, **former)
-    for name, value in (("bounds", (-1, 1)), ("tournsize", 3)):
-        refused = pytest.raises(ValueError, match=f"^{name} is not for crossover 'mean', got")
-        with pytest.warns(DeprecationWarning, match="take preset='es'"), refused:
-            make_toolbox("mlp", digits, GA(crossover="mean"), seed=1, **{name: value})
-    now = make_toolbox("mlp", digits, ES(centred=False, stratified=False), seed=1, batch_size=16)
-    expected = logged(*evolve(now.population(n=12), now, 4))
-    assert logged(*evolve(toolbox.population(n=12), toolbox, 4)) == expected
-    assert algorithms.eaSimple(toolbox.population(n=6), toolbox, 0.9, 0.9, 2, verbose=False)[1]
-    with pytest.warns(DeprecationWarning, match="PRESETS is deprecated"):
-        former = deap_nn.PRESETS["default"]
-    assert (former["crossover"], former["centred"], former["stratified"]) == ("mean", False, False)
-    with pytest.warns(DeprecationWarning, match="PRESETS is deprecated"):
-        assert set(presets.PRESETS) == {"default", "ga", "es", "article", "mask"}
-    with pytest.warns(DeprecationWarning, match="preset 'default' is now called 'es'"):
-        make_toolbox("mlp", digits, seed=1, batch_size=16, preset="default")
-    with pytest.warns(DeprecationWarning, match=r"preset\(\) is deprecated"):
-        two = deap_nn.preset("mask", population=40, generations=4, matrices=2)
-    with pytest.warns(DeprecationWarning, match=r"preset\(\) is deprecated"):
-        four = deap_nn.preset("ga", population=40, generations=4, matrices=2)
-    assert (four["parents"], four["opposites"], four["spread"], four["centred"]) == (
-        10,
-        0.0,
-        1.0,
-        False,
-    )  # for all models
-    mask = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="mask")
-    given = make_toolbox("mlp", digits, seed=1, batch_size=16, **two)
-    found = [logged(*evolve(made.population(n=40), made, 3)) for made in (mask, given)]
-    assert found[0] == found[1]
-    with pytest.raises(AttributeError, match="has no attribute 'NOTHING'"):
-        deap_nn.NOTHING  # noqa: B018  (it raises)
-    with pytest.raises(AttributeError, match="has no attribute 'NOTHING'"):
-        presets.NOTHING  # noqa: B018  (it raises)

@@ -7,19 +7,15 @@ from operator import attrgetter
 
 import numpy as np
 import pytest
-from conftest import ROOT
 from own_callbacks import Stop
 
-import deap_nn.callbacks
 from deap_nn import ES, GA, Checkpoint, WeightList, evolve, make_toolbox
-from deap_nn.algorithms.resuming import _named
 from deap_nn.breeding import task as genome_tasks
 from deap_nn.breeding.breeder import Breeder
 from deap_nn.callbacks.base import Callback, Evolution
 from deap_nn.callbacks.candidates import Candidates
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.genome.population import mean_of
-from deap_nn.runs.generations import read_generations
 
 
 @pytest.fixture(scope="module")
@@ -165,31 +161,6 @@ def test_an_ensemble_has_the_given_size(toolbox):
     assert scored(toolbox, ensemble_size=0).ensemble_scores == {}
     with pytest.raises(ValueError, match="ensemble_size must be at least 0, got -1"):
         Candidates(toolbox, ensemble_size=-1)
-
-
-@pytest.mark.filterwarnings("ignore:deap_nn.callbacks.readouts has moved:DeprecationWarning")
-def test_the_former_names_work_and_warn(toolbox):
-    with pytest.warns(DeprecationWarning, match="Readouts is Candidates now, and voters is ensemble_size"):
-        former = deap_nn.callbacks.Readouts(toolbox, voters=2)
-    assert isinstance(former, Candidates)
-    evolve(toolbox.population(n=20), toolbox, 1, seed=1, callbacks=[former])
-    assert former.voters == former.vote["voters"] == 2
-    assert former.vote.keys() == {"voters", "vote_validation_error", "vote_test_error"}
-    assert former.readout in (deap_nn.callbacks.BEST, deap_nn.callbacks.MEAN)
-    assert (deap_nn.callbacks.READOUT_EVERY, deap_nn.callbacks.VOTERS) == (
-        deap_nn.callbacks.SCORED_EVERY,
-        deap_nn.callbacks.ENSEMBLE_SIZE,
-    )
-    evolution = Evolution(toolbox, toolbox.population(n=1), 1, map)
-    with pytest.warns(DeprecationWarning, match="voters of Evolution is ensemble now"):
-        assert evolution.voters == evolution.ensemble
-
-
-def test_a_checkpoint_has_the_state_by_its_former_name(toolbox):
-    """Checkpoints from before the class was renamed restore it."""
-    *_, last = read_generations(ROOT / "tests" / "runs_before" / "ga" / "checkpoint")
-    [(name, _)] = _named([Candidates(toolbox)])
-    assert last.states[name]["readout"] in (deap_nn.callbacks.BEST, deap_nn.callbacks.MEAN)
 
 
 @pytest.mark.parametrize("keyframe_seconds", [None, 0.0])

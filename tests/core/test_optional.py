@@ -15,12 +15,9 @@ def test_what_is_missing_is_not_installed():
         import no_such  # noqa: F401  (it is not there)
 
 
-@pytest.mark.parametrize("message", ["libGL.so.1: cannot open shared object file", "cannot import name 'new' from 'x'"])
-def test_what_is_installed_and_broken_is_said_to_be(message):
-    wanted = f"mlflow cannot be imported ({message}): pip install -c constraints.txt -e '.[mlflow]'"
-    with pytest.raises(ImportError) as caught, optional("mlflow"):
-        raise ImportError(message)
-    assert str(caught.value) == wanted
+def test_an_error_of_an_installed_package_is_its_own():
+    with pytest.raises(ImportError, match=r"^libGL\.so\.1: cannot open shared object file$"), optional("mlflow"):
+        raise ImportError("libGL.so.1: cannot open shared object file")
 
 
 @pytest.fixture

@@ -190,7 +190,6 @@ EFFECTS = {
     "--dataset": (["mnist5k"], is_of_other_data),
     "--training-size": ([50], is_scored_on_training_digits),
     "--ensemble": ([0], has_no_vote),
-    "--voters": ([0], has_no_vote),
     "--target": ([1.0], ends_early),
     "--patience": ([1, "--generations", 60], ends_before_its_time),
     "--max-seconds": ([0], ends_early),
@@ -293,23 +292,15 @@ def test_a_run_resumes(place, here, tmp_path):
     assert (answer.returncode, list(status(copy)["tested_before"])) == (0, ["4", "5"])  # numbers alone
 
 
-def test_the_former_name_of_an_option_is_not_for_a_resume_either(place, here, tmp_path):
-    copy = shutil.copytree(place / "base", tmp_path / "base")
-    answer = here(MNIST, "--resume", copy, "--generations", 4, "--voters", 3, "--no-progress", cwd=place)
-    assert answer.returncode == 2
-    assert "argument --ensemble: not with --resume: the run keeps its own" in answer.stderr
-
-
-@walked("--force", "--regardless")
-@pytest.mark.parametrize("option", ["--force", "--regardless"])
-def test_a_run_resumes_with_other_data(place, here, tmp_path, option):
+@walked("--force")
+def test_a_run_resumes_with_other_data(place, here, tmp_path):
     copy = shutil.copytree(place / "base", tmp_path / "base")
     command = (MNIST, "--resume", copy, "--generations", 4, "--data", "other.npz", "--no-progress")
     answer = here(*command, cwd=place)
     assert answer.returncode == 2
     assert "argument --resume: the data differ from the run's: --force resumes it with these" in answer.stderr
     assert len(rows(copy)) == 4
-    answer = here(*command, option, cwd=place)
+    answer = here(*command, "--force", cwd=place)
     assert answer.returncode == 0, answer.stderr
     assert len(rows(copy)) == 5
 
@@ -330,16 +321,12 @@ def parser_of(monkeypatch):
     return importlib.import_module("mnist_options").make_parser()
 
 
-FORMER = ("--regardless", "--voters")
-"""Former names of options, which work and are not shown."""
-
-
 @walked("--help")
-def test_help_has_every_option_but_the_former_name_of_one(here, monkeypatch):
+def test_help_has_every_option(here, monkeypatch):
     answer = here(MNIST, "--help")
     assert answer.returncode == 0
     for action in parser_of(monkeypatch)._actions:
-        assert (action.option_strings[-1] in answer.stdout) is (action.option_strings[-1] not in FORMER)
+        assert action.option_strings[-1] in answer.stdout
 
 
 def test_no_option_is_forgotten(monkeypatch):

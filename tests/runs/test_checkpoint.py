@@ -130,13 +130,6 @@ def test_a_torn_last_record_is_cut_off(written):
         assert path.stat().st_size == ends[whole]
 
 
-def test_the_former_name_of_force_works_with_a_warning(tmp_path):
-    with pytest.warns(DeprecationWarning, match="regardless of Checkpoint is force now"):
-        checkpoint = Checkpoint(tmp_path, regardless=True)
-    with checkpoint:
-        assert checkpoint.force
-
-
 def test_damage_is_named_with_its_place(written):
     path, ends = written
     content, kept = path.read_bytes(), []
@@ -302,6 +295,6 @@ def test_a_run_of_other_versions_resumes_by_force(here, finished_run, tmp_path):
     shutil.copytree(finished_run, folder)
     edited(folder, '"numpy": "', '"numpy": "0.')
     assert here(MNIST, "--resume", folder, "--generations", 9).returncode == 2
-    answer = here(MNIST, "--resume", folder, "--generations", 9, "--regardless")
+    answer = here(MNIST, "--resume", folder, "--generations", 9, "--force")
     assert answer.returncode == 0, answer.stderr
     assert (folder / "logbook.csv").read_text().count("\n") == 11

@@ -9,21 +9,17 @@ ga --opposites 0.5 --parents 4``, by the last one whose checkpoints have the for
 
 import contextlib
 import json
-import pickle
-import random
 import shutil
 from importlib.metadata import version
 
 import numpy as np
 import pytest
 from conftest import MNIST, ROOT
-from deap import base, creator
 from deap_nn.algorithms.toolbox.from_settings import toolbox_of
 
-from deap_nn import Individual, KerasProblem, WeightList, evolve, load_dataset, make_toolbox, read_run
+from deap_nn import evolve, load_dataset, make_toolbox, read_run
 from deap_nn.algorithms.algorithm import ALGORITHMS
 from deap_nn.core.logbooks import read_csv
-from deap_nn.models.tensorflow import keras
 from deap_nn.runs.generations import read_first
 
 BEFORE = ROOT / "tests" / "runs_before"
@@ -41,7 +37,7 @@ def test_it_is_resumed(here, folder):
     before = (folder / "logbook.csv").read_text()
     versions = json.loads((folder / "config.json").read_text())["versions"]
     same = all(version(name) == versions[name] for name in ("deap", "keras", "numpy", "tensorflow"))
-    answer = here(MNIST, "--resume", folder, "--generations", 6, *([] if same else ["--regardless"]))
+    answer = here(MNIST, "--resume", folder, "--generations", 6, *([] if same else ["--force"]))
     assert answer.returncode == 0, answer.stderr
     after = (folder / "logbook.csv").read_text()
     assert after.startswith(before)  # the same columns, of which there are more now
@@ -137,7 +133,7 @@ def test_another_version_of_this_package_warns(here, tmp_path):
     config = json.loads((folder / "config.json").read_text())
     config["versions"]["deap-nn"] = "0.0.1"
     (folder / "config.json").write_text(json.dumps(config))
-    answer = here(MNIST, "--resume", folder, "--generations", 5, "--regardless", "--no-progress")
+    answer = here(MNIST, "--resume", folder, "--generations", 5, "--force", "--no-progress")
     assert answer.returncode == 0, answer.stderr
     assert "warning: the run was made with deap-nn 0.0.1, this is " in answer.stderr
 
@@ -151,60 +147,6 @@ def test_a_crossover_that_an_evolution_strategy_does_not_have_is_refused(here, t
     assert "config.json: argument --crossover: mask needs --preset ga or article" in answer.stderr
 
 
-def test_a_checkpoint_of_deap_is_read():
-    """DEAP's documentation keeps a dictionary of population, generation, hall of fame, logbook and random state."""
-    for name, made in (("FitnessOfOldCheckpoint", base.Fitness), ("IndividualOfOldCheckpoint", WeightList)):
-        if not hasattr(creator, name):
-            extra = {"weights": (-1.0,)} if made is base.Fitness else {"fitness": creator.FitnessOfOldCheckpoint}
-            creator.create(name, made, **extra)
-    with open(BEFORE / "deap_checkpoint.pickle", "rb") as file:
-        kept = pickle.load(file)
-    assert kept["halloffame"][0].flat.tolist() == kept["expected"]["best"]
-    assert [member.flat.tolist() for member in kept["evolved"]] == kept["expected"]["evolved"]
-    assert [member.fitness.values for member in kept["evolved"]] == kept["expected"]["fitness"]
-    assert all(isinstance(member, Individual) for member in kept["evolved"])
-    assert all(member.fitness.valid for member in kept["population"])
-    state = random.getstate()
-    try:
-        random.setstate(kept["rndstate"])
-    finally:
-        random.setstate(state)
-    sigma, annealed, one_fifth, own = kept["adaptations"]
-    assert 0 < sigma.sigma <= 0.1
-    assert annealed.sigma == pytest.approx(0.5 * 0.1**0.4)
-    one_fifth.update(kept["population"], 2)
-    assert one_fifth.sigma >= 0.01
-    assert own.sigma == 0.1
-    assert kept["logbook"].select("gen") == [0, 1, 2, 3]
-
-
-def test_a_pickled_toolbox_is_read():
-    """``make_toolbox("mlp", "mnist5k", seed=4)`` after a first ``select``."""
-    toolbox = pickle.loads((BEFORE / "toolbox.pickle").read_bytes())
-    assert toolbox.clock.generation == toolbox.evaluate.func.generation == 1
-    population = toolbox.population(n=4)
-    for individual in population:
-        individual.fitness.values = toolbox.evaluate(individual)
-    assert len(toolbox.select(population, 2)) == 2
-    assert toolbox.clock.generation == toolbox.evaluate.func.generation == 2
-    _, logbook = evolve(toolbox.population(n=4), toolbox, 2, seed=4)
-    assert logbook.select("gen") == [0, 1, 2]
-
-
-def test_what_scores_a_pickled_keras_problem_is_read():
-    """What a toolbox of this `KerasProblem` registers, with ``seed=4`` and ``batch_size=8``."""
-    x = np.linspace(-3, 3, 40, dtype=np.float32)[:, None]
-    parts = [keras.Input((1,), name="x"), keras.layers.Dense(4, "tanh", name="hidden"), keras.layers.Dense(1, name="y")]
-    held = KerasProblem(keras.Sequential(parts, name="sine"), x, np.sin(x), loss="mse")
-    kept = pickle.loads((BEFORE / "keras_problem.pickle").read_bytes())
-    individual = kept["individual"]
-    assert kept["evaluate"].func.problem.data == held.samples.reference
-    assert kept["evaluate"](individual) == pytest.approx(kept["fitness"], rel=1e-5)
-    assert kept["assess"](individual, 1) == pytest.approx(kept["log"], rel=1e-5)
-    assert kept["error_rate"](individual, "validation") == pytest.approx(kept["error"], rel=1e-5)
-    assert kept["scores"](individual, "train") == pytest.approx(kept["values"], rel=1e-5)
-
-
 @pytest.mark.parametrize("left", ["nothing", "an empty file"])
 def test_a_run_without_its_checkpoint_says_what_helps(here, tmp_path, left):
     folder = shutil.copytree(BEFORE / "mask", tmp_path / "mask")
@@ -213,7 +155,7 @@ def test_a_run_without_its_checkpoint_says_what_helps(here, tmp_path, left):
     else:
         (folder / "checkpoint" / "generations").write_bytes(b"")
     before = (folder / "logbook.csv").read_bytes()
-    answer = here(MNIST, "--resume", folder, "--generations", 6, "--regardless", "--no-progress")
+    answer = here(MNIST, "--resume", folder, "--generations", 6, "--force", "--no-progress")
     assert answer.returncode == 2
     assert f"argument --resume: {folder} has no checkpoint, which a resume needs: put" in answer.stderr
     assert "or start a new run with the settings of" in answer.stderr

@@ -69,7 +69,7 @@ def test_damage_is_kept_aside_where_no_link_leads(folder, outside, digits_file):
     content[len(content) // 2] ^= 1
     (folder / RECORDS).write_bytes(content)
     (folder / "checkpoint" / "damaged").symlink_to(outside / "new")
-    answer = resume(folder, digits_file, "--regardless")
+    answer = resume(folder, digits_file, "--force")
     assert answer.returncode == 0, answer.stderr
     assert sorted(contents(outside)) == [(outside / "mine").relative_to(outside)]
     assert (folder / "checkpoint" / "damaged-2").read_bytes() == bytes(content)

@@ -15,7 +15,7 @@ from deap import base
 from deap_nn.core.registered import Registered, with_generation, words_of
 from deap_nn.operators.adaptation.protocol import Adaptation, hold, is_adaptation
 from deap_nn.operators.adaptation.schedules import Annealed
-from deap_nn.operators.adaptation.selections import Adapting, Count, adaptations_of, note_update
+from deap_nn.operators.adaptation.selections import Count, adaptations_of, note_update
 
 
 class Clock(Count):
@@ -162,15 +162,3 @@ class Clock(Count):
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name not in ("_selected", "in_run")}
-
-
-class GenerationalSelect(Adapting):
-    """The selection in pickles of toolboxes from before `adapting` existed."""
-
-    def __init__(self, clock: Clock, operator: Callable[..., list[Any]]) -> None:
-        super().__init__(operator, clock)
-
-    def __setstate__(self, state: Mapping[str, Any]) -> None:
-        """Restore the state of such a pickle."""
-        self.operator = state["operator"]
-        self.adaptations = state["adaptations"] if "adaptations" in state else (state["clock"],)

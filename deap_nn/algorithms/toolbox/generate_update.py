@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -46,12 +46,6 @@ class GenerateUpdate:
         self._centre: Vector | None = None
         self._sigma: float | None = None
         self._run = 0
-
-    def __setstate__(self, state: Mapping[str, Any]) -> None:
-        """Restore a pickle; one from before strategies existed has another breeder, which is made again when needed."""
-        vars(self).update(state)
-        if not hasattr(self._breeder, "reproduction"):
-            self._breeder = None
 
     def generate(self) -> Population:
         """Return the next population: its members are bred when their weights are read, and not kept by `evaluate`.

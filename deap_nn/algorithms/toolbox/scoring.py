@@ -225,7 +225,7 @@ def _is_population(given: Any) -> bool:
 
 def _rounds(individual: Any) -> int:
     """Return the number of times that an individual, with those that it was cloned from, was scored."""
-    return sum((getattr(individual, "scored_in", None) or ())[2:])  # older pickles do not have it
+    return sum((getattr(individual, "scored_in", None) or ())[2:])
 
 
 def _marked(evaluate: Evaluating, individuals: Iterable[Any], answers: Iterable[Any]) -> Iterator[Any]:

@@ -1,6 +1,6 @@
 """Schedules of sigma: constant, or a function of the generation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from deap_nn.operators.adaptation.protocol import State, check_sigma, hold
@@ -96,12 +96,6 @@ class Annealed:
 
     _of_the_run: int | None = None
 
-    def __setstate__(self, state: Mapping[str, Any]) -> None:
-        """Set the state from a pickle; older pickles have the generation instead of sigma."""
-        vars(self).update(state)
-        if "_generation" in state:
-            self._sigma = self._at(vars(self).pop("_generation"))
-
     def run_of(self, generations: int | None) -> None:
         """Set the number of generations of the run, at least 0, used as `G` if none was given; None if unknown."""
         self._of_the_run = None if generations is None else max(1, int(generations))
@@ -148,10 +142,10 @@ class Annealed:
         return {name: value for name, value in state.items() if value is not None}
 
     def restore(self, state: State) -> None:
-        """Set sigma and the number of generations of the run; older runs have the generation instead of sigma."""
+        """Set sigma and the number of generations of the run."""
         if "generations" in state:
             self.run_of(int(state["generations"]))
-        self._sigma = self._at(int(state["generation"])) if "generation" in state else state.get("sigma")
+        self._sigma = state.get("sigma")
 
     def __repr__(self) -> str:
         length = "" if self.generations is None else f", {self.generations}"
