@@ -12,7 +12,6 @@ from deap_nn.process.cli import run_command
 
 COMMANDS = {
     "launch": "run a script under SCOOP, on this host or several",
-    "predict": "classify pictures of digits by the network of a run",
     "replay": "recompute any member of any generation of a run",
     "report": "show a run in a browser, draw its pictures, or compare runs",
 }
@@ -38,7 +37,7 @@ def main() -> int:
     if name not in COMMANDS:
         near = did_you_mean(name, COMMANDS)
         raise InputError(f"argument COMMAND: must be one of {', '.join(COMMANDS)}, got {name!r}{near}")
-    module = importlib.import_module(f"deap_nn.{name}")
+    module = importlib.import_module("deap_nn.report.__main__" if name == "report" else f"deap_nn.{name}")
     sys.argv = [f"deap-nn {name}", *sys.argv[2:]]
     if name != "replay":
         return int(module.main())

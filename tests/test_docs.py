@@ -47,11 +47,17 @@ def test_it_is_built_without_a_warning(tmp_path):
     assert (answer.returncode, answer.stderr) == (0, "")
     reference = "".join(page.read_text() for page in (tmp_path / "html" / "reference").glob("*.html"))
     for name in deap_nn.__all__:
-        assert re.search(rf'id="deap_nn\.(algorithms\.toolbox\.presets\.)?{name}"', reference), name
+        assert re.search(rf'id="deap_nn\.{name}"', reference), name
     assert "<math" in reference  # formulas, which no script from a network renders
     assert not re.search(r"<(script|link|img)[^>]*(src|href)=.https?:", reference)
     for page in PAGES:
         assert (tmp_path / "html" / page.relative_to(DOCS).with_suffix(".html")).exists()
+
+
+def test_a_run_s_network_is_read_by_keras(finished_run, capsys):
+    ((_, block),) = [found for found in BLOCK.findall((DOCS / "experiment.md").read_text()) if "best.keras" in found[1]]
+    exec(block.replace("runs/first", str(finished_run)), {})
+    assert 0.0 <= float(capsys.readouterr().out) <= 1.0
 
 
 def test_what_a_contributor_is_sent_to_is_there():

@@ -18,7 +18,7 @@ CODE = re.compile(r"^```([^\n]*)\n(.*?)^```|`([^`]+)`", re.S | re.M)
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 COMMAND = re.compile(
     r"(?:experiments|benchmarks)/(\w+)\.py"
-    r"|deap_nn\.(launch|replay|predict|report)\b|deap-nn (launch|replay|predict|report)\b"
+    r"|deap_nn\.(launch|replay|report)\b|deap-nn (launch|replay|report)\b"
 )
 
 OF_OTHERS = {"--cpus-per-task", "--head", "--nodes", "--nthreads", "--ntasks-per-node", "--nworkers", "--tunnel"}
@@ -27,7 +27,7 @@ OF_OTHERS |= {"--address", "--logdir", "--signal", "--time"}
 
 SCRIPTS = sorted(path.stem for path in (ROOT / "experiments").glob("*.py") if "__main__" in path.read_text())
 BENCHMARKS = [path.stem for path in (ROOT / "benchmarks").glob("*.py") if "run(__file__" in path.read_text()]
-MODULES = ["launch", "predict", "replay", "report"]
+MODULES = ["launch", "replay", "report"]
 
 
 GROUPED = ["mnist", "sweep", "baselines", *MODULES]

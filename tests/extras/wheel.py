@@ -195,7 +195,7 @@ def use_whole(wheel: Path, python: str) -> None:
         for path in call("deap-nn", "report", "mine", "sweep/ga-1").splitlines():
             assert Path(folder, path).stat().st_size > 0, path
         assert page.exists()
-        for command in ("launch", "predict", "replay", "report"):
+        for command in ("launch", "replay", "report"):
             assert call("deap-nn", command, "--help").startswith("usage: ")
 
 

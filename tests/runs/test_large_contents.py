@@ -18,7 +18,6 @@ from deap_nn.core.errors import InputError
 from deap_nn.models.reference import load_model
 from deap_nn.models.tensorflow import keras
 from deap_nn.models.weight_files import WeightsError
-from deap_nn.predict import MOST_PIXELS, read_picture
 from deap_nn.runs.checkpoint import Checkpoint
 from deap_nn.runs.generations import CheckpointError
 from deap_nn.runs.reading import read_arrays, read_columns, read_json
@@ -123,17 +122,6 @@ def test_files_of_numbers_are_read_up_to_what_the_settings_imply(folder):
     os.truncate(folder / "config.json", 17 << 20)
     with pytest.raises(InputError, match="at most 16,777,216 are read"):
         read_json(folder / "config.json")
-
-
-def test_a_picture_is_of_a_known_format_and_size(tmp_path):
-    from PIL import Image
-
-    Image.new("L", (30, 30), 255).save(tmp_path / "picture.ico")
-    with pytest.raises(InputError, match="must be a picture in PNG, JPEG"):
-        read_picture(str(tmp_path / "picture.ico"))
-    Image.new("1", (MOST_PIXELS // 1000 + 1, 1000)).save(tmp_path / "large.png")
-    with pytest.raises(InputError, match="has 50,001,000 pixels, at most 50,000,000 are read"):
-        read_picture(str(tmp_path / "large.png"))
 
 
 def test_predictions_of_very_many_classes_are_not_kept(tmp_path, monkeypatch):
