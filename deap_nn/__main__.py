@@ -13,7 +13,7 @@ from deap_nn.process.cli import run_command
 COMMANDS = {
     "launch": "run a script under SCOOP, on this host or several",
     "replay": "recompute any member of any generation of a run",
-    "report": "show a run in a browser, draw its pictures, or compare runs",
+    "report": "draw the pictures and the page of runs, or compare runs",
 }
 """The modules of the package that are commands, and their purposes."""
 

@@ -210,19 +210,17 @@ def keeping_result(
             terminal.interrupted(directory)
         if candidates.individual is not None:
             try:
-                save_result(directory, toolbox, candidates, fitness, size=QUICK_PREDICTIONS)
+                save_result(directory, toolbox, candidates, size=QUICK_PREDICTIONS)
             except Exception as second:  # the first error ended the run, and is the one that is raised
                 error.add_note(f"and then: {type(second).__name__}: {second}")
                 if not isinstance(error, Exception):  # for an interrupt no traceback shows the note
                     warnings.warn(f"the result is not whole: {type(second).__name__}: {second}", stacklevel=2)
         raise
-    save_result(directory, toolbox, candidates, fitness)
+    save_result(directory, toolbox, candidates)
     directory.close("finished")
 
 
-def save_result(
-    directory: RunDirectory, toolbox: Toolbox, candidates: Candidates, fitness: str, *, size: int | None = None
-) -> None:
+def save_result(directory: RunDirectory, toolbox: Toolbox, candidates: Candidates, *, size: int | None = None) -> None:
     """Write the best candidate with its errors and its predictions, and the pictures."""
     from deap_nn.problems.measures import network_weights
     from deap_nn.report.figures import draw_run
@@ -235,7 +233,7 @@ def save_result(
     directory.write_model(toolbox.to_model(candidates.individual))
     write_predictions(directory.path / PREDICTIONS_FILE, toolbox, candidates.individual, size=size)
     directory.enter("drawing")
-    draw_run(directory.path, fitness=fitness)
+    draw_run(directory.path)
 
 
 def main() -> int:

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import sys
 import textwrap
+from pathlib import Path
 
 from deap_nn.callbacks.progress import ProgressBar
 from deap_nn.callbacks.run_directory import RunDirectory
@@ -40,7 +41,7 @@ class Terminal:
         """Show that a run begins, with its folder and the number of classes of its data."""
         self._directory, self._classes, self._can_resume = directory, classes, can_resume
         if self.bar is not None:
-            self.bar.hint = f"watch this run: {_report_command()} {shlex.quote(str(directory.path))} --serve 8000"
+            self.bar.hint = f"watch this run: {_report_of(directory).as_uri()}"
             if self.bar.is_bar:  # in a log the first line is the algorithm
                 self.bar.show("importing TensorFlow")
 
@@ -66,9 +67,9 @@ class Terminal:
             if former := status.get("tested_before"):
                 ends = ", ".join(f"{error:.4g} at generation {printable(at)}" for at, error in former.items())
                 print(f"test error before the resume: {ends}; compare validation errors")
-        report = self._directory.path / REPORT_FILE
+        report = _report_of(self._directory)
         if report.is_file():
-            print(f"report: {report.absolute().as_uri()}", flush=True)
+            print(f"report: {report.as_uri()}", flush=True)
 
     def interrupted(self, directory: RunDirectory) -> None:
         """Print at once the folder of an interrupted run and the command that resumes it: the process may end soon."""
@@ -83,8 +84,8 @@ def _python() -> str:
     return "python" if shutil.which("python") == sys.executable else shlex.quote(sys.executable)
 
 
-def _report_command() -> str:
-    return "deap-nn report" if shutil.which("deap-nn") else f"{_python()} -m deap_nn.report"
+def _report_of(directory: RunDirectory) -> Path:
+    return directory.path.absolute() / REPORT_FILE
 
 
 def _program() -> str:

@@ -29,7 +29,7 @@ ROOMS = {
     | {"problems.keras_problem", "problems.wiring"},
     "scoop": {"maps.scoop", "maps.scoop.launcher", "maps.scoop.repairs", "maps.scoop.sockets", "maps.scoop.worker"},
     "greenlet": {"process.signals"},
-    "matplotlib": {"report.figures", "report.style"},
+    "matplotlib": {"report.figures"},
     "numba": {"operators.compiled.common", "operators.compiled.crossing", "operators.compiled.intrinsics"},
     "pandas": {"core.frames", "runs.run", "runs.several"},
     "pyarrow": {"core.frames"},

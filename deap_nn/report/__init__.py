@@ -1,1 +1,1 @@
-"""A run as a page, as figures, and in a browser."""
+"""A run as a page and as figures."""

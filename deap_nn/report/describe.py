@@ -12,9 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deap_nn.core.errors import InputError
-from deap_nn.core.files import check_folder
-from deap_nn.report.family import describe_family
-from deap_nn.runs.generations import CheckpointError, read_generations
 from deap_nn.runs.reading import FILTERS_FILE, PREDICTIONS_FILE, Columns, read_arrays, read_columns, read_json
 
 MOST_POINTS = 1500
@@ -26,13 +23,11 @@ MOST_TRACED = 300
 MOST_CLASSES = 40
 """The largest number of classes of a confusion matrix that is shown."""
 
-MOST_MEMBERS, MOST_BYTES, MOST_WITH_INPUTS = 5_000, 64 << 20, 1 << 30
-"""The largest population, and checkpoint in bytes, of a family that is drawn: larger ones take many seconds.
 
-With projected steps the checkpoint may be larger: its layer inputs are read and dropped."""
-
-FITNESS = "fitness"
-"""The name of the fitness if the settings have none."""
+def is_maximised(config: Mapping[str, Any]) -> bool:
+    """Return whether the largest fitness of a run is the best, by its settings."""
+    weights = config.get("fitness_weights")
+    return isinstance(weights, list) and bool(weights) and weights[0] > 0
 
 
 def read_logbook(path: Path) -> Columns:
@@ -52,15 +47,13 @@ def read_trace(path: Path) -> tuple[NDArray[np.float32], list[str]]:
     return weights, matrices
 
 
-def describe_run(folder: Path, *, with_family: bool = True) -> dict[str, Any]:
+def describe_run(folder: Path) -> dict[str, Any]:
     """Return the content of a run's report, ready for JSON, without the parts that the run lacks.
 
     Parameters
     ----------
     folder : Path
         The run's folder: ``config.json`` and ``logbook.csv`` with a row must be there.
-    with_family : bool
-        Whether the checkpoint is read, for the family of the best member.
 
     Raises
     ------
@@ -76,13 +69,12 @@ def describe_run(folder: Path, *, with_family: bool = True) -> dict[str, Any]:
     for name, (file, describe) in parts.items():
         if (folder / file).exists() and (found := describe(folder / file)) is not None:
             described[name] = found
-    family = _family(folder, described["config"], described["status"]) if with_family else None
-    return described | ({"family": family} if family is not None else {})
+    return described
 
 
 def describe_curves(folder: Path, points: int = MOST_POINTS) -> dict[str, Any]:
     """Return a run's settings, status and curves of at most `points` points, ready for JSON; see `describe_run`."""
-    config = {"fitness": FITNESS} | read_json(folder / "config.json")
+    config = {"fitness": "fitness"} | read_json(folder / "config.json")
     described: dict[str, Any] = {
         "name": folder.resolve().name,
         "config": config,
@@ -171,28 +163,3 @@ def _predictions(path: Path) -> dict[str, Any]:
             "probabilities": arrays["probabilities"].round(4).tolist(),
         }
     return found
-
-
-def _family(folder: Path, config: Mapping[str, Any], status: Mapping[str, Any]) -> dict[str, Any] | None:
-    path = folder / "checkpoint" / "generations"
-    most = MOST_WITH_INPUTS if config.get("projected") is True else MOST_BYTES
-    if not path.exists() or path.stat().st_size > most or config.get("ancestry", ...) is None:
-        return None
-    try:
-        check_folder(path.parent)
-        past = read_generations(path.parent, inputs=False)
-    except CheckpointError as error:
-        raise InputError(str(error)) from error
-    except OSError as error:
-        raise InputError(f"{error.filename}: {error.strerror}") from error
-    if len(past) < 2 or len(past[0].wvalues) > MOST_MEMBERS:
-        return None
-    try:
-        family = describe_family(past, config, status)
-    except (ValueError, TypeError, IndexError) as error:
-        raise InputError(f"{path}: does not fit {folder / 'config.json'} ({error})") from error
-    kept = _kept(len(past), MOST_POINTS)
-    family["generations"] = kept
-    family["surviving"] = [family["surviving"][i] for i in kept]
-    family["ancestors"] = [family["ancestors"][i] if i < len(family["ancestors"]) else None for i in kept]
-    return family

@@ -5,14 +5,44 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from deap_nn.report.describe import read_logbook, read_trace
-from deap_nn.report.style import COLOURS, new_axes, save_figure
-from deap_nn.runs.reading import Columns
+from deap_nn.core.files import write_with
+from deap_nn.report.describe import is_maximised, read_logbook, read_trace
+from deap_nn.runs.reading import Columns, read_json
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#f0e442")
+"""The colours of Okabe and Ito, which colour-blind readers can distinguish."""
+
+
+def new_axes(figure: Figure, *place: int) -> Any:
+    """Return new axes of a figure in the style that all pictures share; `place` is that of ``add_subplot``."""
+    return styled(figure.add_subplot(*place))
+
+
+def shown_axes() -> Any:
+    """Return axes of a new figure of pyplot, which a notebook or ``pyplot.show`` shows."""
+    from matplotlib import pyplot
+
+    return styled(pyplot.subplots(layout="constrained")[1])
+
+
+def styled(axes: Any) -> Any:
+    """Apply the style to axes, and return them."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return axes
+
+
+def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
+    """Write a figure as a PNG, whole or not at all."""
+    write_with(path, lambda partial: figure.savefig(partial, dpi=120))
 
 
 def draw_fitness(
@@ -99,21 +129,13 @@ def draw_weights(weights: NDArray[np.float32], matrices: Sequence[str], path: st
     save_figure(figure, path)
 
 
-def draw_run(
-    folder: str | os.PathLike[str], *, fitness: str = "fitness", measure: str = "error", maximised: bool = False
-) -> list[Path]:
+def draw_run(folder: str | os.PathLike[str]) -> list[Path]:
     """Draw the pictures of a run directory from its files.
 
     Parameters
     ----------
     folder : path-like
-        A run's folder with ``logbook.csv``, and ``trace.npz`` if weights were traced.
-    fitness : str
-        The name of the fitness; the command takes it from ``config.json``.
-    measure : str
-        The name of the errors' measure, likewise; "error", a share, if the file has none.
-    maximised : bool
-        Whether the largest fitness is the best, likewise.
+        A run's folder with ``config.json`` and ``logbook.csv``, and ``trace.npz`` if weights were traced.
 
     Returns
     -------
@@ -126,9 +148,10 @@ def draw_run(
         If a file is missing or damaged, naming it.
     """
     folder = Path(folder)
-    columns = read_logbook(folder / "logbook.csv")
+    config, columns = read_json(folder / "config.json"), read_logbook(folder / "logbook.csv")
+    names = {name: str(config[name]) for name in ("fitness", "measure") if name in config}
     drawn = [folder / "fitness.png"]
-    draw_fitness(columns, drawn[0], fitness=fitness, measure=measure, maximised=maximised)
+    draw_fitness(columns, drawn[0], **names, maximised=is_maximised(config))
     trace = folder / "trace.npz"
     if trace.exists():
         weights, matrices = read_trace(trace)

@@ -18,7 +18,10 @@ from deap_nn.report.describe import describe_curves, describe_run
 
 REPORT_FILE = "report.html"
 
-SCRIPTS = ("base.js", "charts.js", "inside.js", "family.js", "sections.js", "compare.js", "main.js")
+RELOADED_SECONDS = 5
+"""The time after which the page of a run in progress reloads itself."""
+
+SCRIPTS = ("base.js", "charts.js", "inside.js", "sections.js", "compare.js", "main.js")
 """The files of the page's script, in this order."""
 
 COMPARED_POINTS, MOST_COMPARED = 400, 60
@@ -43,8 +46,8 @@ def make_page(data: Mapping[str, Any], title: str) -> str:
     Parameters
     ----------
     data : mapping
-        The data that the page's script draws, ready for JSON: a run, as `describe_run` returns it, ``{"runs": [...]}``
-        for a comparison, or ``{"live": true}`` for a run that the page requests repeatedly.
+        The data that the page's script draws, ready for JSON: a run, as `describe_run` returns it, or
+        ``{"runs": [...]}`` for a comparison. The page of a run in progress reloads itself.
     title : str
         The page's title, any text.
     """
@@ -53,7 +56,9 @@ def make_page(data: Mapping[str, Any], title: str) -> str:
     def read(name: str) -> str:
         return (folder / name).read_text(encoding="utf-8")
 
+    running = data.get("status", {}).get("state") == "running"
     parts = {
+        "RELOAD": f'<meta http-equiv="refresh" content="{RELOADED_SECONDS}">' if running else "",
         "TITLE": html.escape(title),
         "STYLE": read("page.css"),
         "SCRIPT": "\n".join(map(read, SCRIPTS)),

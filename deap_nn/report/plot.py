@@ -59,7 +59,7 @@ def plot_logbook(logbook: tools.Logbook, axes: Any = None, *, columns: Sequence[
     for name in columns:
         if name not in numbers:
             raise ValueError(f"columns: the logbook has no numbers {name!r}, it has {', '.join(numbers)}")
-    from deap_nn.report.style import COLOURS, shown_axes
+    from deap_nn.report.figures import COLOURS, shown_axes
 
     axes = shown_axes() if axes is None else axes
     generations = [row.get("gen", place) for place, row in enumerate(rows)]

@@ -9,7 +9,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -188,10 +188,8 @@ def keyframes_in(folder: Path) -> list[Path]:
     return sorted(names, key=lambda path: int(path.name.removeprefix("keyframe-")), reverse=True)
 
 
-def read_generations(folder: str | os.PathLike[str], *, inputs: bool = True) -> list[Generation]:
+def read_generations(folder: str | os.PathLike[str]) -> list[Generation]:
     """Return the whole generations of the checkpoint in a run's folder; another process may be writing it.
-
-    Without `inputs` their layer inputs, which may take most of the memory, are left out.
 
     Raises
     ------
@@ -205,7 +203,7 @@ def read_generations(folder: str | os.PathLike[str], *, inputs: bool = True) -> 
     size = path.lstat().st_size  # before reading: the file may grow meanwhile
     for end, generation in _records(path, READABLE):
         if generation is not None:
-            found.append(generation if inputs else replace(generation, inputs=b""))
+            found.append(generation)
         elif end < size:
             raise CheckpointError(f"{path} is damaged in generation {len(found)}")
     return found

@@ -117,11 +117,6 @@ def test_a_run_whose_settings_are_not_kept_is_held_to_its_projection(digits, tmp
         run(made(digits, projected=False), checkpoint=tmp_path / "older")
 
 
-def test_a_report_leaves_layer_inputs_out(digits, tmp_path):
-    run(made(digits), 2, checkpoint=tmp_path)
-    assert not any(generation.inputs for generation in read_generations(tmp_path, inputs=False))
-
-
 def test_the_mean_of_all_is_the_centre_that_the_next_generation_is_bred_from(digits, monkeypatch):
     centres, project = {}, projection.project
 

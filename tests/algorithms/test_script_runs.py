@@ -11,7 +11,7 @@ import pytest
 from deap import tools
 from wirings import members, plain_toolbox, wired
 
-from deap_nn import ES, GA, Callback, CallbackError, KerasProblem, RunDirectory, cxMask, evolve, make_toolbox, read_run
+from deap_nn import GA, Callback, CallbackError, KerasProblem, RunDirectory, evolve, make_toolbox, read_run
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.callbacks.early_stopping import EarlyStopping
 from deap_nn.callbacks.run_directory.predictions import write_predictions
@@ -23,27 +23,6 @@ def kept(folder, toolbox, ngen=3, *, n=8, settings=None, checkpoint=True, **keyw
         place = folder / "checkpoint" if checkpoint else None
         evolve(toolbox.population(n=n), toolbox, ngen, seed=1, callbacks=[directory], checkpoint=place, **keywords)
     return describe_run(folder)
-
-
-@pytest.mark.parametrize("settings", [None, {"parents": "usual", "step": None, "crossover": "mask"}])
-def test_the_family_is_that_of_the_toolbox_whatever_the_settings_say(tmp_path, digits, settings):
-    toolbox = make_toolbox("mlp", digits, ES(), seed=1)
-    family = kept(tmp_path / "run", toolbox, settings=settings)["family"]
-    assert (family["around_centre"], family["surviving"]) == (True, [8, 1, 1, 1])
-    assert [founder["share"] for founder in family["founders"]] == [1.0]
-
-
-def test_mates_and_elites_are_those_of_the_toolbox(tmp_path, digits):
-    toolbox = make_toolbox("mlp", digits, GA(mates=4, parents=8), seed=1, elites=2)
-    folder = tmp_path / "four"
-    assert kept(folder, toolbox, n=10)["family"]["members"] == 10
-    ancestry = read_run(folder).config["ancestry"]
-    assert ancestry == {"mates": 4, "elites": 2, "around_centre": False}
-    alone = wired()
-    alone.register("mate", cxMask, indpb=0.0)
-    kept(tmp_path / "alone", alone)
-    assert read_run(tmp_path / "alone").config["ancestry"]["mates"] == 1
-    assert "family" not in kept(tmp_path / "maybe", wired(), cxpb=0.5)  # who was mated the places do not tell
 
 
 def test_a_folder_knows_its_run(tmp_path, digits):
@@ -63,7 +42,7 @@ def test_a_setting_that_the_run_writes_itself_is_refused(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("name", ["data", "breeding", "ancestry", "fitness_weights"])
+@pytest.mark.parametrize("name", ["data", "fitness_weights"])
 def test_so_is_one_that_the_report_needs_of_the_run(tmp_path, digits, name):
     toolbox = make_toolbox("mlp", digits, seed=1, batch_size=32)
     with pytest.raises(CallbackError, match=rf"on_start: ValueError: settings must not name '{name}': config.json has"):

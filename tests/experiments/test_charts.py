@@ -9,7 +9,7 @@ from conftest import ROOT
 from figures import Panel, draw_genealogy, draw_images, draw_panels
 from PIL import Image
 
-from deap_nn.report.style import COLOURS
+from deap_nn.report.figures import COLOURS
 
 
 def test_islands_give_the_same_on_any_map(run, warm, here):

@@ -10,8 +10,9 @@ import shutil
 import numpy as np
 import pytest
 from report_pages import CONFIG, HOSTILE, Page, bare
+from wirings import members, plain_toolbox
 
-from deap_nn import ES, evolve, make_toolbox
+from deap_nn import ES, Callback, evolve, make_toolbox
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.core.errors import InputError
 from deap_nn.core.logbooks import read_csv
@@ -19,7 +20,7 @@ from deap_nn.report import describe
 from deap_nn.report.describe import describe_run
 from deap_nn.report.html import make_page, write_comparison, write_report
 
-PARTS = {"weights", "filters", "answers", "family", "timing", "readouts"}
+PARTS = {"weights", "filters", "answers", "timing", "readouts"}
 
 
 def unpacked(text, dtype):
@@ -60,7 +61,6 @@ def test_the_page_has_what_the_files_have(finished_run):
         assert unpacked(digits["images"], np.uint8).tobytes() == answers["images"].tobytes()
         assert (digits["labels"], digits["answers"]) == (answers["labels"].tolist(), answers["answers"].tolist())
     assert run["answers"]["misread"] / run["answers"]["samples"] == pytest.approx(run["status"]["validation_error"])
-    assert len(run["family"]["surviving"]) == 9
 
 
 def test_the_page_names_the_algorithm_and_its_operators(finished_run, tmp_path):
@@ -118,12 +118,11 @@ def test_what_a_run_has_not_is_left_out(tmp_path):
 
 @pytest.mark.parametrize(
     ("file", "part"),
-    [("trace.npz", "weights"), ("filters.npz", "filters"), ("answers.npz", "answers"), ("checkpoint", "family")],
+    [("trace.npz", "weights"), ("filters.npz", "filters"), ("answers.npz", "answers")],
 )
 def test_each_part_is_there_with_its_file_alone(finished_run, tmp_path, file, part):
     folder = bare(tmp_path / "run", json.loads((finished_run / "config.json").read_text()))
-    copy = shutil.copytree if (finished_run / file).is_dir() else shutil.copy
-    copy(finished_run / file, folder / file)
+    shutil.copy(finished_run / file, folder / file)
     assert describe_run(folder).keys() & PARTS == {part}
 
 
@@ -159,18 +158,6 @@ def test_a_page_of_a_large_run_stays_small(tmp_path):
     assert len(logbook["gen"]) <= describe.MOST_POINTS + 1
     assert (logbook["gen"][0], logbook["gen"][-1]) == (0, rows - 1)
     assert Page(path.read_text()).data["weights"]["generations"][-1] == 999
-
-
-@pytest.mark.parametrize(
-    ("name", "projected"), [("MOST_MEMBERS", True), ("MOST_WITH_INPUTS", True), ("MOST_BYTES", False)]
-)
-def test_families_that_would_take_long_are_left_out(finished_run, tmp_path, monkeypatch, name, projected):
-    folder = shutil.copytree(finished_run, tmp_path / "run")
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"projected": projected}))
-    assert "family" in describe_run(folder)
-    monkeypatch.setattr(describe, name, 10)
-    assert "family" not in describe_run(folder)
 
 
 def test_runs_are_compared_in_one_page(finished_run, tmp_path):
@@ -228,6 +215,33 @@ def test_a_script_has_its_report(tmp_path):
         evolve(toolbox.population(n=4), toolbox, 2, seed=1, callbacks=[directory])
     data = Page((tmp_path / "run" / "report.html").read_text()).data
     assert (data["status"]["state"], data["logbook"]["gen"]) == ("finished", [0, 1, 2])
+
+
+def test_the_page_of_a_run_in_progress_is_rewritten_and_reloads_itself(tmp_path, monkeypatch):
+    seen, reload = [], '<meta http-equiv="refresh" content="0">'
+    monkeypatch.setattr("deap_nn.callbacks.run_directory.RELOADED_SECONDS", 0)
+    monkeypatch.setattr("deap_nn.callbacks.run_directory.PAGE_SHARE", float("inf"))
+    monkeypatch.setattr("deap_nn.report.html.RELOADED_SECONDS", 0)
+
+    class Reader(Callback):
+        def on_generation(self, evolution):
+            seen.append((tmp_path / "run" / "report.html").read_text())
+
+    with RunDirectory(tmp_path / "run") as directory:
+        evolve(members(), plain_toolbox(), 3, seed=1, callbacks=[directory, Reader()])
+    assert [Page(text).data["logbook"]["gen"] for text in seen] == [list(range(last + 1)) for last in range(4)]
+    assert all(Page(text).data["status"]["state"] == "running" and reload in text for text in seen)
+    ended = (tmp_path / "run" / "report.html").read_text()
+    assert Page(ended).data["status"]["state"] == "finished"
+    assert "refresh" not in ended
+
+
+def test_a_page_is_not_rewritten_each_generation(tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr("deap_nn.callbacks.run_directory.try_report", lambda *_, **__: written.append(1))
+    with RunDirectory(tmp_path / "run") as directory:
+        evolve(members(), plain_toolbox(), 30, seed=1, callbacks=[directory])
+    assert len(written) == 2  # after the first generation, and at the end
 
 
 def test_a_run_is_not_lost_for_its_report(tmp_path):

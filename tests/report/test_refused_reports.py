@@ -1,7 +1,5 @@
 """What no report can be made of is named in one line: damaged files, arrays that do not fit, wrong arguments."""
 
-import json
-import shutil
 import sys
 
 import numpy as np
@@ -10,16 +8,7 @@ from report_pages import bare
 
 from deap_nn.core.errors import InputError
 from deap_nn.report import __main__
-from deap_nn.report.describe import describe_run
 from deap_nn.report.html import write_report
-
-
-def test_a_checkpoint_of_other_settings_is_named(finished_run, tmp_path):
-    config = json.loads((finished_run / "config.json").read_text())
-    folder = bare(tmp_path / "run", config | {"step": None, "mates": "two"})
-    shutil.copytree(finished_run / "checkpoint", folder / "checkpoint")
-    with pytest.raises(InputError, match="does not fit"):
-        describe_run(folder)
 
 
 @pytest.mark.parametrize(
@@ -37,12 +26,10 @@ def test_a_checkpoint_of_other_settings_is_named(finished_run, tmp_path):
         ("trace.npz", "PK", "cannot be read"),
         ("filters.npz", "PK\x03\x04 and no more", "cannot be read"),
         ("answers.npz", "", "cannot be read"),
-        ("checkpoint/generations", "deap", "is not a checkpoint"),
     ],
 )
 def test_a_damaged_file_is_named_in_one_line(tmp_path, name, content, said):
     folder = bare(tmp_path / "run")
-    (folder / "checkpoint").mkdir()
     if content is None:
         (folder / name).unlink()
     else:
@@ -77,10 +64,6 @@ def test_arrays_that_do_not_fit_are_named(tmp_path, name, arrays, said):
         (["a", "nowhere"], "argument DIR: nowhere is not a folder"),
         (["a", "b"], "b/config.json: cannot be read (No such file or directory)"),
         (["a", "--output", "x.html"], "argument --output: needs several DIR, which are compared in that file"),
-        (["a", "--host", "0.0.0.0"], "argument --host: needs --serve PORT"),
-        (["a", "b", "--serve", "0"], "argument --serve: needs one DIR, got 2"),
-        (["a", "--serve", "x"], "argument --serve: must be an integer from 0 to 65535, got 'x'"),
-        (["b", "--serve", "0"], "b/config.json: cannot be read (No such file or directory)"),
     ],
 )
 def test_bad_input_is_reported_in_one_line(tmp_path, monkeypatch, capsys, arguments, said):

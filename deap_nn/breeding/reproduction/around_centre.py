@@ -7,7 +7,6 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,6 @@ from deap_nn.operators.ranking import (
     counted,
     counts_and_kept,
     fitness_key,
-    recombination_weights,
     weights_of,
 )
 from deap_nn.operators.recombination import extrapolate
@@ -94,15 +92,6 @@ class AroundCentre(Reproduction):
     def weights_of_ranks(self, members: int) -> bytes:
         """Return the recombination weights for a number of members, as bytes; empty without weights."""
         return b"" if self.weights is None else weights_of(self.weights, members).tobytes()
-
-    def ancestry(self, cxpb: float) -> dict[str, Any] | None:
-        """Return whether recombination has weights, and its number of parents; None for a user's own weights."""
-        weights: Any = self.weights
-        known = isinstance(weights, partial) and weights.func is recombination_weights
-        if weights not in (None, recombination_weights) and not known:
-            return None
-        parents = weights.keywords.get("parents") if isinstance(weights, partial) else None
-        return {"mates": 2, "around_centre": True, "weighted": weights is not None, "parents": parents}
 
     def choose(self, population: Sequence[Any], count: int, toolbox: base.Toolbox, rng: Any, clock: Any) -> list[Any]:
         """Return all members, best first, if recombination has weights; else the drawn parents."""

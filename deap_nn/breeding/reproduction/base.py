@@ -71,10 +71,6 @@ class Reproduction:
         """Return the strategy as it goes into recipes: operators without a random generator, tables of noise pinned."""
         return self
 
-    def ancestry(self, cxpb: float) -> dict[str, Any] | None:
-        """Return the arguments by which a report finds parents from places; None if places do not determine them."""
-        return None
-
     # Parents.
 
     def choose(self, population: Sequence[Any], count: int, toolbox: base.Toolbox, rng: Any, clock: Any) -> list[Any]:

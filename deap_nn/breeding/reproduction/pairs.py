@@ -52,13 +52,6 @@ class Pairs(Reproduction):
         """Return nothing: ``cxpb`` and the number of mates are in the history of every strategy."""
         return []
 
-    def ancestry(self, cxpb: float) -> dict[str, Any] | None:
-        """Return the number of parents of a child, 1 without crossover; None if only some groups are crossed."""
-        crossed = getattr(self.mate, "keywords", {}).get("indpb") != 0
-        if crossed and cxpb < 1:
-            return None
-        return {"mates": self.mates if crossed and cxpb else 1, "around_centre": False}
-
     def pinned(self) -> Pairs:
         """Return the strategy with a crossover that has no random generator of its own."""
         return replace(self, mate=without_state(self._present, rng=None))

@@ -31,9 +31,12 @@ from deap_nn.core.logbooks import rows_of, write_rows
 from deap_nn.core.registered import Registered
 from deap_nn.genome.layout import Layout
 from deap_nn.process import signals
-from deap_nn.report.html import try_report
+from deap_nn.report.html import RELOADED_SECONDS, try_report
 from deap_nn.runs.config import CONFIG, restore_config
 from deap_nn.runs.reading import FILTERS_FILE, PREDICTIONS_FILE
+
+PAGE_SHARE = 0.01
+"""The largest share of a run's time for which it rewrites its page."""
 
 
 class RunDirectory(Callback):
@@ -43,8 +46,9 @@ class RunDirectory(Callback):
     whole or not at all. At the end of the run, or as a context manager at the end of its body, it writes the best
     member of the last generation, unless other weights were written, and the final ``status.json``: "failed" or
     "interrupted" if an exception leaves the body or the run, else "finished". A run that does not finish leaves its
-    best member if the folder has no result yet and ``keeps_best`` is true. Then the report, ``report.html``, is
-    written; an error there is a warning. ``phase`` in ``status.json`` names the work after the last generation.
+    best member if the folder has no result yet and ``keeps_best`` is true. The report, ``report.html``, is rewritten
+    every few seconds, and at the end, where an error is a warning. ``phase`` in ``status.json`` names the work after
+    the last generation.
 
     Parameters
     ----------
@@ -110,7 +114,7 @@ class RunDirectory(Callback):
         self._begun = time.perf_counter()
         self._trace = WeightTrace(self.path)
         self._rows = Rows(self.path)
-        self._next_statistics = 0
+        self._next_statistics, self._next_page = 0, 0.0
         self._write_status()
         atexit.register(self._note_an_early_end)
 
@@ -252,6 +256,11 @@ class RunDirectory(Callback):
         self._catch_up(evolution)
         if self._filters is not None:
             self._filters.on_generation(evolution)
+        if time.perf_counter() >= self._next_page:
+            begun = time.perf_counter()
+            try_report(self.path, quiet=True)
+            ended = time.perf_counter()
+            self._next_page = ended + max(RELOADED_SECONDS, (ended - begun) / PAGE_SHARE)
         if evolution.generation >= self._next_statistics:
             self._write_statistics(evolution)
             # They are rewritten whole, so at growing distances: all writing then stays in proportion to the run.

@@ -8,7 +8,6 @@ from typing import Any
 
 from deap import base
 
-from deap_nn.breeding.reproduction import reproduction_of
 from deap_nn.callbacks.base import Evolution
 from deap_nn.core.files import plain
 from deap_nn.core.registered import Registered, Traits
@@ -16,7 +15,7 @@ from deap_nn.data.loading import find_dataset
 from deap_nn.operators.describe import describe_algorithm, settings_of
 from deap_nn.operators.selection import operator_of
 
-OURS = ("ancestry", "breeding", "data", "fitness_weights")
+OURS = ("data", "fitness_weights")
 """Settings that a script cannot replace, because the report relies on them."""
 
 
@@ -48,7 +47,6 @@ def config_of(evolution: Evolution, given: Mapping[str, Any]) -> dict[str, Any]:
         **{name: getattr(registered, name) for name in ("step", "mates") if name in registered.has},
         **({} if registered.reproduction is None else {"reproduction": settings_of(registered.reproduction)}),
         "algorithm": describe_algorithm(toolbox, len(evolution.population)),
-        "ancestry": reproduction_of(toolbox).ancestry(float(evolution.settings.get("cxpb", 1.0))),
     }
     for name in given:
         if name in OURS and name in found:

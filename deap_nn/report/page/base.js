@@ -1,6 +1,6 @@
 "use strict";
 
-/* Elements, numbers, and the state that is kept while the page of a run in progress is redrawn. */
+/* Elements, numbers, and the state that is kept while a part of the page is redrawn. */
 
 const remembered = { positions: {}, open: {} };
 
@@ -55,7 +55,7 @@ function range(values) {
   return low <= high ? [low, high] : [0, 1];
 }
 
-/* Details that stay open when the page is redrawn; their content is made when they are opened. */
+/* Details that stay open when their part is redrawn; their content is made when they are opened. */
 function details(id, summary, content, printed = false) {
   const node = make("details", { id, "data-print": printed }, make("summary", {}, summary));
   const open = () => { if (node.open && node.children.length === 1) node.append(content()); };
@@ -77,7 +77,7 @@ function table(caption, heads, rows, kind = "") {
 
 const barCell = (part) => make("td", { class: "bars", "aria-hidden": "true" }, make("span", { class: "bar", style: `width: ${6 * part}rem` }));
 
-/* A slider with its value as text beside it. At its end it follows a run in progress. */
+/* A slider with its value as text beside it. */
 function slider(id, label, size, describe, act, playable = false) {
   const start = Math.min(remembered.positions[id] ?? size - 1, size - 1);
   const input = make("input", { type: "range", id, min: 0, max: Math.max(0, size - 1), step: 1, value: start });

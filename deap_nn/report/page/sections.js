@@ -95,7 +95,7 @@ const rowsOf = (names, values) => names.map((name) => [name.replaceAll("_", " ")
 function settingsSection(run) {
   const { config } = run, known = Object.keys(config);
   const main = MAIN_SETTINGS.filter((name) => known.includes(name) && config[name] !== null);
-  const rest = known.filter((name) => !main.includes(name) && !["versions", "data", "ancestry", "algorithm"].includes(name));
+  const rest = known.filter((name) => !main.includes(name) && !["versions", "data", "algorithm"].includes(name));
   const tables = [table("Settings", null, rowsOf(main, config), "words")];
   if (config.data) tables.push(table("Data", null, rowsOf(Object.keys(config.data), config.data), "words"));
   if (config.versions) tables.push(table("Made with", null, rowsOf(Object.keys(config.versions), config.versions), "words"));
@@ -103,15 +103,13 @@ function settingsSection(run) {
     rest.length ? details("settings-rest", "All other settings", () => table("All other settings", null, rowsOf(rest, config), "words"), true) : null);
 }
 
-/* The parts of a run's page, each with its data: a part with the same data is not redrawn. */
+/* The parts of a run's page. */
 function partsOf(run) {
-  const parts = [["curves", [run.logbook, run.readouts], () => curvesSection(run)]];
-  if (run.filters) parts.push(["filters", run.filters, () => filtersSection(run.filters)]);
-  if (run.weights) parts.push(["weights", run.weights, () => weightsSection(run.weights)]);
-  if (run.answers && run.answers.confusion) parts.push(["confusion", run.answers, () => confusionSection(run.answers, run.config)]);
-  if (run.answers && run.answers.digits) parts.push(["misread", run.answers, () => misreadSection(run.answers)]);
-  if (run.family) parts.push(["family", run.family, () => familySection(run.family)]);
-  if (run.timing && run.timing.gen && run.timing.gen.length) parts.push(["timing", run.timing, () => timingSection(run)]);
-  parts.push(["settings", run.config, () => settingsSection(run)]);
-  return parts;
+  const parts = [curvesSection(run)];
+  if (run.filters) parts.push(filtersSection(run.filters));
+  if (run.weights) parts.push(weightsSection(run.weights));
+  if (run.answers && run.answers.confusion) parts.push(confusionSection(run.answers, run.config));
+  if (run.answers && run.answers.digits) parts.push(misreadSection(run.answers));
+  if (run.timing && run.timing.gen && run.timing.gen.length) parts.push(timingSection(run));
+  return [...parts, settingsSection(run)];
 }
