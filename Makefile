@@ -16,13 +16,12 @@ mnist: $(VENV)/installed
 test: lint
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
 
-# What takes hours, or needs root and an ssh server: the long tests, every fault made to happen, hosts made here, more fuzzing, an hour of
+# What takes hours, or needs root: the long tests, every fault made to happen, more fuzzing, an hour of
 # soaking with each network at the same time.
 test-all: test test-extras dist
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup -m long
 	FUZZED=10000 $(BIN)/python -m pytest tests/breeding/test_fuzz.py
 	$(BIN)/python tests/faults/faults.py
-	$(BIN)/python tests/faults/hosts.py
 	$(BIN)/python tests/faults/shared_machine.py
 	$(BIN)/python tests/faults/soak.py mlp & mlp=$$!; trap 'kill $$mlp' INT TERM; $(BIN)/python tests/faults/soak.py cnn; cnn=$$?; wait $$mlp && exit $$cnn
 

@@ -27,7 +27,7 @@ ROOMS = {
     "tensorflow": {"models.tensorflow"},
     "keras": {"models.tensorflow", "algorithms.algorithm", "algorithms.toolbox.make", "estimators", "model_evolution"}
     | {"problems.keras_problem", "problems.wiring"},
-    "scoop": {"maps.scoop", "maps.scoop.launcher", "maps.scoop.repairs", "maps.scoop.sockets", "maps.scoop.worker"},
+    "scoop": {"maps.scoop", "maps.scoop.launcher", "maps.scoop.repairs", "maps.scoop.worker"},
     "greenlet": {"process.signals"},
     "matplotlib": {"report.figures"},
     "numba": {"operators.compiled.common", "operators.compiled.crossing", "operators.compiled.intrinsics"},

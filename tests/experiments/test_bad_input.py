@@ -38,8 +38,6 @@ def folders(tmp_path, digits_file, finished_run):
     bomb = struct.pack(">I4I", 0x00000803, 2**31, 28, 28, 0)[:16] + bytes(1000)
     (tmp_path / "bomb").mkdir()
     (tmp_path / "bomb" / f"{STEMS[0]}.gz").write_bytes(gzip.compress(bomb))
-    (tmp_path / "hosts").write_text("alpha many\n")
-    (tmp_path / "elsewhere").write_text("alpha 2\n")
     shutil.copytree(finished_run, tmp_path / "run")
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "status.json").write_text("kept")

@@ -1,14 +1,9 @@
-"""What the documentation tells people to type: its options are those of the commands, and its job script works."""
+"""What the documentation tells people to type: its options are those of the commands."""
 
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
-from conftest import ROOT, ended, run_here, status_of
+from conftest import ROOT, run_here
 from deap import creator
 
 from deap_nn.process import cli
@@ -22,8 +17,8 @@ COMMAND = re.compile(
 )
 
 OF_OTHERS = {"--cpus-per-task", "--head", "--nodes", "--nthreads", "--ntasks-per-node", "--nworkers", "--tunnel"}
-OF_OTHERS |= {"--address", "--logdir", "--signal", "--time"}
-"""Options of Dask, Ray, SCOOP, SLURM and TensorBoard."""
+OF_OTHERS |= {"--address", "--host", "--logdir", "--port", "--signal", "--time"}
+"""Options of Dask, Ray, SLURM and TensorBoard."""
 
 SCRIPTS = sorted(path.stem for path in (ROOT / "experiments").glob("*.py") if "__main__" in path.read_text())
 BENCHMARKS = [path.stem for path in (ROOT / "benchmarks").glob("*.py") if "run(__file__" in path.read_text()]
@@ -127,48 +122,4 @@ def test_the_commands_have_the_options_that_are_given_them(options_of):
             for name, options in named_commands(line):
                 seen |= {name} if options else set()
                 assert options <= options_of.get(name, set()), (page, line)
-    assert seen >= {"mnist", "sweep", "results", "scale", "launch", "replay", "report"}
-
-
-@pytest.mark.long
-def test_the_job_script_resumes_where_the_job_before_was_ended(tmp_path):
-    text = (ROOT / "docs" / "cluster.md").read_text()
-    script = next(block for block in re.findall(r"```sh\n(.*?)```", text, re.S) if "#SBATCH" in block)
-    small = "--model mlp --dataset mnist5k --population 20 --generations 60"
-    assert "--population 1000 --generations 300 --output run" in script
-    (tmp_path / "job").write_text(script.replace("--population 1000 --generations 300", small))
-    (tmp_path / "experiments").symlink_to(ROOT / "experiments")
-    (tmp_path / ".venv" / "bin").mkdir(parents=True)
-    (tmp_path / ".venv" / "bin" / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
-    (tmp_path / "scontrol").write_text('#!/bin/sh\n[ "$*" = "show hostnames node" ] && echo 127.0.0.1\n')
-    for path in (tmp_path / ".venv" / "bin" / "python", tmp_path / "scontrol"):
-        path.chmod(0o755)
-    slurm = {"SLURM_SUBMIT_DIR": tmp_path, "SLURM_JOB_NODELIST": "node", "SLURM_CPUS_PER_TASK": 2, "SLURM_JOB_ID": 7}
-    environment = os.environ | {name: str(value) for name, value in slurm.items()}
-    environment["PATH"] = f"{tmp_path}{os.pathsep}{environment['PATH']}"
-
-    def submit():
-        return subprocess.Popen(
-            ["bash", tmp_path / "job"],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-
-    first, logbook = submit(), tmp_path / "run" / "logbook.csv"
-    deadline = time.monotonic() + 120
-    while not (logbook.exists() and logbook.read_text().count("\n") > 4):
-        assert time.monotonic() < deadline
-        assert first.poll() is None, first.communicate()
-        time.sleep(0.1)
-    first.send_signal(signal.SIGTERM)
-    ended(first)
-    status = status_of(tmp_path / "run")
-    assert (first.returncode, status["state"]) == (130, "interrupted")
-    assert (tmp_path / "hosts.7").read_text() == "127.0.0.1 2\n"
-    second = submit()
-    ended(second)
-    assert (second.returncode, status_of(tmp_path / "run")["state"]) == (0, "finished")
-    assert status["generations"] < 60 == status_of(tmp_path / "run")["generations"]
+    assert seen >= {"mnist", "sweep", "results", "scale", "replay", "report"}

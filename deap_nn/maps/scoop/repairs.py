@@ -12,8 +12,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from deap_nn.maps.scoop.messages import REPLY, STATUS_UPDATE, TASK, holds_task, pack_names, say
-from deap_nn.maps.scoop.sockets import listen_nowhere, warn_of_open_broker
+from deap_nn.process.cli import warn_in_one_line
 from deap_nn.process.workers import LAUNCHED
 
 REPORT_SECONDS = 5.0
@@ -36,14 +35,6 @@ class _OneAtATime:
         self._target = target
         self._lock = lock
         self._shut_out = shut_out
-        self.received: list[bytes] = []
-        """The last message."""
-
-    def recv_multipart(self) -> list[bytes]:
-        """Receive a message."""
-        with self._lock:
-            self.received = self._target.recv_multipart()
-            return self.received
 
     def __getattr__(self, name: str) -> Any:
         if threading.current_thread() is self._shut_out:
@@ -67,68 +58,36 @@ def _guard(communicator: Any) -> None:
     has four faults: it ends if the queue changes during a read, first reports after 25 seconds, leaves out the current
     task, and names tasks differently from the broker. The broker therefore loses track of them.
     """
+    import scoop
+
     lock = threading.RLock()
     reporter = communicator.status_update_thread
     communicator.socket = _OneAtATime(communicator.socket, lock, reporter)
     communicator.poller = _OneAtATime(communicator.poller, lock, None)
     communicator.infoSocket = _OneAtATime(communicator.infoSocket, lock, None)
-    _forgive(communicator)
-    _report(communicator)
-    communicator.status_update_thread = threading.Thread(target=_keep_reporting, args=(communicator,), daemon=True)
-    communicator.status_update_thread.start()
-
-
-def _forgive(communicator: Any) -> None:
-    """Drop badly formed messages from other processes with one line, so that they do not end this one."""
-    import scoop
-    from scoop._comm.scoopexceptions import Shutdown
-
-    receive, pump = communicator._recv, communicator.pumpInfoSocket
-    communicator.receiving = False
+    receive = communicator._recv
 
     def receive_task() -> Any:
-        communicator.receiving = True
-        try:
+        with lock:  # no report in the middle: a task that is being unpickled has no name yet
             return receive()
-        except Exception:
-            message = communicator.socket.received
-            if not message or message[0] not in (TASK, REPLY) or holds_task(message[1]):
-                raise
-            say(f"a message to process {os.getpid()} is dropped: it holds no task")
-            if message[0] == TASK:
-                communicator.sendRequest()  # SCOOP has requested one task, and waits for it
-            return None
-        finally:
-            communicator.receiving = False
-            communicator.socket.received = []
 
-    def receive_constants() -> None:
-        try:
-            pump()
-        except Shutdown:
-            raise
-        except Exception as error:
-            message = communicator.infoSocket.received
-            if message[-1:] == [pickle.dumps(scoop.worker, pickle.HIGHEST_PROTOCOL)]:  # from the script of this process
-                raise
-            say(f"a constant for process {os.getpid()} is dropped: {type(error).__name__}")
+    def keep_reporting() -> None:
+        while not scoop.SHUTDOWN_REQUESTED:
+            time.sleep(min(REPORT_SECONDS, scoop.TIME_BETWEEN_STATUS_REPORTS))
+            with lock:
+                _report(communicator)
 
-    communicator._recv, communicator.pumpInfoSocket = receive_task, receive_constants
-
-
-def _keep_reporting(communicator: Any) -> None:
-    import scoop
-
-    while not scoop.SHUTDOWN_REQUESTED:
-        time.sleep(min(REPORT_SECONDS, scoop.TIME_BETWEEN_STATUS_REPORTS))
-        if not communicator.receiving:  # a task that is being unpickled has no name yet
-            _report(communicator)
+    communicator._recv = receive_task
+    _report(communicator)
+    communicator.status_update_thread = threading.Thread(target=keep_reporting, daemon=True)
+    communicator.status_update_thread.start()
 
 
 def _report(communicator: Any) -> None:
     """Report the tasks of this process to SCOOP's broker."""
     import zmq
     from scoop import _control
+    from scoop._comm.scoopzmq import STATUS_UPDATE
 
     queue, current = _control.execQueue, _control.current
     # Python's lock makes tuple(...) one step, so no other thread changes a queue meanwhile.
@@ -137,8 +96,7 @@ def _report(communicator: Any) -> None:
     here += [current] if current is not None else []
     names = {pickle.dumps(future.id, pickle.HIGHEST_PROTOCOL) for future in here}
     with contextlib.suppress(zmq.ZMQError):  # the broker is busy or gone, or the program ends
-        frame = pack_names(names) if LAUNCHED in os.environ else pickle.dumps(names)  # SCOOP's own broker unpickles it
-        communicator.socket.send_multipart([STATUS_UPDATE, frame], flags=zmq.NOBLOCK)
+        communicator.socket.send_multipart([STATUS_UPDATE, pickle.dumps(names)], flags=zmq.NOBLOCK)
 
 
 def _guard_scoop() -> None:
@@ -283,6 +241,8 @@ def first_answers(function: Callable[[Any], Any], tasks: Iterable[Any]) -> Itera
 
 def _watch(queue: Any) -> None:
     """Check for late results whenever SCOOP's loop reads messages; the first time, warn of an open broker."""
+    import scoop
+
     update = queue.updateQueue
     warned = LAUNCHED in os.environ
 
@@ -290,7 +250,11 @@ def _watch(queue: Any) -> None:
         nonlocal warned
         if not warned:
             warned = True
-            warn_of_open_broker()
+            warn_in_one_line(
+                "the broker of python -m scoop listens on every network interface and runs any code that it receives: "
+                f"use python -m deap_nn.launch {os.path.relpath(scoop.MAIN_MODULE)}, which admits only this run's "
+                "processes"
+            )
         update()
         if _calls and not len(queue):
             _calls[-1].look()
@@ -310,8 +274,6 @@ def mend() -> None:
     """Repair SCOOP in this process, before or after it has connected to the broker."""
     from scoop import _control
 
-    if LAUNCHED not in os.environ:  # `deap_nn.launch` does this itself
-        listen_nowhere()
     _guard_scoop()
     if _control.execQueue is not None:
         watch()

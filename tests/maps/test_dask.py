@@ -1,14 +1,20 @@
-"""A Dask cluster that this package starts is for the process that started it."""
+"""Clusters of Dask: one that this package starts is for its own processes, one by the documentation has TLS."""
 
 import contextlib
 import http.client
 import logging
+import os
 import re
+import signal
 import socket
 import ssl
+import subprocess
+import sys
+import time
 
 import psutil
 import pytest
+from conftest import ROOT, status_of
 from distributed import Client
 from distributed.security import Security
 
@@ -116,3 +122,97 @@ def test_a_script_without_a_main_guard_is_told_so(run, tmp_path):
     assert answer.returncode == 1
     said = r"deap_nn\..*MapError: dask: no worker has started .*: if workers run the script as they import it, "
     assert re.fullmatch(said + 'put what .* under if __name__ == "__main__":', answer.stderr.splitlines()[-1])
+
+
+CERTIFICATE, COMMANDS, JOB = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "cluster.md").read_text(), re.S)
+SIZE = "--population 1000 --generations 300"
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder with the key and the settings of a cluster, and with programs in ``.venv/bin``."""
+    programs = tmp_path / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    for name, start in (("python", ""), ("dask", "-m dask "), ("srun", None)):
+        line = '"$@"' if start is None else f'"{sys.executable}" {start}"$@"'
+        (programs / name).write_text(f"#!/bin/sh\nexec {line}\n")
+        (programs / name).chmod(0o755)
+    (tmp_path / "experiments").symlink_to(ROOT / "experiments")
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("DASK_CONFIG", str(tmp_path / "dask.yaml"))
+    subprocess.run(["bash", "-e", "-c", CERTIFICATE], cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / "dask-key.pem").stat().st_mode & 0o777 == 0o600
+    return tmp_path
+
+
+@pytest.fixture
+def port():
+    with contextlib.closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def test_the_commands_for_several_hosts_give_the_bytes_of_a_serial_run(place, port, digits_file, finished_run):
+    small = f"--model mlp --population 20 --generations 8 --seed 3 --data {digits_file} --output run --no-progress"
+    assert SIZE in COMMANDS
+    lines = COMMANDS.replace("alpha", "127.0.0.1").replace("8786", str(port)).replace("--nworkers 8", "--nworkers 2")
+    scheduler, workers, script = lines.replace(SIZE, small).splitlines()
+    started = [
+        subprocess.Popen(["bash", "-c", line], cwd=place, stderr=subprocess.DEVNULL, start_new_session=True)
+        for line in (scheduler, workers)
+    ]
+    try:
+        answer = subprocess.run(["bash", "-c", script], cwd=place, capture_output=True, text=True, check=False)
+        assert (answer.returncode, answer.stderr) == (0, "")
+        assert refused(f"tcp://127.0.0.1:{port}")
+        assert refused(f"tls://127.0.0.1:{port}", security=Security.temporary())
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=60) as plain,
+            context.wrap_socket(plain) as secured,
+            pytest.raises(ssl.SSLError, match="certificate required"),
+        ):
+            secured.recv(1)
+    finally:
+        for process in reversed(started):
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(60)
+    for name in ("logbook.csv", "best.npz", "trace.npz"):
+        assert (place / "run" / name).read_bytes() == (finished_run / name).read_bytes()
+    assert '"workers": 2' in (place / "run" / "config.json").read_text()
+
+
+@pytest.mark.long
+def test_the_job_script_resumes_where_the_job_before_was_ended(place, port):
+    assert f"{SIZE} --output run" in JOB
+    small = "--model mlp --dataset mnist5k --population 20 --generations 60"
+    script = JOB.replace(SIZE, small).replace("8786", str(port)).replace("$(hostname)", "127.0.0.1")
+    (place / "job").write_text(script)
+    environment = os.environ | {"SLURM_SUBMIT_DIR": str(place), "SLURM_CPUS_PER_TASK": "2"}
+
+    def submit():
+        silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        return subprocess.Popen(["bash", place / "job"], env=environment, start_new_session=True, **silent)
+
+    def ended(job):
+        """Wait for the end of a job, and end its processes as SLURM does."""
+        try:
+            job.wait(120)
+        finally:
+            os.killpg(job.pid, signal.SIGKILL)
+
+    first, logbook = submit(), place / "run" / "logbook.csv"
+    deadline = time.monotonic() + 120
+    while not (logbook.exists() and logbook.read_text().count("\n") > 4):
+        assert time.monotonic() < deadline
+        assert first.poll() is None
+        time.sleep(0.1)
+    first.send_signal(signal.SIGTERM)
+    ended(first)
+    status = status_of(place / "run")
+    assert (first.returncode, status["state"]) == (130, "interrupted")
+    second = submit()
+    ended(second)
+    assert (second.returncode, status_of(place / "run")["state"]) == (0, "finished")
+    assert status["generations"] < 60 == status_of(place / "run")["generations"]
