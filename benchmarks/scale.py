@@ -70,13 +70,13 @@ def growth(folder: Path, name: str, *options: object, parents: int | None = None
 
 def measure(folder: Path) -> dict[str, float]:
     """Measure all once, two parents crossed by a mask if nothing else is said."""
-    rows = growth(folder / "mask", "", parents=100) | growth(folder / "default", ", --preset es", *ES)
+    rows = growth(folder / "two", "", parents=100) | growth(folder / "default", ", --preset es", *ES)
     code = f"import sys; sys.path[:0] = [{str(HERE)!r}]; from scale import own_cost; print(own_cost(1000))"
     quietly = {"capture_output": True, "text": True, "check": True}
     own = float(subprocess.run([sys.executable, "-c", code], **quietly).stdout)
     rows["milliseconds of the main process a child, 1,000 members"] = own
     rows["milliseconds of the main process a child, of a forward pass"] = own / passes(1)
-    for name, preset in (("", "mask"), (", --preset es", "es")):
+    for name, preset in (("", "ga"), (", --preset es", "es")):
         counted = folder / f"bytes {preset}"
         counted.mkdir()
         rows[f"bytes through SCOOP a child, both ways{name}"] = bytes_sent(counted, preset, 400, 3)

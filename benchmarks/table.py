@@ -41,7 +41,7 @@ def rounded(value: float) -> str:
 
 
 def of_presets(values: Values) -> list[tuple[str, str, str]]:
-    """Return the rows that both presets have: a name, the figure of ``es`` and that of ``mask``."""
+    """Return the rows that both presets have: a name, the figure of ``es`` and that of ``ga`` with two mates."""
     naive = values("peers", "CNN: naive DEAP, TensorFlow and SCOOP")
     evosax = best(values, *(f"CNN: evosax SimpleGA, {way}" for way in ("lax.map", "vmap")))
     torch = best(values, *(f"CNN: EvoTorch GeneticAlgorithm, {way}" for way in ("one by one", "vmap")))
@@ -82,7 +82,7 @@ def of_presets(values: Values) -> list[tuple[str, str, str]]:
             *both("scale", "generation 300 over generation 10, a child"),
         ),
         (
-            "peak memory of all processes and the cache, 1,000 members (mask: 100 parents), GiB",
+            "peak memory of all processes and the cache, 1,000 members (ga: 100 parents), GiB",
             *both(
                 "memory",
                 "peak memory, 1,000 members, 100 parents, GiB",
@@ -130,7 +130,7 @@ def of_one(values: Values) -> list[tuple[str, str]]:
             figure(values("generation", "the next centre of 200 members, of a forward pass")),
         ),
         (
-            "the main process' own cost a child (`--preset mask`), of a forward pass",
+            "the main process' own cost a child (`ga --mates 2`), of a forward pass",
             figure(values("scale", "milliseconds of the main process a child, of a forward pass")),
         ),
         (
@@ -178,9 +178,9 @@ def table(results: Mapping[str, Any]) -> str:
         f"{repeats} repeats in turn (of memory one run); all figures",
         "are in `benchmarks/results.json`, the peers' versions in `benchmarks/peers/*.txt`.",
         "",
-        "| the CNN of 3.27 million weights, if nothing else is said | `--preset es` | `--preset mask` |",
+        "| the CNN of 3.27 million weights, if nothing else is said | `--preset es` | `--preset ga --mates 2` |",
         "| --- | --- | --- |",
-        *(f"| {name} | {es or '-'} | {mask or '-'} |" for name, es, mask in of_presets(values) if es or mask),
+        *(f"| {name} | {es or '-'} | {ga or '-'} |" for name, es, ga in of_presets(values) if es or ga),
         "",
         "| the same CNN, of any preset if none is named | measured |",
         "| --- | --- |",

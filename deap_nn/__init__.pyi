@@ -51,7 +51,6 @@ from deap_nn.operators.ranking import recombination_weights as recombination_wei
 from deap_nn.operators.recombination import cxMean as cxMean
 from deap_nn.operators.recombination import cxScanning as cxScanning
 from deap_nn.operators.selection import selLogRank as selLogRank
-from deap_nn.operators.selection import selMirrored as selMirrored
 from deap_nn.operators.selection import selRankBoosted as selRankBoosted
 from deap_nn.problems.keras_problem import KerasProblem as KerasProblem
 from deap_nn.report.plot import plot_logbook as plot_logbook

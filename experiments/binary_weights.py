@@ -20,7 +20,7 @@ from deap_nn import (
     initPopulation,
     load_dataset,
     mutGaussianAdaptive,
-    selMirrored,
+    recombination_weights,
     usual_step,
 )
 from deap_nn.core.seeding import MAX_SEED
@@ -103,11 +103,11 @@ def make_toolbox(population: int, generations: int, seed: int, map_: Map = map) 
     """Wire genome, operators and fitness: children lie around one centre, which moves to the mean of the better."""
     toolbox = base.Toolbox()
     noise = NoiseTable(seed, LAYOUT.size)
-    toolbox.step = usual_step(population, generations, 2, "mirrored") / 3
+    toolbox.step = usual_step(population, generations, 2) / 3
     toolbox.register("individual", initNormal, Individual, LAYOUT, sigma=0.3, noise=noise)
     toolbox.register("population", initPopulation, toolbox, seed)
     toolbox.register("mutate", mutGaussianAdaptive, sigma=Annealed(0.3, 0.1, generations), noise=noise)
-    toolbox.register("select", selMirrored, parents=population // 2)
+    toolbox.register("recombination_weights", recombination_weights)
     toolbox.register("evaluate", ErrorRate())
     toolbox.register("map", map_)
     return toolbox

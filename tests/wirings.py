@@ -18,14 +18,11 @@ from deap_nn import (
     SelfAdaptive,
     cxBiased,
     cxMask,
-    cxMean,
     cxScanning,
     evolve,
     initNormal,
     mutGaussianAdaptive,
     recombination_weights,
-    selLogRank,
-    selMirrored,
     selRankBoosted,
 )
 from deap_nn.breeding import task
@@ -38,7 +35,7 @@ TABLE = NoiseTable(1, LAYOUT.size)
 
 HALF = partial(selRankBoosted, parents=6, opposites=0.5)
 FOUR_WITH_OPPOSITES = {"select": HALF, "mate": cxScanning, "mates": 4}
-AROUND = {"mate": cxMean, "select": partial(selLogRank, parents=6), "step": 1.0}
+AROUND = {"recombination_weights": partial(recombination_weights, parents=6), "step": 1.0}
 
 
 def sum_of_squares(individual):
@@ -99,9 +96,10 @@ def wired(**registered):
     toolbox = base.Toolbox()
     toolbox.register("individual", initNormal, Individual, LAYOUT)
     toolbox.register("population", initPopulation, toolbox, 1)
-    toolbox.register("mate", cxMask)
+    if "step" not in registered:
+        toolbox.register("mate", cxMask)
+        toolbox.register("select", selRankBoosted, parents=6)
     toolbox.register("mutate", mutGaussianAdaptive, sigma=ErrorScaled(0.3, fitness="cross_entropy"), noise=TABLE)
-    toolbox.register("select", selRankBoosted, parents=6)
     toolbox.register("evaluate", sum_of_squares)
     toolbox.mates, toolbox.step = registered.pop("mates", 2), registered.pop("step", None)
     for name, function in registered.items():
@@ -219,13 +217,7 @@ WIRINGS = {
         "mutate": partial(mutGaussianAdaptive, sigma=SelfAdaptive(0.3, 0.01), noise=NoiseTable(1, LAYOUT.size)),
         "select": partial(selRankBoosted, parents=6, opposites=0.5),
     },
-    "around a centre": lambda: {"mate": cxMean, "select": selMirrored, "step": 2.5},
-    "around a centre, all by weight": lambda: {
-        "mate": cxMean,
-        "select": selLogRank,
-        "recombination_weights": recombination_weights,
-        "step": 2.5,
-    },
+    "around a centre": lambda: {"recombination_weights": recombination_weights, "step": 2.5},
 }
 
 

@@ -15,7 +15,6 @@ from typing import Any
 
 from deap import base
 
-from deap_nn.breeding.reproduction.around_centre import AroundCentre
 from deap_nn.core.environment import environment
 from deap_nn.core.registered import Registered
 from deap_nn.genome.noise import NoiseTable
@@ -37,7 +36,6 @@ NEUTRAL: dict[str, Any] = {
     "individual.bounds": None,
     "mutate.bounds": None,
     "mutate.indpb": 1.0,
-    "mutate.matrices": "all",
     "mutate.scale": None,
     "batch_generations": 1,
     "individual.spread": 1.0,
@@ -51,7 +49,7 @@ NEUTRAL: dict[str, Any] = {
     "select.in_loops": True,
     "select.opposites": 0.0,
     "select.parents": None,
-    "weigh.parents": None,
+    "recombination_weights.parents": None,
 }
 """The values of settings that are not recorded: a setting that is added later makes no difference to older runs."""
 
@@ -94,8 +92,8 @@ def settings_record(
         operator = getattr(registered, name)
         if operator is not None and not (name == "evaluate" and own_problem(operator) is not None):
             found |= _of_operator(name, operator, usual)
-    if registered.recombination_weights is not None:  # records have its former name
-        found |= _of_operator("weigh", registered.recombination_weights, usual)
+    if registered.recombination_weights is not None:
+        found |= _of_operator("recombination_weights", registered.recombination_weights, usual)
     for name in ("mates", "step"):
         value = getattr(registered, name)
         if isinstance(value, Real):
@@ -104,9 +102,7 @@ def settings_record(
         found.pop("mates", None)
     found["projected"] = projects(toolbox)
     if registered.reproduction is not None:  # a user's own strategy
-        own = found["reproduction"] = settings_of(registered.reproduction)
-        if isinstance(registered.reproduction, AroundCentre):
-            own["weigh"] = own.pop("weights")  # the name in earlier records
+        found["reproduction"] = settings_of(registered.reproduction)
     found |= _of_evaluation(toolbox, seed)
     return {"version": VERSION} | {
         name: value for name, value in sorted(found.items()) if not (name in NEUTRAL and value == NEUTRAL[name])

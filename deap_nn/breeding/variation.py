@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from deap_nn.breeding.recipe import Recipe
 from deap_nn.core.arguments import check_bounds
 from deap_nn.core.registered import words_of
-from deap_nn.core.seeding import Purpose, seeded, stream, takes
+from deap_nn.core.seeding import Purpose, seeded, stream
 from deap_nn.genome.noise import LARGEST_TABLE, NoiseTable, noise_numbers
 from deap_nn.genome.vectors import Shape, Vector, copied_vector
 from deap_nn.genome.weight_list import WeightList
@@ -66,11 +66,9 @@ class Variation:
         return (
             getattr(mutate, "func", None) is mutGaussianAdaptive
             and not mutate.args
-            and {"sigma"} <= words.keys() <= {"sigma", "noise", "indpb", "matrices", "scale", "bounds", "rng"}
+            and {"sigma"} <= words.keys() <= {"sigma", "noise", "indpb", "scale", "bounds", "rng"}
             and getattr(words.get("noise"), "size", LARGEST_TABLE) < LARGEST_TABLE
             and words.get("indpb", 1.0) == 1.0
-            and words.get("matrices", "all") == "all"
-            and not isinstance(words.get("scale"), str)
         )
 
     @property
@@ -116,13 +114,13 @@ class Variation:
         """Return whether the child of a recipe is mutated."""
         return happens(self.mutpb, self.seed, recipe.generation, 2 * recipe.place + 1)
 
-    def mutate_into(self, recipe: Recipe, child: Any, out: Vector, *, mirrored: bool = False) -> None:
+    def mutate_into(self, recipe: Recipe, child: Any, out: Vector) -> None:
         """Mutate a child with the registered operator, if it is mutated, and write its weights into `out`."""
         if self.mutated(recipe):
             mutate = self.mutate
             if recipe.sigma is not None:
                 mutate = functools.partial(mutate, sigma=recipe.sigma)
-            mutation = mutation_of(mutate, self.seed, recipe.generation, recipe.place, mirrored=mirrored)
+            mutation = seeded(mutate, stream(self.seed, Purpose.MUTATE, recipe.generation, recipe.place))
             child = checked_mutant(mutation(child), mutate, self.shapes)
             np.copyto(out, child.flat)
         else:  # a parent may be an opposite, beyond the bounds
@@ -137,16 +135,6 @@ def clip(mutate: Callable[..., Any], genomes: Iterable[Vector]) -> None:
         low, high = check_bounds(bounds)
         for genome in genomes:
             np.clip(genome, low, high, out=genome)
-
-
-def mutation_of(
-    mutate: Callable[..., Any], seed: int, generation: int, place: int, *, mirrored: bool
-) -> Callable[..., Any]:
-    """Return a child's mutation with its random stream; if `mirrored`, the second of a pair has the opposite noise."""
-    # Antithetic sampling: both children of a pair take the random numbers of one place, with opposite signs.
-    if mirrored and takes(mutate, "mirrored"):
-        mutate, place = functools.partial(mutate, mirrored=place % 2 == 1), place // 2
-    return seeded(mutate, stream(seed, Purpose.MUTATE, generation, place))
 
 
 def checked_mutant(made: Any, mutate: Callable[..., Any], shapes: tuple[Shape, ...]) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -102,9 +101,6 @@ class Registered:
             names = [name for name in names if name not in OF_MADE]
         every = {name: getattr(toolbox, name, _MISSING) for name in names}
         found: dict[str, Any] = {name: value for name, value in every.items() if value is not _MISSING}
-        if "weigh" in getattr(toolbox, "__dict__", ()):  # the former name in a plain DEAP toolbox
-            warn_of_weigh(2)
-            found["recombination_weights"] = vars(toolbox)["weigh"]
         found["has"] = frozenset(found)
         if found.get("step") is None:  # a genetic algorithm has no recombination weights
             found["recombination_weights"] = None
@@ -114,11 +110,6 @@ class Registered:
     def sigma(self) -> Any:
         """The argument ``sigma`` of the registered mutation, or None."""
         return words_of(self.mutate).get("sigma")
-
-
-def warn_of_weigh(stacklevel: int) -> None:
-    """Warn of the former name of ``recombination_weights``."""
-    warnings.warn("weigh of a toolbox is recombination_weights now", DeprecationWarning, stacklevel=stacklevel + 1)
 
 
 def words_of(registered: Any) -> Mapping[str, Any]:

@@ -10,14 +10,14 @@ from typing import Any, Literal, NamedTuple
 
 from deap import tools
 
-from deap_nn.core.arguments import check_count, check_probability
+from deap_nn.core.arguments import check_count
 from deap_nn.core.registered import Registered
 from deap_nn.genome.elementwise import weight_by_weight
 from deap_nn.operators.crossover import cxBiased, cxMask, cxMatrices, cxSplit, cxUnits
 from deap_nn.operators.recombination import MOST_MATES, cxMean, cxScanning
 from deap_nn.operators.selection import operator_of
 
-CrossoverName = Literal["mask", "biased", "split", "matrices", "units", "average", "none", "mean"]
+CrossoverName = Literal["mask", "biased", "split", "matrices", "units", "average", "none"]
 
 
 class Crossover(NamedTuple):
@@ -36,7 +36,6 @@ CROSSOVERS: Mapping[CrossoverName, Crossover] = {
     "units": Crossover(cxUnits, 0.5),
     "average": Crossover(cxMean, of_many=cxMean),
     "none": Crossover(cxMask, 0.0),
-    "mean": Crossover(cxMean, of_many=cxMean),
 }
 """The crossovers by the names that `make_toolbox` takes; "none" is a mask that exchanges nothing."""
 
@@ -81,53 +80,6 @@ def mates_of(toolbox: Any) -> int:
     if mates > MOST_MATES:
         raise ValueError(f"toolbox.mates must be at most {MOST_MATES}, got {mates}")
     return mates if mates == 2 or takes_many(toolbox.mate) else 2
-
-
-class ArgumentError(ValueError):
-    """An argument that cannot be combined with the others.
-
-    Parameters
-    ----------
-    argument : str
-        The name of the argument.
-    why : str
-        The error, as the rest of a sentence that begins with the name.
-    """
-
-    def __init__(self, argument: str, why: str) -> None:
-        super().__init__(argument, why)
-        self.argument, self.why = argument, why
-
-    def __str__(self) -> str:
-        """Return the message."""
-        return f"{self.argument} {self.why}"
-
-
-def checked_indpb(crossover: CrossoverName, mates: int, indpb: float | None) -> float | None:
-    """Return the exchange probability of a crossover of `mates` parents, None if it has none.
-
-    Raises
-    ------
-    ArgumentError
-        If the crossover does not take `mates` parents, or has no exchange probability.
-    ValueError, TypeError
-        If `mates` or `indpb` is out of range or not a number.
-    """
-    if not 2 <= check_count(mates, "mates") <= MOST_MATES:
-        raise ArgumentError("mates", f"must be 2 to {MOST_MATES}, got {mates!r}")
-    if mates > 2 and CROSSOVERS[crossover].of_many is None:
-        able = " or ".join(name for name, named in CROSSOVERS.items() if named.of_many is not None)
-        raise ArgumentError("mates", f"must be 2 if crossover is {crossover!r}, got {mates!r}: more need {able}")
-    usual = CROSSOVERS[crossover].indpb if mates == 2 else None
-    if indpb is None:
-        return usual
-    if usual is None:
-        allowed = " or ".join(name for name, named in CROSSOVERS.items() if named.indpb is not None)
-        raise ArgumentError("indpb", f"needs two mates and the crossover {allowed}, got {indpb!r}")
-    check_probability(indpb, "indpb")
-    if crossover == "none" and indpb:
-        raise ArgumentError("indpb", f"must be 0 if crossover is 'none', got {indpb!r}")
-    return float(indpb)
 
 
 OF_NUMBERS = (

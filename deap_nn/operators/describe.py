@@ -22,7 +22,7 @@ from deap_nn.operators.crossover import cxMask
 from deap_nn.operators.mutation import mutGaussianAdaptive
 from deap_nn.operators.ranking import number_of_parents, recombination_weights
 from deap_nn.operators.recombination import cxScanning
-from deap_nn.operators.selection import operator_of, selMirrored, selRankBoosted
+from deap_nn.operators.selection import operator_of, selRankBoosted
 
 FITNESS_NAMES = {"error": "the error of the best", "cross_entropy": "the error of the best, from its cross-entropy"}
 """The error that an `ErrorScaled` uses, by its kind of fitness."""
@@ -115,8 +115,7 @@ def _mutation(mutate: Any) -> str:
         return f"mutation by {name_of(mutate)}"
     words = words_of(mutate)
     share = "" if words.get("indpb", 1.0) == 1 else f" of {words['indpb']:.0%} of the weights"
-    one = " of one matrix" if words.get("matrices") == "one" else ""
-    return f"Gaussian mutation{share}{one} whose sigma {_sigma(words.get('sigma'))} (mutGaussianAdaptive)"
+    return f"Gaussian mutation{share} whose sigma {_sigma(words.get('sigma'))} (mutGaussianAdaptive)"
 
 
 def _selection(select: Any, members: int, *, in_loop: bool) -> str:
@@ -140,12 +139,7 @@ def _selection(select: Any, members: int, *, in_loop: bool) -> str:
 def _around_centre(registered: Registered, members: int) -> str:
     step, weights = registered.step, registered.recombination_weights
     how = f"a step of {step:.3g}" if isinstance(step, float | int) else "a step by the size of the run"
-    if weights is None:
-        function = operator_of(registered.select)
-        which = (
-            "the better of each mirrored pair" if function is selMirrored else f"those that {name_of(function)} selects"
-        )
-    elif operator_of(weights) is recombination_weights:
+    if weights is None or operator_of(weights) is recombination_weights:
         parents = number_of_parents(words_of(weights).get("parents"), members) or members
         half = max(1, min(members // 2, parents))
         which = f"the best {half} of {members} by rank and away from the worst {half}"

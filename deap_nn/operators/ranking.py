@@ -152,8 +152,8 @@ def recombination_weights(size: int, parents: float | None = None) -> NDArray[np
     return weights
 
 
-RecombinationWeights = Callable[[int], NDArray[np.float64]] | None
-"""Returns the recombination weights, best first, for a number of members; None if each draw counts 1."""
+RecombinationWeights = Callable[[int], NDArray[np.float64]]
+"""Returns the recombination weights, best first, for a number of members."""
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -166,15 +166,15 @@ def weights_of(function: Callable[[int], Any], size: int) -> NDArray[np.float64]
     return weights
 
 
-def counts_and_kept(drawn: Sequence[Key], function: RecombinationWeights) -> tuple[dict[Key, float], float]:
+def counts_and_kept(drawn: Sequence[Key], function: RecombinationWeights | None) -> tuple[dict[Key, float], float]:
     """Return the weight of each member in the next centre, in their order, and the weight of the present centre.
 
     Parameters
     ----------
     drawn : sequence
-        The drawn members, each once per draw; all members, best first, with a `function`.
+        Some members, best first; all members with a `function`.
     function : callable or None
-        Returns the recombination weights.
+        Returns the recombination weights; if None, each member counts 1.
     """
     counts: dict[Key, float] = {}
     weights = np.ones(len(drawn)) if function is None else weights_of(function, len(drawn))

@@ -188,8 +188,7 @@ def selLogRank(
 ) -> list[Individual]:
     """Draw `k` of the better half by the logarithm of their rank, by stochastic universal sampling.
 
-    Each is drawn `k` times its probability, rounded up or down; the best come first. If the toolbox has
-    ``recombination_weights``, `evolve` does not draw parents: all members count by their weights.
+    Each is drawn `k` times its probability, rounded up or down; the best come first.
 
     It returns and raises as `selRankBoosted` does.
 
@@ -225,7 +224,10 @@ def selLogRank(
     fitness = _fitness_of(individuals, fit_attr)
     parents = number_of_parents(parents, len(individuals))
     most = max(1, len(individuals) // 2)
-    return _universal(sorted(individuals, key=fitness, reverse=True)[: min(most, parents or most)], k, rng)
+    ranked = sorted(individuals, key=fitness, reverse=True)[: min(most, parents or most)]
+    ends = np.cumsum(log_rank_weights(len(ranked)))
+    points = (rng.random() + np.arange(k)) / max(k, 1)
+    return [ranked[place] for place in np.minimum(np.searchsorted(ends, points, side="right"), len(ranked) - 1)]
 
 
 def operator_of(select: Any) -> Any:
@@ -236,71 +238,6 @@ def operator_of(select: Any) -> Any:
     while isinstance(select, partial) or (hasattr(select, "operator") and not hasattr(select, "__wrapped__")):
         select = select.func if isinstance(select, partial) else select.operator
     return select
-
-
-def is_log_rank(select: Any) -> bool:
-    """Return whether a registered selection is `selLogRank`, not decorated."""
-    return operator_of(select) is selLogRank
-
-
-def _universal(ranked: list[Individual], k: int, rng: np.random.Generator) -> list[Individual]:
-    """Draw `k` of some ranked individuals by the logarithm of their rank (stochastic universal sampling)."""
-    ends = np.cumsum(log_rank_weights(len(ranked)))
-    points = (rng.random() + np.arange(k)) / max(k, 1)
-    return [ranked[place] for place in np.minimum(np.searchsorted(ends, points, side="right"), len(ranked) - 1)]
-
-
-@operator("Brockhoff et al. 2010; Hansen and Ostermeier 2001; Baker 1987")
-def selMirrored(
-    individuals: Sequence[Individual],
-    k: int,
-    *,
-    parents: float | None = None,
-    rng: np.random.Generator,
-    fit_attr: str = "fitness",
-) -> list[Individual]:
-    """Draw `k` of the better members of all pairs by the logarithm of their rank, by stochastic universal sampling.
-
-    The members at the places 2i and 2i+1 are a pair: two children mirrored at their parent, of which only the better
-    one can be drawn. Each is drawn `k` times its probability, rounded up or down; the best come first.
-
-    It returns and raises as `selRankBoosted` does.
-
-    Parameters
-    ----------
-    individuals : sequence
-        Evaluated individuals.
-    parents : int or float, optional
-        Draw only from the best `parents` of the better members, at least 1; a float is a share of all individuals.
-        Default: from all of the better members.
-    k, rng, fit_attr
-        As `selRankBoosted` takes them.
-
-    References
-    ----------
-    D. Brockhoff et al., "Mirrored sampling and sequential selection for evolution strategies", PPSN XI, 2010 (the
-    better one of a pair); N. Hansen and A. Ostermeier, "Completely derandomized self-adaptation in evolution
-    strategies", Evolutionary Computation 9, 2001 (the weights); J. E. Baker, "Reducing bias and inefficiency in the
-    selection algorithm", ICGA 1987 (universal sampling).
-
-    Examples
-    --------
-    >>> from deap import base, creator
-    >>> creator.create("FitnessOfPair", base.Fitness, weights=(-1.0,))
-    >>> creator.create("OfPair", list, fitness=creator.FitnessOfPair)
-    >>> population = [creator.OfPair([i]) for i in range(4)]
-    >>> for i, individual in enumerate(population):
-    ...     individual.fitness.values = (i,)
-    >>> selMirrored(population, 4, rng=np.random.default_rng(1))
-    [[0], [0], [0], [2]]
-    """
-    check_generator(rng)
-    check_count(k, "k", 0)
-    fitness = _fitness_of(individuals, fit_attr)
-    parents = number_of_parents(parents, len(individuals))
-    pairs = [individuals[start : start + 2] for start in range(0, len(individuals), 2)]
-    better = sorted((max(pair, key=fitness) for pair in pairs), key=fitness, reverse=True)[:parents]
-    return _universal(better, k, rng)
 
 
 def _fitness_of(individuals: Sequence[Any], fit_attr: str) -> Callable[[Any], Any]:

@@ -17,12 +17,10 @@ from deap_nn import (
     Checkpoint,
     Individual,
     WeightList,
-    cxMean,
     cxScanning,
     evolve,
     initPopulation,
     read_run,
-    selMirrored,
 )
 from deap_nn.callbacks.candidates import Candidates
 from deap_nn.callbacks.early_stopping import EarlyStopping
@@ -86,9 +84,9 @@ def test_how_a_number_is_written_makes_no_other_run(tmp_path):
     def population(toolbox, seed):
         return initPopulation(toolbox, seed, 6)
 
-    toolbox = wired(mate=cxMean, select=selMirrored, step=2)
+    toolbox = wired(step=2)
     evolve(population(toolbox, 1), toolbox, 2, seed=1, cxpb=1, mutpb=1, checkpoint=tmp_path)
-    toolbox = wired(mate=cxMean, select=selMirrored, step=np.float64(2))
+    toolbox = wired(step=np.float64(2))
     numbers = {"seed": np.int64(1), "cxpb": np.float64(1), "mutpb": 1.0}
     _, logbook = evolve(population(toolbox, np.int64(1)), toolbox, 4, checkpoint=tmp_path, **numbers)
     assert len(logbook) == 5

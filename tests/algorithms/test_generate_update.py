@@ -30,10 +30,9 @@ class TestGenerateUpdate:
             statistics.register(name, function)
         return statistics
 
-    @pytest.mark.parametrize("sampling", ["independent", "mirrored"])
     @pytest.mark.parametrize("members", [2, 7, 12])
-    def test_the_fitness_is_that_of_evolve(self, digits, sampling, members):
-        words = {"seed": 3, "batch_size": 16, "preset": "es", "sampling": sampling}
+    def test_the_fitness_is_that_of_evolve(self, digits, members):
+        words = {"seed": 3, "batch_size": 16, "preset": "es"}
         toolbox = make_toolbox("mlp", digits, **words)
         population, expected = evolve(toolbox.population(n=members), toolbox, GENERATIONS)
         toolbox = make_toolbox("mlp", digits, population=members, generations=GENERATIONS, **words)
@@ -138,12 +137,6 @@ class TestGenerateUpdate:
             toolbox.nothing  # noqa: B018  (it raises)
         with pytest.raises(ValueError, match=r"cxpb is not for an evolution strategy, .* got 0\.5"):
             evolve(toolbox.population(n=4), toolbox, 1, cxpb=0.5)
-        mirrored = make_toolbox("mlp", digits, ES(), seed=1, batch_size=16, sampling="mirrored")
-        assert hasattr(mirrored, "select")
-        mirrored.register("select", tools.selTournament, tournsize=2)
-        evolve(mirrored.population(n=6), mirrored, 2)
-        with pytest.raises(ValueError, match="mate: "):
-            mirrored.register("mate", cxMask)
         own = make_toolbox("mlp", digits, ES(), seed=1, batch_size=16, population=4, generations=2)
         own.register("mutate", mutGaussianAdaptive, sigma=SelfAdaptive(0.1, 0.01))
         with pytest.raises(ValueError, match="mutate: SelfAdaptive is not for an evolution strategy"):

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wirings import OtherHost, result, wired
 
-from deap_nn import cxMean, evolve, make_toolbox, selMirrored
+from deap_nn import evolve, make_toolbox
 from deap_nn.breeding import dispatch
 from deap_nn.breeding.dispatch import Dispatch, Known, Sharing
 from deap_nn.breeding.founders import breeder_of
@@ -92,7 +92,7 @@ def test_a_task_is_small():
 def test_a_centre_too_large_for_every_task_reaches_a_host_that_lacks_it(tmp_path, monkeypatch):
     """A host without the cache is sent the recipe of the centre first, and all its ancestors only if it knows none."""
     monkeypatch.setattr("deap_nn.breeding.store.known.MOST_DRAWN", 8)
-    around = {"mate": cxMean, "select": selMirrored, "step": 2.5}
+    around = {"step": 2.5}
     expected, sent = result(wired(**around)), []
 
     elsewhere = OtherHost(tmp_path, sent)

@@ -18,7 +18,6 @@ from deap_nn import (
     cxBiased,
     cxMask,
     cxMatrices,
-    cxMean,
     cxScanning,
     cxSplit,
     cxUnits,
@@ -26,8 +25,6 @@ from deap_nn import (
     make_toolbox,
     mutGaussianAdaptive,
     recombination_weights,
-    selLogRank,
-    selMirrored,
     selRankBoosted,
 )
 from deap_nn.breeding import lineage
@@ -62,18 +59,6 @@ OPERATORS = {
     "biased": lambda: {"mate": cxBiased},
     "a function around biased": lambda: {"mate": nearly},
     "the one-fifth rule": lambda: {"mutate": partial(mutGaussianAdaptive, sigma=OneFifth(0.3, 0.01))},
-    "around a centre, one matrix": lambda: {
-        "mate": cxMean,
-        "mutate": partial(mutGaussianAdaptive, sigma=0.1, noise=TABLE, matrices="one"),
-        "step": 1.0,
-    },
-    "around a centre, by the weights' own size": lambda: {
-        "mate": cxMean,
-        "mutate": partial(mutGaussianAdaptive, sigma=0.1, noise=TABLE, scale="own"),
-        "step": 1.0,
-    },
-    "one matrix": lambda: {"mutate": partial(mutGaussianAdaptive, sigma=0.1, noise=TABLE, matrices="one")},
-    "by the weights' own size": lambda: {"mutate": partial(mutGaussianAdaptive, sigma=0.1, noise=TABLE, scale="own")},
     "each with its own sigma": lambda: {
         "mutate": partial(mutGaussianAdaptive, sigma=SelfAdaptive(0.3, 0.01), noise=TABLE)
     },
@@ -86,27 +71,18 @@ OPERATORS = {
         "select": partial(selRankBoosted, opposites=0.3),
     },
     "DEAP's selection": lambda: {"select": partial(tools.selTournament, tournsize=3)},
-    "around a centre": lambda: {"mate": cxMean, "select": selMirrored, "step": 2.5},
-    "around a centre, best few": lambda: {"mate": cxMean, "select": partial(selMirrored, parents=2), "step": 0.5},
-    "around a centre, all by weight": lambda: {
-        "mate": cxMean,
-        "select": selLogRank,
-        "recombination_weights": recombination_weights,
-        "step": 2.5,
+    "around a centre": lambda: {"step": 2.5},
+    "around a centre, best few": lambda: {
+        "recombination_weights": partial(recombination_weights, parents=2),
+        "step": 0.5,
     },
     "around a centre, the ends by weight": lambda: {
-        "mate": cxMean,
-        "select": selLogRank,
         "recombination_weights": partial(recombination_weights, parents=2),
         "mutate": partial(mutGaussianAdaptive, sigma=0.1),
         "step": 0.5,
     },
-    "around a centre, drawn noise": lambda: {
-        "mate": cxMean,
-        "mutate": partial(mutGaussianAdaptive, sigma=0.1),
-        "step": 1.0,
-    },
-    "around a centre, a user's mutation": lambda: {"mate": cxMean, "mutate": halve, "step": 1.5},
+    "around a centre, drawn noise": lambda: {"mutate": partial(mutGaussianAdaptive, sigma=0.1), "step": 1.0},
+    "around a centre, a user's mutation": lambda: {"mutate": halve, "step": 1.5},
 }
 
 

@@ -28,11 +28,9 @@ from wirings import (
 from deap_nn import (
     Individual,
     SelfAdaptive,
-    cxMean,
     cxScanning,
     evolve,
     mutGaussianAdaptive,
-    selMirrored,
     selRankBoosted,
 )
 from deap_nn.breeding import task as genome_tasks
@@ -293,11 +291,3 @@ def test_ids_have_ancestors_before_their_descendants():
         opposite.id,
     ]
     assert opposite.parents == (*member.parents, centroid.id)
-
-
-def test_children_of_one_centre_have_no_opposites():
-    around = {"mate": cxMean, "step": 2.5, "select": HALF}
-    for breeding in ("recipes", "plain"):
-        with pytest.raises(ValueError, match="select: opposites need a genetic algorithm: children of one centre"):
-            result(wired(**around), breeding=breeding)
-    assert result(wired(**around | {"select": selMirrored}))

@@ -1,6 +1,5 @@
 """A third strategy of reproduction, in a file of its own, under everything that the two of the package run under."""
 
-import dataclasses
 import json
 import pickle
 from dataclasses import dataclass
@@ -11,12 +10,10 @@ import pytest
 from own_callbacks import Count, Stop
 from wirings import logged, wired
 
-from deap_nn import ES, cxMask, evolve, make_toolbox, mutGaussianAdaptive, recombination_weights
-from deap_nn.algorithms.settings_record import settings_record
+from deap_nn import cxMask, evolve, mutGaussianAdaptive, recombination_weights
 from deap_nn.breeding.reproduction import AroundCentre, Pairs, Reproduction, reproduction_of
 from deap_nn.core.registered import Registered
 from deap_nn.operators.describe import settings_of
-from deap_nn.operators.ranking import log_rank_weights
 
 
 @dataclass(frozen=True)
@@ -98,47 +95,6 @@ def test_a_toolbox_says_how_it_breeds():
         reproduction_of(toolbox)
 
 
-def test_the_former_name_of_recombination_weights_works_and_warns(digits):
-    warned = partial(pytest.warns, DeprecationWarning, match="^weigh of a toolbox is recombination_weights now")
-    made = make_toolbox("mlp", digits, ES(), seed=1)
-    with warned():
-        made.register("weigh", recombination_weights, parents=2)
-    assert made.recombination_weights.keywords == {"parents": 2}
-    with warned():
-        made.weigh = log_rank_weights
-    with warned():
-        assert made.weigh is made.recombination_weights is log_rank_weights
-    state = dict(vars(made))
-    state["weigh"] = state.pop("recombination_weights")
-    pickled = object.__new__(type(made))
-    pickled.__setstate__(state)
-    assert pickled.recombination_weights is log_rank_weights
-    with warned():
-        del made.weigh
-    assert Registered.read(made).recombination_weights is None
-    plain = wired(step=2.0, weigh=log_rank_weights)
-    with warned():
-        assert reproduction_of(plain) == AroundCentre(2.0, plain.weigh)
-
-
-def test_the_former_argument_of_a_strategy_works_and_warns():
-    with pytest.warns(DeprecationWarning, match="^weigh of AroundCentre is weights now") as found:
-        strategy = AroundCentre(2.0, weigh=log_rank_weights)
-    assert [warning.filename for warning in found] == [__file__]
-    assert strategy == AroundCentre(2.0, log_rank_weights)
-    with pytest.warns(DeprecationWarning, match="^weigh of AroundCentre is weights now"):
-        assert strategy.weigh is log_rank_weights
-    assert dataclasses.replace(strategy, weights=recombination_weights) == AroundCentre(2.0, recombination_weights)
-    assert dataclasses.replace(strategy, step=3.0) == AroundCentre(3.0, log_rank_weights)
-    pickled = object.__new__(AroundCentre)
-    pickled.__setstate__({"step": 2.0, "weigh": log_rank_weights})
-    assert pickled == strategy
-    toolbox = wired()
-    toolbox.reproduction = strategy
-    record = settings_record(toolbox, toolbox.population(n=2), seed=1, cxpb=1.0, mutpb=1.0)["reproduction"]
-    assert record == {"class": "AroundCentre", "step": 2.0, "weigh": "log_rank_weights"}  # as in earlier checkpoints
-
-
 def test_a_toolbox_without_a_mate_breeds_nothing():
     toolbox = wired()
     del toolbox.mate
@@ -162,18 +118,3 @@ def test_a_strategy_of_the_package_can_be_given(strategy):
     assert found[:1] == expected[:1]
     assert settings_of(strategy) == settings_of(pickle.loads(pickle.dumps(strategy)))
     assert "0x" not in json.dumps(settings_of(strategy))  # no address of a process
-
-
-class Opposites(Reproduction):
-    """Children are copies of their parents, and each second one is mutated in the opposite direction."""
-
-    mirrored = True
-
-
-def test_a_strategy_with_mirrored_children_gives_the_same_bytes():
-    found = []
-    for breeding in ("recipes", "plain"):
-        toolbox = wired()
-        toolbox.reproduction = Opposites()
-        found.append(logged(*evolve(toolbox.population(n=8), toolbox, 2, seed=1, breeding=breeding)))
-    assert found[0] == found[1]

@@ -1,6 +1,6 @@
 """Make each fault happen to the real commands, and tell what was seen: ``python tests/faults/faults.py [NAME ...]``.
 
-It takes half an hour, needs Linux, and root for those faults that mount a small file system. ``PRESET=mask`` before it
+It takes half an hour, needs Linux, and root for those faults that mount a small file system. ``PRESET=ga`` before it
 takes another preset for the runs.
 """
 

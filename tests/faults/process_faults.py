@@ -88,7 +88,7 @@ def stop_a_worker(folder: Path) -> str:
 
 def little_memory(folder: Path) -> str:
     """Give a worker too little memory, where it comes to need more."""
-    setting = (*CNN, "--preset", "mask")
+    setting = (*CNN, "--preset", "ga")
     expected, output = whole(folder, setting), folder / "run"
     command = Command(folder, *LAUNCH, MNIST, *setting, "--output", output)
     command.rows(output, 5)
@@ -116,7 +116,7 @@ def terminate(folder: Path) -> str:
 def many_parents(folder: Path) -> str:
     """Kill a run of 100 parents shortly before its second keyframe, and time how long it takes to go on."""
     output = folder / "run"
-    setting = (*SETTING, "--preset", "mask", "--population", 200, "--parents", 100, "--generations", 500)
+    setting = (*SETTING, "--preset", "ga", "--population", 200, "--parents", 100, "--generations", 500)
     command = Command(folder, "-m", "deap_nn.launch", "-n", 2, MNIST, *setting, "--output", output)
     while not keyframes_in(output / "checkpoint"):
         command.rows(output, 0)

@@ -17,7 +17,7 @@ import psutil
 ROOT = Path(__file__).resolve().parents[2]
 MNIST = ROOT / "experiments" / "mnist.py"
 LAUNCH = ("-m", "deap_nn.launch", "-n", 3)
-SETTING = ("--dataset", "mnist5k", "--no-progress", "--seed", 5, "--preset", os.environ.get("PRESET", "default"))
+SETTING = ("--dataset", "mnist5k", "--no-progress", "--seed", 5, "--preset", os.environ.get("PRESET", "es"))
 CNN = (*SETTING, "--population", 24, "--generations", 60)
 MLP = (*SETTING, "--model", "mlp", "--population", 300, "--generations", 60)
 KEPT = ("logbook.csv", "best.npz", "trace.npz", "filters.npz")

@@ -34,14 +34,10 @@ SETTINGS = {
         {"sigma": 0.1},
         {"sigma": ErrorScaled(0.2), "indpb": 0.5, "scale": (1, 2, 0, 3)},
         {"sigma": 0.1, "noise": NoiseTable(1, 1000)},
-        {"sigma": 0.1, "mirrored": True},
-        {"sigma": 0.1, "matrices": "one"},
-        {"sigma": 0.1, "scale": "own"},
         {"sigma": SelfAdaptive(0.1, 0.01)},
     ],
     "selRankBoosted": [{}, {"pressure": 2.0, "boost": 5.0, "boosted": 2, "parents": 3}],
     "selLogRank": [{}, {"parents": 2}],
-    "selMirrored": [{}, {"parents": 2}],
 }
 WITHOUT_CHANCE = {"cxMean"}
 CASES = [
@@ -206,8 +202,6 @@ def unevaluated():
         ("mutGaussianAdaptive", (genome(),), {"sigma": 0.1, "scale": [1, 1, -1, 1]}, "scale must be"),
         ("mutGaussianAdaptive", (genome(),), {"sigma": 0.1, "noise": np.zeros(5, np.float32)}, "noise must be"),
         ("mutGaussianAdaptive", (genome(),), {"sigma": 0.1, "noise": np.zeros(500)}, "noise must be"),
-        ("mutGaussianAdaptive", (genome(),), {"sigma": 0.1, "scale": "fan_in"}, "scale must be 'own' or a sequence"),
-        ("mutGaussianAdaptive", (genome(),), {"sigma": 0.1, "matrices": "two"}, "matrices must be 'all' or 'one'"),
         ("cxBiased", (genome(1), genome(2)), {"indpb": 1.5}, "indpb must be between 0 and 1"),
         ("selRankBoosted", ([], 2), {}, "individuals must not be empty"),
         ("selRankBoosted", (unevaluated(), 2), {}, "valid fitness"),

@@ -94,7 +94,7 @@ def test_sizes_that_do_not_fit_are_refused():
 
 
 @pytest.mark.parametrize("lodged", [1, 1_000_000])
-@pytest.mark.parametrize(("name", "mutpb"), [("es", 1), ("es", 0.5), ("mask", 1), ("ga", 1), ("ga", 0.5)])
+@pytest.mark.parametrize(("name", "mutpb"), [("es", 1), ("es", 0.5), ("ga", 1), ("ga", 0.5)])
 def test_recipes_are_rounded_and_score_what_whole_genomes_do(digits, monkeypatch, name, mutpb, lodged):
     monkeypatch.setattr(groups, "GROUPED_WEIGHTS", 1)  # each genome alone, as those of large networks
     monkeypatch.setattr(slot_table, "LODGED_WEIGHTS", lodged)

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 import deap_nn
 from deap_nn import (
     selLogRank,
-    selMirrored,
 )
 from deap_nn.operators.ranking import log_rank_weights, rank_weights, recombination_weights
 from deap_nn.operators.selection import _draw_pairs
@@ -125,7 +124,7 @@ def test_selection_maximises_by_the_fitness_own_comparison():
     assert {member.score.values[0] for member in chosen} == {4.0, 5.0}
 
 
-@pytest.mark.parametrize("select", [deap_nn.selRankBoosted, selLogRank, selMirrored])
+@pytest.mark.parametrize("select", [deap_nn.selRankBoosted, selLogRank])
 def test_selection_ranks_by_a_comparison_of_the_users_own(select):
     from deap import base
 
@@ -145,7 +144,7 @@ def test_selection_ranks_by_a_comparison_of_the_users_own(select):
     assert {member.fitness.values[0] for member in chosen} == {3.0}
 
 
-@pytest.mark.parametrize("select", [deap_nn.selRankBoosted, selLogRank, selMirrored])
+@pytest.mark.parametrize("select", [deap_nn.selRankBoosted, selLogRank])
 @pytest.mark.parametrize("weight", [-1.0, 1.0])
 def test_a_fitness_that_is_no_number_is_the_worst(select, weight):
     from deap import base
@@ -170,27 +169,6 @@ def paired(fitnesses):
     for member, fitness in zip(members, fitnesses, strict=True):
         member.fitness.values = (fitness,)
     return members
-
-
-@given(
-    fitnesses=st.lists(st.integers(0, 5), min_size=1, max_size=15),
-    k=st.integers(0, 60),
-    parents=st.none() | st.integers(1, 9),
-    seed=st.integers(0, 100),
-)
-def test_the_better_of_each_pair_is_drawn_by_the_logarithm_of_its_rank(fitnesses, k, parents, seed):
-    members = paired(fitnesses)
-    drawn = selMirrored(members, k, parents=parents, rng=np.random.default_rng(seed))
-    places = [next(i for i, member in enumerate(members) if member is found) for found in drawn]
-    better = [
-        min((i, i + 1), key=lambda j: fitnesses[j] if j < len(fitnesses) else 9) for i in range(0, len(members), 2)
-    ]
-    better = sorted(better, key=lambda i: fitnesses[i])[:parents]
-    weights = np.array([math.log((len(better) + 0.5) / rank) for rank in range(1, len(better) + 1)])
-    expected = k * weights / weights.sum()
-    assert len(places) == k
-    assert places == sorted(places, key=better.index)  # the best first, and nobody else
-    assert all(abs(places.count(i) - share) < 1 + 1e-9 for i, share in zip(better, expected, strict=True))
 
 
 @given(
@@ -225,7 +203,7 @@ def test_universal_sampling_is_fair():
     members = paired([3, 9, 1, 9, 2, 9])
     counts = Counter()
     for seed in range(2000):
-        counts.update(id(member) for member in selMirrored(members, 1, rng=np.random.default_rng(seed)))
+        counts.update(id(member) for member in selLogRank(members, 1, rng=np.random.default_rng(seed)))
     shares = log_rank_weights(3)
     for rank, place in enumerate((2, 4, 0)):
         assert abs(counts[id(members[place])] / 2000 - shares[rank]) < 4 * 0.5 / math.sqrt(2000)

@@ -15,7 +15,6 @@ from deap_nn.breeding.founders import breeder_of
 from deap_nn.breeding.recipe import Recipe
 from deap_nn.breeding.reproduction.around_centre import AroundCentre
 from deap_nn.core.registered import Registered
-from deap_nn.core.seeding import Purpose, seeded, stream
 from deap_nn.genome.layer_inputs import inputs_of_centre
 from deap_nn.genome.members import light_members
 from deap_nn.genome.population import Population
@@ -32,7 +31,7 @@ class GenerateUpdate:
     Parameters
     ----------
     toolbox : StrategyToolbox
-        With ``population``, ``mutate``, and ``recombination_weights`` or else ``select``.
+        With ``population``, ``mutate`` and ``recombination_weights``.
 
     References
     ----------
@@ -92,12 +91,8 @@ class GenerateUpdate:
         check_called(toolbox, members)
         strategy, generation = AroundCentre.of(toolbox), toolbox.clock.generation
         inputs = self._layer_inputs(generation)
-        if strategy.weights is None:
-            rng = stream(toolbox.seed, Purpose.SELECT, generation + 1)
-            chosen = seeded(toolbox.select, rng)(population, members)
-        else:
-            chosen = sorted(population, key=_worth, reverse=True)
-            toolbox.clock.advance(population)
+        chosen = sorted(population, key=_worth, reverse=True)
+        toolbox.clock.advance(population)
         if self._centre is None:
             (centre, *_) = strategy.sources(chosen, ())
             self._centre = copied_vector(centre.transient().flat)

@@ -15,7 +15,7 @@ from deap_nn.algorithms.toolbox.clock import Clock
 from deap_nn.algorithms.toolbox.scoring import Evaluating, GroupingMap, Mating, Mutating, Updating
 from deap_nn.breeding.reproduction import reproduction_of
 from deap_nn.core import notebook
-from deap_nn.core.registered import Registered, Traits, warn_of_weigh, words_of
+from deap_nn.core.registered import Registered, Traits, words_of
 from deap_nn.genome.individual import Individual
 from deap_nn.genome.layout import Layout
 from deap_nn.operators.adaptation.feedback import ErrorScaled, SelfAdaptive
@@ -24,8 +24,7 @@ from deap_nn.operators.adaptation.selections import adaptations_of, adapting
 from deap_nn.operators.by_name import check_suits_matrices, fitter_first, function_of, takes_many
 from deap_nn.operators.describe import name_of
 from deap_nn.operators.ranking import weights_of
-from deap_nn.operators.recombination import cxMean
-from deap_nn.operators.selection import is_log_rank, operator_of
+from deap_nn.operators.selection import operator_of
 
 WRAPPERS = {"evaluate": Evaluating, "update": Updating, "mate": Mating, "mutate": Mutating}
 """The wrappers of registered functions, which report calls to the clock, or warn of a missing result."""
@@ -76,9 +75,6 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
 
     def register(self, alias: str, function: Callable[..., Any], *args: Any, **kargs: Any) -> None:
         """Register a function, as DEAP does; a ``select`` advances the generation before it selects."""
-        if alias == "weigh":
-            warn_of_weigh(2)
-            alias = "recombination_weights"
         if alias == "select" and operator_of(function) is not tools.selRandom:
             function = adapting(function, self.clock)
         if alias in ("mate", "mutate"):
@@ -107,26 +103,8 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         """Restore a pickle, which has the functions without the clock's wrappers: assigning them wraps them again."""
         self.__dict__.update(state)
-        if "weigh" in state:
-            self.__dict__["recombination_weights"] = self.__dict__.pop("weigh")
         for name in state.keys() & {"map", *WRAPPERS}:
             setattr(self, name, state[name])
-
-    @property
-    def weigh(self) -> Any:
-        """The former name of ``recombination_weights``."""
-        warn_of_weigh(2)
-        return self.recombination_weights
-
-    @weigh.setter
-    def weigh(self, function: Any) -> None:
-        warn_of_weigh(3)
-        self.recombination_weights = function
-
-    @weigh.deleter
-    def weigh(self) -> None:
-        warn_of_weigh(2)
-        del self.recombination_weights
 
     def decorate(self, alias: str, *decorators: Callable[..., Any]) -> None:
         """Decorate a function, as DEAP does; a ``mate`` keeps the number and the order of its individuals."""
@@ -232,15 +210,12 @@ def check_called(toolbox: base.Toolbox, members: int) -> None:
         raise ValueError("mutate: SelfAdaptive is not for an evolution strategy: its members share one sigma")
     if around_centre and words_of(toolbox.mutate).get("bounds") is not None:
         raise ValueError("mutate: bounds are not for an evolution strategy: they would move its centre")
-    if around_centre and operator_of(registered.mate or cxMean) is not cxMean:
+    if around_centre and registered.mate is not None:
         raise ValueError("mate is not called if a toolbox has a step: children come from one centre")
     if weights is not None:
         weights_of(weights, members)
-        if select is not None and not is_log_rank(select):
-            raise ValueError(
-                "select is not called if the toolbox has recombination_weights: "
-                "delete toolbox.recombination_weights to draw parents"
-            )
+        if select is not None:
+            raise ValueError("select is not called if a toolbox has a step: all members count by rank")
     elif operator_of(select) in TAKING_THE_BEST:
         name = operator_of(select).__name__
         raise ValueError(f"select: {name} would take all members: register one that draws, such as selTournament")

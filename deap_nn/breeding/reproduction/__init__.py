@@ -41,8 +41,7 @@ def vary(
     chosen : sequence
         The parents, which are left unchanged. Places 2i and 2i+1 are mated; a ``mate`` with ``*individuals`` gets
         groups of the toolbox's ``mates`` instead. It gets clones without a fitness; if it has an attribute
-        ``fitter_first``, the fitter of two comes first. Under a toolbox with a ``step`` children are only mutated, and
-        without ``recombination_weights`` places 2i and 2i+1 in opposite directions.
+        ``fitter_first``, the fitter of two comes first. Under a toolbox with a ``step`` children are only mutated.
     toolbox : deap.base.Toolbox
         With ``clone``, ``mate`` and ``mutate``.
     seed, generation : int

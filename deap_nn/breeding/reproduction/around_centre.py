@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import warnings
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,75 +26,48 @@ from deap_nn.operators.ranking import (
 from deap_nn.operators.recombination import extrapolate
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True)
 class AroundCentre(Reproduction):
     """An evolution strategy: all children of a generation are mutated copies of one centre.
 
-    The centre moves towards the mean of the chosen, by `step` times the distance. The first centre is the founder that
-    was chosen most often.
+    The centre moves towards the weighted mean of all members, by `step` times the distance. The first centre is the
+    best founder.
 
     Parameters
     ----------
     step : float
         The step in units of that distance: 1 leads to the mean itself.
-    weights : callable, optional
-        Returns the recombination weights for a number of members, best first, as `recombination_weights` does. If left
-        out, parents are drawn by ``select``, each counts once per draw, and children come in pairs, mirrored at the
-        centre.
+    weights : callable
+        Returns the recombination weights for a number of members, best first, as `recombination_weights` does.
     """
 
     step: float
-    weights: RecombinationWeights = None
+    weights: RecombinationWeights = recombination_weights
 
     has_groups = False
     shares_parents = True
-
-    def __init__(
-        self, step: float, weights: RecombinationWeights = None, *, weigh: RecombinationWeights = None
-    ) -> None:
-        if weigh is not None:  # the former name of `weights`
-            _warn_of_weigh()
-        object.__setattr__(self, "step", step)
-        object.__setattr__(self, "weights", weights if weigh is None else weigh)
-
-    @property
-    def weigh(self) -> RecombinationWeights:
-        """The former name of `weights`."""
-        _warn_of_weigh()
-        return self.weights
-
-    def __setstate__(self, state: Mapping[str, Any]) -> None:
-        """Restore a pickle, also one from before `weights` had its name."""
-        vars(self).update({"weights" if name == "weigh" else name: value for name, value in state.items()})
 
     @classmethod
     def of(cls, toolbox: base.Toolbox) -> AroundCentre:
         """Return the strategy of a toolbox with a ``step``."""
         registered = Registered.read(toolbox)
-        return cls(registered.step, registered.recombination_weights)
+        return cls(registered.step, registered.recombination_weights or recombination_weights)
 
     @property
     def is_compiled(self) -> bool:
         """Whether there is a compiled pass: for children, and for the next centre."""
         return True
 
-    @property
-    def mirrored(self) -> bool:
-        """Whether children come in pairs, mirrored at the centre."""
-        return self.weights is None
-
     def key(self) -> list[Any]:
         """Return the step."""
         return [float(self.step)]
 
     def weights_of_ranks(self, members: int) -> bytes:
-        """Return the recombination weights for a number of members, as bytes; empty without weights."""
-        return b"" if self.weights is None else weights_of(self.weights, members).tobytes()
+        """Return the recombination weights for a number of members, as bytes."""
+        return weights_of(self.weights, members).tobytes()
 
     def choose(self, population: Sequence[Any], count: int, toolbox: base.Toolbox, rng: Any, clock: Any) -> list[Any]:
-        """Return all members, best first, if recombination has weights; else the drawn parents."""
-        if self.weights is None:
-            return super().choose(population, count, toolbox, rng, clock)
+        """Return all members, best first."""
         clock.advance(population)
         return self.ranked(population)
 
@@ -106,13 +77,13 @@ class AroundCentre(Reproduction):
         return [Recipe(generation, place, shared, sigma) for place, sigma in enumerate(sigmas)]
 
     def parents_of(self, generation: int, place: int, places: Places) -> tuple[int, ...]:
-        """Return the id of the centre; for generation 1 that of the founder that was drawn most often."""
-        return (member_id(generation - 1, CENTRE_PLACE) if generation > 1 else _most_often(places),)
+        """Return the id of the centre; for generation 1 that of the best founder."""
+        return (member_id(generation - 1, CENTRE_PLACE) if generation > 1 else int(places[0]),)
 
     def centre(self, member: Recipe, places: Sequence[int]) -> Recipe:
         """Return the recipe of the next centre."""
         if not member.generation:
-            return Recipe(0, _most_often(places))
+            return Recipe(0, int(places[0]))
         return Recipe(member.generation, CENTRE_PLACE, member.parents, member.sigma, drawn_places(places))
 
     def ranked(self, members: Sequence[Any]) -> list[Any]:
@@ -122,12 +93,12 @@ class AroundCentre(Reproduction):
     def mean(self, recipes: Sequence[Recipe], size: int) -> Recipe:
         """Return the recipe of a recombination of some members, best first: `step` times the way to their mean.
 
-        With recombination weights and all members, it is the next centre.
+        With all members, it is the next centre.
         """
         first, places = recipes[0], [recipe.place for recipe in recipes]
         if not first.generation:
             return super().mean(recipes, size)
-        whole = self.weights is not None and len(set(places)) == len(places) == size
+        whole = len(set(places)) == len(places) == size
         place = CENTRE_PLACE if whole else MEAN_PLACE
         return Recipe(first.generation, place, first.parents, first.sigma, drawn_places(places))
 
@@ -161,7 +132,7 @@ class AroundCentre(Reproduction):
             for recipe, out in zip(recipes, outs, strict=True):
                 self.breed(variation, (recipe,), parents, (out,))
         else:
-            variation.mutate_into(recipes[0], variation.copy_of(centre), outs[0], mirrored=self.mirrored)
+            variation.mutate_into(recipes[0], variation.copy_of(centre), outs[0])
 
     def breed_rounded(
         self,
@@ -201,7 +172,7 @@ class AroundCentre(Reproduction):
             variation.shapes,
             seed=variation.seed,
             generation=first.generation,
-            places=[self._noise_place(recipe.place) for recipe in recipes],
+            places=[recipe.place for recipe in recipes],
             halves=halves,
             rounded=rounded,
         )
@@ -212,7 +183,7 @@ class AroundCentre(Reproduction):
         if variation.compiled and variation.mutpb >= 1:
             from deap_nn.operators.compiled.centre import recombine
 
-            drawn = np.array([self._noise_place(place) for place in counts], np.int64)
+            drawn = np.array(list(counts), np.int64)
             key: dict[str, Any] = {"seed": variation.seed, "generation": recipe.generation, "drawn": drawn}
             key |= {"counts": np.array(list(counts.values()), np.float64), "kept": kept, "step": float(self.step)}
             recombine(out, centre, variation.noise, variation.factors(recipe.sigma), variation.shapes, **key)
@@ -224,37 +195,23 @@ class AroundCentre(Reproduction):
             total += np.multiply(child, count, dtype=np.float64)
         extrapolate(centre, total / counted(counts.values(), kept), self.step, out)
 
-    def _noise_place(self, place: int) -> int:
-        """Return a child's place for the compiled passes, which give places 2i and 2i+1 opposite noise."""
-        return place if self.mirrored else 2 * place
 
-
-def _warn_of_weigh() -> None:
-    warnings.warn("weigh of AroundCentre is weights now", DeprecationWarning, stacklevel=3)
-
-
-def _most_often(places: Places) -> int:
-    """Return the place that was drawn most often; of several, the first."""
-    return Counter(list(map(int, places))).most_common(1)[0][0]
-
-
-def centre_of(chosen: Sequence[Any], centre: Any, step: float, weights: RecombinationWeights = None) -> Any:
+def centre_of(chosen: Sequence[Any], centre: Any, step: float, weights: RecombinationWeights | None = None) -> Any:
     """Return the next centre: `step` times the way from the last one to the mean of the chosen.
 
     Parameters
     ----------
     chosen : sequence of WeightList
-        Each once per draw; with weights all members, best first.
+        Best first; with weights all members.
     centre : WeightList, optional
-        The centre that they were bred from. If left out, the founder that was drawn most often is returned.
+        The centre that they were bred from. If left out, the best one is returned.
     step : float
         The step in units of that distance: 1 leads to the mean itself.
     weights : callable, optional
-        The recombination weights, see `AroundCentre`.
+        The recombination weights, see `AroundCentre`; each member counts once if left out.
     """
     if centre is None:
-        ((most, _),) = Counter(map(id, chosen)).most_common(1)
-        return next(individual for individual in chosen if id(individual) == most)
+        return chosen[0]
     each = {id(individual): individual for individual in chosen}
     counts, kept = counts_and_kept(list(map(id, chosen)), weights)
     total = kept * centre.flat.astype(np.float64)

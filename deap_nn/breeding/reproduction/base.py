@@ -11,8 +11,8 @@ from deap import base
 from numpy.typing import NDArray
 
 from deap_nn.breeding.recipe import MEAN_PLACE, Recipe, member_id
-from deap_nn.breeding.variation import Variation, checked_mutant, clip, happens, mutation_of, self_adaptive_of, unscored
-from deap_nn.core.seeding import seeded
+from deap_nn.breeding.variation import Variation, checked_mutant, clip, happens, self_adaptive_of, unscored
+from deap_nn.core.seeding import Purpose, seeded, stream
 from deap_nn.genome.population import mean_of
 from deap_nn.genome.vectors import Halves, Vector, Vectors, moved_along
 from deap_nn.operators.adaptation.selections import adapting
@@ -47,16 +47,11 @@ class Reproduction:
     mates: int = 2
     has_groups: bool = True
     shares_parents: bool = False
-    weights: RecombinationWeights = None
+    weights: RecombinationWeights | None = None
 
     @property
     def is_compiled(self) -> bool:
         """Whether `breed` has a compiled pass for children that are mutated by `mutGaussianAdaptive`."""
-        return False
-
-    @property
-    def mirrored(self) -> bool:
-        """Whether children 2i and 2i+1 are mutated in opposite directions."""
         return False
 
     def key(self) -> list[Any]:
@@ -144,7 +139,7 @@ class Reproduction:
             side = recipe.place % self.mates  # parents are rotated to the child's own: `cross` takes the group's order
             group, streams = own[-side:] + own[:-side], (variation.seed, recipe.generation, recipe.place // self.mates)
             child = self.cross(group, streams, variation.cxpb)[side]
-            variation.mutate_into(recipe, child, out, mirrored=self.mirrored)
+            variation.mutate_into(recipe, child, out)
 
     def breed_carried(
         self,
@@ -226,7 +221,7 @@ class Reproduction:
         for place, child in enumerate(children):
             if happens(mutpb, seed, generation, 2 * place + 1):
                 mutate = toolbox.mutate if self_adaptive is None else partial(toolbox.mutate, sigma=sigmas[place])
-                mutation = mutation_of(mutate, seed, generation, place, mirrored=self.mirrored)
+                mutation = seeded(mutate, stream(seed, Purpose.MUTATE, generation, place))
                 children[place] = checked_mutant(mutation(child), mutate, shapes)
             else:
                 clip(toolbox.mutate, [child.flat])

@@ -41,11 +41,11 @@ def _mutate(child: Vector, centre: Vector, noise: Vector, factor: np.float32, pa
 
 
 @compiled
-def _place_and_sign(table: Vector, out: Vector, run_seed: int, born: int, place: int) -> tuple[np.int64, np.float32]:
-    """Return the place of a child's noise in the table and its sign; an odd place has the negated noise of its twin."""
+def _start(table: Vector, out: Vector, run_seed: int, born: int, place: int) -> np.int64:
+    """Return the place of a child's noise in the table."""
     places = np.uint64(table.size - out.size + 1)
-    start = place_in_table(np.uint64(run_seed), np.uint64(born), np.uint64(place // 2), places)
-    return start, np.float32(-1.0) if place % 2 else np.float32(1.0)
+    start: np.int64 = place_in_table(np.uint64(run_seed), np.uint64(born), np.uint64(place), places)
+    return start
 
 
 @compiled
@@ -61,18 +61,18 @@ def _mutation_pass(
     place: int,
     twins: int,
 ) -> None:
-    start, sign = _place_and_sign(table, out, run_seed, born, place)
-    twin_start, twin_sign = _place_and_sign(table, out, run_seed, born, twins)
+    start = _start(table, out, run_seed, born, place)
+    twin_start = _start(table, out, run_seed, born, twins)
     past_caches = out.size >= LARGE
     begin = 0
     for matrix in range(len(ends)):
         while begin < ends[matrix]:
             stop = min(ends[matrix], begin + _BLOCK)
             own, factor = centre[begin:stop], factors[matrix]
-            _mutate(out[begin:stop], own, table[start + begin : start + stop], sign * factor, past_caches)
+            _mutate(out[begin:stop], own, table[start + begin : start + stop], factor, past_caches)
             if twin.size:  # the centre is still in the cache
                 noise = table[twin_start + begin : twin_start + stop]
-                _mutate(twin[begin:stop], own, noise, twin_sign * factor, past_caches)
+                _mutate(twin[begin:stop], own, noise, factor, past_caches)
             begin = stop
     if past_caches:
         fence()
@@ -102,30 +102,29 @@ def _rounded_mutation_pass(
     place: int,
     twins: int,
 ) -> None:
-    start, sign = _place_and_sign(table, out, run_seed, born, place)
-    twin_start, twin_sign = _place_and_sign(table, out, run_seed, born, twins)
+    start = _start(table, out, run_seed, born, place)
+    twin_start = _start(table, out, run_seed, born, twins)
     block = np.empty(_BLOCK, dtype=np.float32)
     begin = 0
     for matrix in range(len(ends)):
         while begin < ends[matrix]:
             stop = min(ends[matrix], begin + _BLOCK)
-            factor, own = sign * factors[matrix], centre[begin:stop]
-            twin_factor = twin_sign * factors[matrix]
+            factor, own = factors[matrix], centre[begin:stop]
             noise, twin_noise = table[start + begin : start + stop], table[twin_start + begin : twin_start + stop]
             if rounded[matrix]:
                 _mutate_rounded(halves[begin:stop], own, noise, factor, block)
                 if twin.size:
-                    _mutate_rounded(twin_halves[begin:stop], own, twin_noise, twin_factor, block)
+                    _mutate_rounded(twin_halves[begin:stop], own, twin_noise, factor, block)
             else:
                 _mutate(out[begin:stop], own, noise, factor, False)
                 if twin.size:
-                    _mutate(twin[begin:stop], own, twin_noise, twin_factor, False)
+                    _mutate(twin[begin:stop], own, twin_noise, factor, False)
             begin = stop
 
 
 @compiled
 def _add_eight(
-    total: NDArray[np.float64], own: Vector, noise: tuple[Vector, ...], factors: Vector, counts: NDArray[np.float64]
+    total: NDArray[np.float64], own: Vector, noise: tuple[Vector, ...], factor: np.float32, counts: NDArray[np.float64]
 ) -> None:
     """Add a slice of eight children, within one matrix.
 
@@ -134,14 +133,14 @@ def _add_eight(
     a, b, c, d, e, f, g, h = noise
     for k in range(total.size):
         some = total[k]
-        some += counts[0] * np.float64(own[k] + factors[0] * a[k])
-        some += counts[1] * np.float64(own[k] + factors[1] * b[k])
-        some += counts[2] * np.float64(own[k] + factors[2] * c[k])
-        some += counts[3] * np.float64(own[k] + factors[3] * d[k])
-        some += counts[4] * np.float64(own[k] + factors[4] * e[k])
-        some += counts[5] * np.float64(own[k] + factors[5] * f[k])
-        some += counts[6] * np.float64(own[k] + factors[6] * g[k])
-        total[k] = some + counts[7] * np.float64(own[k] + factors[7] * h[k])
+        some += counts[0] * np.float64(own[k] + factor * a[k])
+        some += counts[1] * np.float64(own[k] + factor * b[k])
+        some += counts[2] * np.float64(own[k] + factor * c[k])
+        some += counts[3] * np.float64(own[k] + factor * d[k])
+        some += counts[4] * np.float64(own[k] + factor * e[k])
+        some += counts[5] * np.float64(own[k] + factor * f[k])
+        some += counts[6] * np.float64(own[k] + factor * g[k])
+        total[k] = some + counts[7] * np.float64(own[k] + factor * h[k])
 
 
 @compiled
@@ -169,10 +168,9 @@ def _recombination_pass(
     last: int,
 ) -> None:
     """Write the weights of a centre from `first` up to `last`."""
-    starts, signs = np.empty(drawn.size, dtype=np.int64), np.empty(drawn.size, dtype=np.float32)
+    starts = np.empty(drawn.size, dtype=np.int64)
     for i in range(drawn.size):
-        starts[i], signs[i] = _place_and_sign(table, out, run_seed, born, drawn[i])
-    scaled = np.empty_like(signs)
+        starts[i] = _start(table, out, run_seed, born, drawn[i])
     eights = drawn.size // 8 * 8
     total = np.empty(_SUMMED, dtype=np.float64)
     begin = first
@@ -185,7 +183,7 @@ def _recombination_pass(
             if kept:
                 for k in range(some.size):
                     some[k] = kept * np.float64(own[k])
-            scaled[:] = signs * factors[matrix]
+            factor = factors[matrix]
             for i in range(0, eights, 8):
                 eight = (  # written out, as numba has no comprehension of a tuple
                     table[starts[i] + begin : starts[i] + stop],
@@ -197,9 +195,9 @@ def _recombination_pass(
                     table[starts[i + 6] + begin : starts[i + 6] + stop],
                     table[starts[i + 7] + begin : starts[i + 7] + stop],
                 )
-                _add_eight(some, own, eight, scaled[i : i + 8], counts[i : i + 8])
+                _add_eight(some, own, eight, factor, counts[i : i + 8])
             for i in range(eights, drawn.size):
-                _add_one(some, own, table[starts[i] + begin : starts[i] + stop], scaled[i], counts[i])
+                _add_one(some, own, table[starts[i] + begin : starts[i] + stop], factor, counts[i])
             for k in range(some.size):
                 mean = some[k] / divisor
                 out[begin + k] = np.float32(np.float64(own[k]) + step * (mean - np.float64(own[k])))
@@ -219,7 +217,7 @@ def mutate_around(
     halves: Sequence[Halves] = (),
     rounded: NDArray[np.bool_] | None = None,
 ) -> None:
-    """Write one or two children of a centre, with the same bits as `mutGaussianAdaptive`; two can be mirrored.
+    """Write one or two children of a centre, with the same bits as `mutGaussianAdaptive`.
 
     Parameters
     ----------
@@ -230,7 +228,7 @@ def mutate_around(
     table, factors, shapes, seed, generation
         As `cross_and_mutate` takes them.
     places : sequence of int
-        The place of each child, at least 0, which selects its noise: 2i that of stream i, and 2i + 1 the same negated.
+        The place of each child, at least 0, which selects its noise.
     halves, rounded
         The outputs for the matrices that are kept only as bfloat16, one for each child, and the flags of these
         matrices, as in `round_weights`. `outs` then get only the other matrices.
