@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 from deap import algorithms, base, tools
+from limits import evolve
 
 from deap_nn import (
     Annealed,
@@ -19,7 +20,6 @@ from deap_nn import (
     cxBiased,
     cxMask,
     cxScanning,
-    evolve,
     initNormal,
     mutGaussianAdaptive,
     recombination_weights,

@@ -6,23 +6,21 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 from deap import base, tools
 
 from deap_nn.algorithms.loop import _Run
-from deap_nn.algorithms.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS, Kept, KeptHall, begun_with, check_hall
+from deap_nn.algorithms.resuming import Kept, KeptHall, begun_with, check_hall
 from deap_nn.algorithms.settings_record import environment_of
 from deap_nn.algorithms.toolbox.generate_update import check_named
 from deap_nn.algorithms.toolbox.made import MadeToolbox, StrategyToolbox, check_called
-from deap_nn.breeding.dispatch import Sharing
 from deap_nn.breeding.founders import breeder_of, is_warm, keep_founders
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.breeding.plain import Breeding, Plain
 from deap_nn.callbacks.base import Callback, Evolution, OnGeneration, checked_callbacks
 from deap_nn.callbacks.progress import ProgressBar, in_notebook
-from deap_nn.core.arguments import check_count, check_number, check_probability
+from deap_nn.core.arguments import check_count, check_probability
 from deap_nn.core.environment import Expected, this_process
 from deap_nn.core.errors import warn_user
 from deap_nn.core.registered import Registered, Traits, words_of
@@ -30,14 +28,14 @@ from deap_nn.core.seeding import check_seed
 from deap_nn.operators.by_name import check_suits_matrices
 from deap_nn.operators.describe import describe_algorithm
 from deap_nn.operators.selection import operator_of
-from deap_nn.process.workers import check_entered, is_serial, keeping_order, pickler, worker_count
+from deap_nn.process.workers import check_entered, is_serial, keeping_order, pickler
 from deap_nn.runs.checkpoint import Checkpoint
 
 __all__ = ["evolve"]
 
 
 def _lineage(
-    population: list[Any], toolbox: base.Toolbox, seed: int, cxpb: float, mutpb: float, options: Mapping[str, Any]
+    population: list[Any], toolbox: base.Toolbox, seed: int, cxpb: float, mutpb: float, expected: Expected
 ) -> Lineage | str:
     """Return the lineage of a run by recipes, or the reason why its breeding must be plain."""
     breeder = breeder_of(population, toolbox, seed=seed, cxpb=cxpb, mutpb=mutpb)
@@ -55,8 +53,8 @@ def _lineage(
         except Exception as error:  # pickle, and the user's own reductions, raise any
             advice = "; a map of processes needs one from the top of a module" if name == "evaluate" else ""
             return f"{name} cannot be pickled: {error}{advice}"
-    lineage = Lineage(breeder, toolbox.map, **options)
-    reason = keep_founders(lineage, population, options["size"]) if is_warm(breeder) else None
+    lineage = Lineage(breeder, toolbox.map, expected=expected)
+    reason = keep_founders(lineage, population) if is_warm(breeder) else None
     if reason is not None:
         lineage.close()
         return reason
@@ -105,11 +103,6 @@ def evolve(
     on_generation: Callable[[Evolution], object] | None = None,
     checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
     breeding: Literal["recipes", "plain"] = "recipes",
-    group_size: int | None = None,
-    cache: str | os.PathLike[str] | None = None,
-    cache_size: int | None = None,
-    keyframe_seconds: float | None = KEYFRAME_SECONDS,
-    keyframe_bytes: int = KEYFRAME_BYTES,
     progress: bool | None = None,
     verbose: bool = False,
     force: bool = False,
@@ -165,18 +158,6 @@ def evolve(
         the weights, and cannot be bred from members that it puts into the population. With a checkpoint, weights that
         were never read may be lost in a later generation: copy a member that you need later, or return it from
         `Callback.members`.
-    group_size : int, optional
-        Members in a task of the map. If left out, it follows from the model's size and the numbers of members and
-        workers.
-    cache : path-like, optional
-        The folder in which this host's processes share the parents' weights; shared memory if left out.
-    cache_size : int, optional
-        The most bytes that the cache takes, at least 0; three quarters of the free space if left out.
-    keyframe_seconds : float, optional
-        With a checkpoint: save the parents' weights too as soon as recomputing them would take longer than this, so
-        that resuming never takes much longer. None saves none.
-    keyframe_bytes : int
-        The largest size of these weights that is saved, in bytes.
     progress : bool, optional
         Whether to add a `ProgressBar` to the callbacks. If left out there is one in a notebook, and none elsewhere.
     verbose : bool
@@ -219,18 +200,10 @@ def evolve(
     begun = begun_with(checkpoint) if checkpoint is not None else None
     if isinstance(toolbox, MadeToolbox):
         toolbox.plan(len(population), ngen if begun is None else begun)
-    group_size = None if group_size is None else check_count(group_size, "group_size")
-    cache_size = None if cache_size is None else check_count(cache_size, "cache_size", 0)
-    keyframe_bytes = check_count(keyframe_bytes, "keyframe_bytes", 0)
-    cache = None if cache is None else Path(cache)
-    if cache is not None and not cache.is_dir():
-        raise ValueError(f"cache must be a folder, got {cache}")
     check_probability(cxpb, "cxpb")
     if cxpb != 1 and isinstance(toolbox, StrategyToolbox):
         raise ValueError(f"cxpb is not for an evolution strategy, which mates no parents: leave it out, got {cxpb!r}")
     check_probability(mutpb, "mutpb")
-    if keyframe_seconds is not None and not check_number(keyframe_seconds, "keyframe_seconds") >= 0:
-        raise ValueError(f"keyframe_seconds must be at least 0, got {keyframe_seconds!r}")
     for name, given, method in (("stats", stats, "compile"), ("halloffame", halloffame, "update")):
         if given is not None and (isinstance(given, type) or not hasattr(given, method)):
             makes = f": {given.__name__}(...) makes one" if isinstance(given, type) else ""
@@ -263,9 +236,7 @@ def evolve(
     if breeding == "recipes":
         force = force or getattr(checkpoint, "force", False)
         expected = Expected(environment_of(toolbox), this_process(), force)
-        sharing = Sharing(worker_count(toolbox.map), group_size, expected)
-        options = {"place": cache, "size": cache_size, "sharing": sharing}
-        lineage = _lineage(population, toolbox, seed, cxpb, mutpb, options)
+        lineage = _lineage(population, toolbox, seed, cxpb, mutpb, expected)
         if isinstance(lineage, str) and not is_serial(toolbox.map):
             warn_user(f"the map sends weights instead of recipes, which takes longer: {lineage}")
     probabilities, kept_in = {"cxpb": cxpb, "mutpb": mutpb}, None
@@ -274,7 +245,7 @@ def evolve(
             raise ValueError(f"checkpoint needs breeding by recipes: {lineage}")
         made: Breeding = Plain(toolbox, keeping_order(toolbox.map), seed=seed, **probabilities)
     else:
-        made, kept_in = lineage, partial(Kept, lineage, keyframe_seconds, keyframe_bytes)
+        made, kept_in = lineage, partial(Kept, lineage)
     settings = {"seed": seed, **probabilities}
     evolution = Evolution(toolbox, population, ngen, made.map, look=made.look, mean=made.mean, settings=settings)
     evolution.breeding = "plain" if kept_in is None else "recipes"

@@ -33,7 +33,7 @@ from deap_nn.runs.generations import CheckpointError, Generation, keyframes_in, 
 
 KEYFRAME_SECONDS = 20.0
 KEYFRAME_BYTES = 2 << 30
-"""The defaults of `evolve` for ``keyframe_seconds`` and ``keyframe_bytes``."""
+"""A keyframe is made when recomputing the parents would take longer than this, unless it would be larger."""
 
 KEYFRAME_RECIPES, RECIPE_BYTES = 20_000, 1 << 24
 """A keyframe is also made if it releases so many recipes, some megabytes, or so many bytes of layer inputs."""
@@ -308,35 +308,29 @@ class Kept:
     ----------
     lineage : Lineage
         The run's lineage: a checkpoint needs recipes.
-    seconds : float or None
-        A keyframe is made when recomputing the parents would take longer than this; None makes none.
-    most : int
-        The largest size of a keyframe that is kept, in bytes.
     checkpoint : Checkpoint
         The checkpoint of the run.
     """
 
     lineage: Lineage
-    seconds: float | None
-    most: int
     checkpoint: Checkpoint
     _warned: bool = field(default=False, init=False)
 
     def keep_keyframe(self, watching: Iterable[Callback]) -> None:
         """Make a keyframe if recomputing the parents would take too long, or if it releases enough recipes."""
         lineage, checkpoint = self.lineage, self.checkpoint
-        if self.seconds is None or not lineage.generation:
+        if not lineage.generation:
             return
         few = lineage.past.dispensable < KEYFRAME_RECIPES and lineage.past.dispensable_bytes < RECIPE_BYTES
-        if few and lineage.past.seconds_to_breed() <= self.seconds:
+        if few and lineage.past.seconds_to_breed() <= KEYFRAME_SECONDS:
             return
         others = [member for member in _members(watching) if hasattr(member, "recipe")]
         size = lineage.past.keyframe_bytes(others)
-        if size > self.most:
+        if size > KEYFRAME_BYTES:
             if not self._warned:
                 self._warned = True
                 takes = f"it would take {size >> 20} MiB"
-                warnings.warn(f"no keyframe is kept, {takes}: see --keyframe-space", stacklevel=3)
+                warnings.warn(f"no keyframe is kept, {takes}: resuming may take long", stacklevel=3)
         else:
             checkpoint.sync()  # a crash must not leave a keyframe of a generation that the checkpoint has lost
             lineage.past.keep_keyframe(checkpoint.keyframe_path(lineage.generation), others)

@@ -10,7 +10,6 @@ import pickletools
 import reprlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property, partial
 from types import FunctionType
 from typing import Any, NamedTuple
@@ -24,7 +23,7 @@ from deap_nn.core.environment import Expected
 from deap_nn.core.errors import EvaluationError
 from deap_nn.core.registered import InGeneration
 from deap_nn.genome.vectors import MOST_TOGETHER
-from deap_nn.process.workers import is_serial, keeping_order, pickler
+from deap_nn.process.workers import is_serial, keeping_order, pickler, worker_count
 
 Map = Callable[..., Iterable[Any]]
 
@@ -38,23 +37,30 @@ WORTHWHILE_WEIGHTS = 1_600_000
 """A task with fewer weights takes longer to send than to carry out."""
 
 
-@dataclass(frozen=True)
-class Sharing:
-    """How processes share the scoring of a run.
+def group_sizes(members: int, workers: int, *, weights: int, mates: int) -> Iterator[int]:
+    """Yield the number of members of each task: enough to be worth sending, and few towards the end.
+
+    Each is a share of the members left, so that the processes end at about the same time (guided self-scheduling:
+    C. D. Polychronopoulos and D. J. Kuck, IEEE Transactions on Computers C-36, 1987).
 
     Parameters
     ----------
-    workers : int
-        The number of workers, by which the size of groups is chosen.
-    group_size : int, optional
-        The number of members of a task; if left out, chosen by the sizes of the genome and the population.
-    expected : Expected, optional
-        The environment that the processes must have; any if left out.
+    members, workers : int
+        The number of members to score, and of processes that score them.
+    weights, mates : int
+        The number of weights of a member, and of its parents.
     """
-
-    workers: int = 1
-    group_size: int | None = None
-    expected: Expected | None = None
+    most = 16 if weights >= 1_000_000 else MOST_TOGETHER
+    largest = max(mates, most // mates * mates)
+    smallest = min(WORTHWHILE_WEIGHTS // max(1, weights), -(-members // (2 * workers)))
+    while members:
+        size = max(smallest, -(-members // (4 * workers)))
+        if workers == 1:
+            size = largest  # there is nothing to balance
+        elif size > 1:
+            size += -size % mates  # whole groups of parents: siblings are bred in one pass
+        yield min(size, largest, members)
+        members -= min(size, largest, members)
 
 
 class _Referred(NamedTuple):
@@ -76,8 +82,8 @@ class Dispatch:
         The toolbox's map.
     known : Known
         The known ancestors; the caller keeps them up to date.
-    sharing : Sharing
-        How the processes of the map share the work.
+    expected : Expected, optional
+        The environment that the processes must have; any if left out.
     shares_noise : bool
         Whether the noise table lies in the cache.
 
@@ -88,14 +94,15 @@ class Dispatch:
     """
 
     def __init__(
-        self, genomes: Genomes, map: Map, known: Known, sharing: Sharing, *, shares_noise: bool = False
+        self, genomes: Genomes, map: Map, known: Known, expected: Expected | None = None, *, shares_noise: bool = False
     ) -> None:
         self.odd: dict[str, str] = {}
         self._reference: _Referred | None = None
         self._genomes = genomes
         self._map = map
         self._known = known
-        self._sharing = sharing
+        self._expected = expected
+        self._workers = worker_count(map)
         self._dumps = pickler(map)
         self._travels: Any = None
         self._shares_noise = shares_noise
@@ -143,7 +150,8 @@ class Dispatch:
     def _of_recipes(self, function: Callable[[Any], Any], sent: Sequence[Any]) -> Iterator[Any]:
         if not sent:
             return
-        sizes = list(self.group_sizes(len(sent)))
+        mates = self._genomes.breeder.reproduction.mates
+        sizes = list(group_sizes(len(sent), self._workers, weights=self._genomes.size, mates=mates))
         groups = [tuple(sent[end - size : end]) for size, end in zip(sizes, itertools.accumulate(sizes), strict=True)]
         if is_serial(self._map):
             generation = self._known.generation  # a caller may take the last answers in a later one
@@ -151,17 +159,17 @@ class Dispatch:
                 yield from self._here(function, group, generation)
             return
         context, digest = self._context(self._dumps(_without_generation(function)))
-        at_once = MOST_TASKS * self._sharing.workers
+        at_once = MOST_TASKS * self._workers
         for start in range(0, len(groups), at_once):
             yield from self._answers(digest, context, groups[start : start + at_once])
 
     def _here(self, function: Callable[[Any], Any], group: tuple[Any, ...], generation: int) -> list[Any]:
-        genomes, sharing = self._genomes, self._sharing
+        genomes = self._genomes
         task = Task(genomes.token, str(genomes.place), b"", None, generation, group, (), ())
         if self._reference is not None and self._reference.function is function:
             task = task._replace(reference=self._reference.founder)
         try:
-            answer = run_here(task, Context(genomes, function, sharing.expected), self._known)
+            answer = run_here(task, Context(genomes, function, self._expected), self._known)
         except LackingError as error:
             raise self._lacking() from error
         self._note(answer)
@@ -169,26 +177,6 @@ class Dispatch:
 
     def _lacking(self) -> LackingError:
         return LackingError(f"generation {self._known.generation} cannot be bred: recipes of its ancestors are missing")
-
-    def group_sizes(self, members: int) -> Iterator[int]:
-        """Yield the number of members of each task: enough to be worth sending, and few towards the end.
-
-        Each is a share of the members left, so that the processes end at about the same time (guided self-scheduling:
-        C. D. Polychronopoulos and D. J. Kuck, IEEE Transactions on Computers C-36, 1987).
-        """
-        mates, weights = self._genomes.breeder.reproduction.mates, self._genomes.size
-        workers, group_size = self._sharing.workers, self._sharing.group_size
-        most = 16 if weights >= 1_000_000 else MOST_TOGETHER
-        largest = group_size or max(mates, most // mates * mates)
-        smallest = min(WORTHWHILE_WEIGHTS // max(1, weights), -(-members // (2 * workers)))
-        while members:
-            size = group_size or max(smallest, -(-members // (4 * workers)))
-            if workers == 1:
-                size = largest  # there is nothing to balance
-            elif size > 1 and not group_size:
-                size += -size % mates  # whole groups of parents: siblings are bred in one pass
-            yield min(size, largest, members)
-            members -= min(size, largest, members)
 
     def _answers(self, digest: bytes, context: SentContext, groups: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
         """Send groups to the workers, a second time with the data that a worker lacks; yield the results in order."""
@@ -318,7 +306,7 @@ class Dispatch:
         if key not in self._contexts:
             # Other references to an object can change the memo of its pickle, and so the digest of the same function:
             # `optimize` removes unused entries of the memo.
-            context = self._breeder, pickletools.optimize(function), self._sharing.expected
+            context = self._breeder, pickletools.optimize(function), self._expected
             known_by = b"".join((self._genomes.token.encode(), *context[:2]))  # another run has other genomes
             self._contexts[key] = context, hashlib.sha256(known_by).digest()[:12]
             while len(self._contexts) > MOST_CONTEXTS:

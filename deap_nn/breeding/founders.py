@@ -171,7 +171,7 @@ def _digest_of(population: Sequence[Any]) -> int:
     return int.from_bytes(digest.digest(), "little") >> 1
 
 
-def keep_founders(lineage: Lineage, population: Sequence[Any], room: int | None) -> str | None:
+def keep_founders(lineage: Lineage, population: Sequence[Any]) -> str | None:
     """Write the weights of founders as the keyframe of generation 0; return a reason if the cache lacks room.
 
     Parameters
@@ -180,11 +180,9 @@ def keep_founders(lineage: Lineage, population: Sequence[Any], room: int | None)
         The lineage of a run with given founders.
     population : sequence of WeightList
         The founders.
-    room : int, optional
-        The bytes of the cache; a quarter of those free there if left out.
     """
     genomes, history = lineage.genomes, lineage.ancestry.history
-    taken, most = 4 * genomes.size * len(population), free_bytes(genomes.place) // 4 if room is None else room
+    taken, most = 4 * genomes.size * len(population), free_bytes(genomes.place) // 4
     if taken > most:
         return f"the population takes {taken / 2**20:.1f} MiB, and the cache has room for {most / 2**20:.1f}"
     path = genomes.cache.folder / "keyframe-0"

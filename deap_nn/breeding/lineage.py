@@ -7,7 +7,6 @@ import uuid
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from deap_nn.breeding.ancestry import Ancestry
 from deap_nn.breeding.breeder import Breeder, check_repeatable
-from deap_nn.breeding.dispatch import Dispatch, Map, Sharing
+from deap_nn.breeding.dispatch import Dispatch, Map
 from deap_nn.breeding.past import Past
 from deap_nn.breeding.recipe import CENTRE_PLACE, Recipe
 from deap_nn.breeding.reproduction.base import Reproduction
@@ -25,7 +24,7 @@ from deap_nn.breeding.store.known import Known
 from deap_nn.breeding.store.slot_table import SlotTable
 from deap_nn.breeding.store.slots import FEWEST_SLOTS, default_place, free_bytes, segment_bytes, slots_in, sweep
 from deap_nn.breeding.task import contexts, genomes_by_run
-from deap_nn.core.environment import processors
+from deap_nn.core.environment import Expected, processors
 from deap_nn.core.seeding import busy
 from deap_nn.genome.layer_inputs import inputs_of_centre
 from deap_nn.genome.members import LightMember, light_members
@@ -44,12 +43,8 @@ class Lineage:
         The settings shared by all recipes.
     map : callable
         The toolbox's map.
-    place : Path, optional
-        The folder for the cache of this host.
-    size : int, optional
-        The most bytes of the cache; if left out, the `free_bytes` of its folder.
-    sharing : Sharing, optional
-        How the processes of the map share the work.
+    expected : Expected, optional
+        The environment that the processes of the map must have; any if left out.
 
     Attributes
     ----------
@@ -69,23 +64,15 @@ class Lineage:
 
     fixed: tuple[str, ...] = ("clone", "mate", "mates", "mutate", "reproduction", "step", "recombination_weights")
 
-    def __init__(
-        self,
-        breeder: Breeder,
-        map: Map,
-        *,
-        place: Path | None = None,
-        size: int | None = None,
-        sharing: Sharing | None = None,
-    ) -> None:
+    def __init__(self, breeder: Breeder, map: Map, *, expected: Expected | None = None) -> None:
         self.breeder = breeder
-        place = place or default_place()
+        place = default_place()
         sweep(place)
         self.genomes = Genomes(breeder, uuid.uuid4().hex, place)
         genomes_by_run[self.genomes.token] = self.genomes  # for tasks that the map runs in this process
         # Not a method: the cache has to be removed too when nothing calls it before the program ends.
         self.close = weakref.finalize(self, _close, self.genomes)
-        room = size if size is not None else free_bytes(place)
+        room = free_bytes(place)
         noise = 4 * breeder.noise_table.size if breeder.noise_table is not None else 0
         fits = noise <= room // 4 and slots_in(room - noise, self.genomes.size) >= FEWEST_SLOTS
         shares_noise = fits and not is_serial(map)
@@ -99,14 +86,14 @@ class Lineage:
             self.close()
             held = f"{self._slots.count} genomes of {self._genome_mib:.1f} MiB, at least {FEWEST_SLOTS} are needed"
             held += f" and its files have {segment_bytes(self.genomes.size) / 2**20:.0f} MiB each"
-            helps = "increase --cache-size, or choose another --cache or --breeding plain"
+            helps = "name a folder with more room by TMPDIR"
             raise ValueError(f"cache: {room / 2**20:.1f} MiB in {place} hold {held}: {helps}")
         self.known = Known(slots=self._slots.held)
         self._averaged: set[int] = set()
         self._present: set[int] = set()  # the `id` of each member of the present generation
         self.ancestry = Ancestry(breeder)
         self.bred_since = 0
-        self._dispatch = Dispatch(self.genomes, map, self.known, sharing or Sharing(), shares_noise=shares_noise)
+        self._dispatch = Dispatch(self.genomes, map, self.known, expected, shares_noise=shares_noise)
         self.refer = self._dispatch.refer
         self.seconds_for_one = 0.0
 
@@ -229,7 +216,7 @@ class Lineage:
         if without_slot and not self._warned:
             self._warned = True
             missing = f"{without_slot} of {len(parents)} parents of {self._genome_mib:.1f} MiB each"
-            helps = "increase --cache-size, or choose another --cache or fewer --parents"
+            helps = "name a folder with more room by TMPDIR, or take fewer parents"
             helps = f"which are recomputed at each use: {helps}"
             warnings.warn(f"the cache has no room for {missing}, {helps}", stacklevel=2)
         known.parents, known.earliest = set(parents), min(parents)

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 from deap import base, creator
+from limits import evolve
 from wirings import LAYOUT, sum_of_squares, wired
 
-from deap_nn import WeightList, evolve, initNormal
+from deap_nn import WeightList, initNormal
 from deap_nn.core.errors import WORST, EvaluationError
 
 creator.create("FitnessInFailingTests", base.Fitness, weights=(1.0, -1.0))

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from conftest import MNIST
 from deap import algorithms
+from limits import evolve
 from own_callbacks import Watch
 from projected import GENERATIONS, MEMBERS, made, run
 from wirings import mapping, scored
 
-from deap_nn import Annealed, Individual, evolve, open_map, usual_step
+from deap_nn import Annealed, Individual, open_map, usual_step
 from deap_nn.algorithms import resuming
 from deap_nn.breeding.recipe import CENTRE_PLACE, Recipe
 from deap_nn.breeding.reproduction import AroundCentre

@@ -5,11 +5,12 @@ import itertools
 
 import numpy as np
 import pytest
+from limits import evolve
 from own_callbacks import Watch
 from projected import GENERATIONS, MEMBERS, made
 from wirings import OtherHost, mapping
 
-from deap_nn import ErrorScaled, SelfAdaptive, evolve, open_map
+from deap_nn import ErrorScaled, SelfAdaptive, open_map
 from deap_nn.algorithms import resuming
 from deap_nn.breeding import past
 from deap_nn.breeding import task as genome_tasks

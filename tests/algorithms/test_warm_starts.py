@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 from deap import tools
+from limits import evolve
 from own_callbacks import Watch
 from wirings import LAYOUT, TABLE, mapping, wired
 
@@ -14,7 +15,6 @@ from deap_nn import (
     Individual,
     SelfAdaptive,
     cxScanning,
-    evolve,
     make_toolbox,
     mutGaussianAdaptive,
 )

@@ -4,10 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
+from limits import evolve
 from own_callbacks import Count
 from wirings import logged, result, wired
 
-from deap_nn import evolve
 from deap_nn.callbacks.csv_logger import CSVLogger
 from deap_nn.callbacks.early_stopping import EarlyStopping
 from deap_nn.callbacks.progress import ProgressBar

@@ -5,16 +5,15 @@ import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from limits import evolve, limited
 from wirings import OtherHost, result, wired
 
-from deap_nn import evolve, make_toolbox
+from deap_nn import make_toolbox
 from deap_nn.breeding import dispatch
-from deap_nn.breeding.dispatch import Dispatch, Known, Sharing
 from deap_nn.breeding.founders import breeder_of
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.breeding.recipe import Recipe
@@ -25,19 +24,13 @@ from deap_nn.process.workers import worker_count
 @given(
     members=st.integers(0, 2000),
     workers=st.integers(1, 9),
-    group_size=st.none() | st.integers(1, 300),
     weights=st.sampled_from([3_000_000, 50_000]),
     mates=st.sampled_from([2, 3, 4]),
 )
-def test_groups_hold_everybody_and_keep_siblings_together(members, workers, group_size, weights, mates):
-    breeder = SimpleNamespace(reproduction=SimpleNamespace(mates=mates))
-    genomes = SimpleNamespace(breeder=breeder, size=weights)
-    sizes = list(Dispatch(genomes, map, Known(), Sharing(workers, group_size)).group_sizes(members))
+def test_groups_hold_everybody_and_keep_siblings_together(members, workers, weights, mates):
+    sizes = list(dispatch.group_sizes(members, workers, weights=weights, mates=mates))
     assert sum(sizes) == members
     assert all(size >= 1 for size in sizes)
-    if group_size is not None:
-        assert set(sizes[:-1]) <= {group_size}
-        return
     assert max(sizes, default=0) <= (16 if weights == 3_000_000 else 256)
     assert sizes == sorted(sizes, reverse=True)
     whole = [size for size in sizes if size > 1]
@@ -52,7 +45,7 @@ def test_groups_change_nothing(group_size):
 
 def test_a_large_population_is_given_to_the_map_in_parts(monkeypatch):
     monkeypatch.setattr(dispatch, "MOST_TASKS", 2)
-    for module in ("algorithms.evolving", "breeding.plain"):
+    for module in ("breeding.dispatch", "breeding.plain"):
         monkeypatch.setattr(f"deap_nn.{module}.worker_count", lambda map_: 1)
     calls = []
 
@@ -105,10 +98,11 @@ def test_a_centre_too_large_for_every_task_reaches_a_host_that_lacks_it(tmp_path
 def test_a_cache_stays_until_what_is_mapped_is_done(tmp_path):
     toolbox = wired()
     breeder = breeder_of(toolbox.population(n=4), toolbox, seed=1, cxpb=1.0, mutpb=1.0)
-    lineage = Lineage(breeder, map, place=tmp_path, sharing=Sharing(group_size=1))
-    lineage.replace([], lineage.present([Recipe(0, place) for place in range(4)]), 1, 0.1)
-    answers = lineage.map(toolbox.evaluate, iter(lineage.members([Recipe(0, 0)] * 2)))
-    next(answers)
+    with limited(cache=tmp_path, group_size=1):
+        lineage = Lineage(breeder, map)
+        lineage.replace([], lineage.present([Recipe(0, place) for place in range(4)]), 1, 0.1)
+        answers = lineage.map(toolbox.evaluate, iter(lineage.members([Recipe(0, 0)] * 2)))
+        next(answers)
     closing, lineage = lineage.close, None
     gc.collect()
     assert closing.alive

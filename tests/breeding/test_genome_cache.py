@@ -40,7 +40,7 @@ def test_a_cache_with_less_room_than_parents_changes_nothing(tmp_path, monkeypat
     expected = result(wired(), breeding="plain")
     bytes_per_slot = 2 * genome_cache._PAGE
     for slots in (4, 5):
-        with pytest.warns(UserWarning, match=r"no room for \d of \d parents .* --cache-size"):
+        with pytest.warns(UserWarning, match=r"no room for \d of \d parents .* TMPDIR"):
             assert result(wired(), cache=tmp_path, cache_size=slots * bytes_per_slot) == expected
     assert result(wired(), cache=tmp_path, cache_size=100 * bytes_per_slot) == expected
     gc.collect()
@@ -96,7 +96,7 @@ def test_a_genome_is_made_over_another_only_where_that_one_is(tmp_path):
 
 def test_a_cache_without_room_is_refused(tmp_path):
     with pytest.raises(
-        ValueError, match=r"cache: 0\.1 MiB in .* hold 0 genomes .* its files have 16 MiB each: .* --cache-size"
+        ValueError, match=r"cache: 0\.1 MiB in .* hold 0 genomes .* its files have 16 MiB each: .* TMPDIR"
     ):
         result(wired(), cache=tmp_path, cache_size=100_000)
     assert not list(tmp_path.iterdir())

@@ -6,10 +6,11 @@ from functools import partial
 import numpy as np
 import pytest
 from conftest import not_for_ever
+from limits import evolve
 from own_callbacks import Watch
 from wirings import AROUND, result, wired
 
-from deap_nn import Callback, Individual, evolve, recombination_weights, selRankBoosted
+from deap_nn import Callback, Individual, recombination_weights, selRankBoosted
 from deap_nn.breeding.store import slots
 
 

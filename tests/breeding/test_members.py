@@ -5,10 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from limits import evolve
 from own_callbacks import Watch
 from wirings import result, sum_of_squares, wired
 
-from deap_nn import Callback, Individual, evolve, make_toolbox
+from deap_nn import Callback, Individual, make_toolbox
 from deap_nn.breeding.store.ancestors import LackingError
 from deap_nn.core.logbooks import rows_of
 from deap_nn.genome.members import LightMember

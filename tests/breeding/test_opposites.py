@@ -12,6 +12,7 @@ from deap import algorithms
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from limits import evolve
 from wirings import (
     FOUR_WITH_OPPOSITES,
     HALF,
@@ -29,7 +30,6 @@ from deap_nn import (
     Individual,
     SelfAdaptive,
     cxScanning,
-    evolve,
     mutGaussianAdaptive,
     selRankBoosted,
 )

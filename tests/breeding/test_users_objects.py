@@ -9,9 +9,10 @@ from functools import partial
 import numpy as np
 import pytest
 from deap import base, creator, tools
+from limits import evolve
 from wirings import LAYOUT, result, sum_of_squares, wired
 
-from deap_nn import Callback, Individual, WeightList, evolve, initNormal
+from deap_nn import Callback, Individual, WeightList, initNormal
 from deap_nn.breeding.founders import initPopulation
 from deap_nn.core.logbooks import rows_of
 from deap_nn.core.seeding import seeded

@@ -6,10 +6,11 @@ import re
 import numpy as np
 import pytest
 from deap import tools
+from limits import evolve
 from own_callbacks import Failing, Screen
 from wirings import members, plain_toolbox
 
-from deap_nn import Callback, CallbackError, Checkpoint, evolve, make_toolbox
+from deap_nn import Callback, CallbackError, Checkpoint, make_toolbox
 from deap_nn.callbacks import progress
 from deap_nn.callbacks.csv_logger import CSVLogger
 from deap_nn.callbacks.progress import ProgressBar

@@ -7,9 +7,10 @@ from operator import attrgetter
 
 import numpy as np
 import pytest
+from limits import evolve
 from own_callbacks import Stop
 
-from deap_nn import ES, GA, Checkpoint, WeightList, evolve, make_toolbox
+from deap_nn import ES, GA, Checkpoint, WeightList, make_toolbox
 from deap_nn.breeding import task as genome_tasks
 from deap_nn.breeding.breeder import Breeder
 from deap_nn.callbacks.base import Callback, Evolution

@@ -6,9 +6,10 @@ import shutil
 
 import numpy as np
 import pytest
+from limits import evolve
 from own_callbacks import Stop
 
-from deap_nn import GA, Callback, Checkpoint, Layout, RunDirectory, evolve, make_toolbox
+from deap_nn import GA, Callback, Checkpoint, Layout, RunDirectory, make_toolbox
 from deap_nn.callbacks.run_directory import filters as filters_module
 from deap_nn.callbacks.run_directory import predictions
 from deap_nn.callbacks.run_directory.filters import FilterTrace, first_filters, image_shape

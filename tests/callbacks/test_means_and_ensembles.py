@@ -4,9 +4,10 @@ import copy
 
 import numpy as np
 import pytest
+from limits import evolve
 from own_callbacks import Stop
 
-from deap_nn import ES, GA, Checkpoint, WeightList, evolve, make_toolbox
+from deap_nn import ES, GA, Checkpoint, WeightList, make_toolbox
 from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.callbacks.base import Evolution
 from deap_nn.callbacks.candidates import Candidates

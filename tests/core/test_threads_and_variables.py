@@ -30,7 +30,7 @@ import os, sys, time
 if __name__ != "__main__":
     os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX2"
 from wirings import sum_of_squares, wired
-from deap_nn import evolve
+from limits import evolve
 from deap_nn.core.environment import EnvironmentDiffersError
 from deap_nn.maps.scoop import current_map
 

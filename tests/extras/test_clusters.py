@@ -97,16 +97,13 @@ def execute(*command, **options):
 
 def test_a_run_has_the_bytes_of_a_serial_one(command, tmp_path, digits_file, finished_run):
     prefix, options = command
-    cache = tmp_path / "cache"
-    cache.mkdir()
-    chosen = [*SETTING, "--data", digits_file, "--output", tmp_path / "run", "--cache", cache, *options]
+    chosen = [*SETTING, "--data", digits_file, "--output", tmp_path / "run", *options]
     answer = execute(*prefix, MNIST, *chosen)
     assert answer.returncode == 0, answer.stderr
     assert answer.stderr == ""
     for name in KEPT:
         assert (tmp_path / "run" / name).read_bytes() == (finished_run / name).read_bytes()
     assert '"workers": 2' in (tmp_path / "run" / "config.json").read_text()
-    assert not list(cache.iterdir())
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -14,6 +14,7 @@ from real_commands import (
     LAUNCH,
     MLP,
     MNIST,
+    MNIST_WITHIN,
     SETTING,
     Command,
     finish,
@@ -78,7 +79,7 @@ def full_cache(folder: Path) -> str:
     """Let the place of the cache be full in the middle of a run."""
     expected, output = whole(folder, CNN), folder / "run"
     with mounted(folder, "600m") as place:
-        command = Command(folder, *LAUNCH, MNIST, *CNN, "--cache", place, "--output", output)
+        command = Command(folder, *LAUNCH, MNIST_WITHIN, *CNN, "--output", output, CACHE=place)
         while not any(place.glob("deap_nn-*/segment*")) and command.process.poll() is None:
             time.sleep(0.005)
         with contextlib.suppress(OSError), open(place / "full", "wb") as file:
@@ -131,7 +132,7 @@ def spoilt_cache(folder: Path) -> str:
     """Delete and damage the cache's files in the middle of a run."""
     expected, output, place = whole(folder, CNN), folder / "run", folder / "cache"
     place.mkdir()
-    command = Command(folder, *LAUNCH, MNIST, *CNN, "--cache", place, "--output", output)
+    command = Command(folder, *LAUNCH, MNIST_WITHIN, *CNN, "--output", output, CACHE=place)
     for rows, deleted in ((5, False), (10, True), (15, False), (20, True)):
         command.rows(output, rows)
         for path in place.glob("deap_nn-*/segment*"):

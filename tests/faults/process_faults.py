@@ -15,6 +15,7 @@ from real_commands import (
     CNN,
     LAUNCH,
     MNIST,
+    MNIST_WITHIN,
     SETTING,
     Command,
     finish,
@@ -34,13 +35,13 @@ from deap_nn.runs.generations import keyframes_in
 def kill_everything(folder: Path) -> str:
     """Kill all processes at 20 random moments, and resume each time."""
     expected, output, draw = whole(folder, CNN), folder / "run", random.Random(7)
-    again, anew = ("--resume", output, "--no-progress", "--keyframes", 0), 0
+    again, anew = ("--resume", output, "--no-progress"), 0
     kills = 0
     while kills < 20:
         going_on = (output / "config.json").exists()
         shutil.rmtree(output, ignore_errors=True) if not going_on else None
-        arguments = again if going_on else (*CNN, "--keyframes", 0, "--output", output)
-        command = Command(folder, *LAUNCH, MNIST, *arguments)
+        arguments = again if going_on else (*CNN, "--output", output)
+        command = Command(folder, *LAUNCH, MNIST_WITHIN, *arguments, KEYFRAME_SECONDS=0)
         time.sleep(draw.uniform(0.3, 7.0))
         if command.process.poll() is not None:  # it was quicker: what it left is compared, and another one begun
             must(command.process.returncode == 0, f"status {command.process.returncode}: {command.said}")

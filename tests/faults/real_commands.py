@@ -16,6 +16,7 @@ import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
 MNIST = ROOT / "experiments" / "mnist.py"
+MNIST_WITHIN = ROOT / "tests" / "faults" / "mnist_within.py"
 LAUNCH = ("-m", "deap_nn.launch", "-n", 3)
 SETTING = ("--dataset", "mnist5k", "--no-progress", "--seed", 5, "--preset", os.environ.get("PRESET", "es"))
 CNN = (*SETTING, "--population", 24, "--generations", 60)
@@ -36,14 +37,15 @@ def must(condition: bool, otherwise: object) -> None:
 class Command:
     """A command that runs, its output in files, alone in a session."""
 
-    def __init__(self, folder: Path, *arguments: object) -> None:
+    def __init__(self, folder: Path, *arguments: object, **variables: object) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=folder, suffix=".err")
         self._stderr = Path(name)
         command = [sys.executable, *map(str, arguments)]
         with os.fdopen(handle, "w") as stderr:
+            own = {"env": {**os.environ, **{name: str(value) for name, value in variables.items()}}, "cwd": ROOT}
             out = subprocess.DEVNULL
-            self.process = subprocess.Popen(command, stdout=out, stderr=stderr, cwd=ROOT, start_new_session=True)
+            self.process = subprocess.Popen(command, stdout=out, stderr=stderr, start_new_session=True, **own)
 
     @property
     def said(self) -> list[str]:

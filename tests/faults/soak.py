@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -25,8 +26,8 @@ import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {
-    "mlp": (["experiments/mnist.py"], ["--model", "mlp", "--population", "20"]),
-    "cnn": (["-m", "deap_nn.launch", "-n", "2", "experiments/mnist.py"], ["--population", "20"]),
+    "mlp": (["tests/faults/mnist_within.py"], ["--model", "mlp", "--population", "20"]),
+    "cnn": (["-m", "deap_nn.launch", "-n", "2", "tests/faults/mnist_within.py"], ["--population", "20"]),
 }
 MOST_BYTES = 1024
 """What memory may grow a generation, in any process."""
@@ -82,8 +83,10 @@ def main() -> int:
         output, cache = Path(place, "run"), Path(place, "cache")
         cache.mkdir()
         rest = ["--dataset", "mnist5k", "--generations", "100000000", "--max-seconds", str(options.seconds)]
-        rest += ["--no-progress", "--cache", str(cache), "--cache-size", "2000", "--output", str(output)]
-        run = subprocess.Popen([sys.executable, *command, *setting, *rest], cwd=ROOT)
+        rest += ["--no-progress", "--output", str(output)]
+        run = subprocess.Popen(
+            [sys.executable, *command, *setting, *rest], cwd=ROOT, env={**os.environ, "CACHE": str(cache)}
+        )
         while run.poll() is None:
             time.sleep(min(10.0, options.seconds / 100))
             if (output / "logbook.csv").exists():

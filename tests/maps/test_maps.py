@@ -41,9 +41,7 @@ def sizes(function, items):
 
 def test_processes_give_the_bytes_of_one(warm, tmp_path, digits_file, finished_run):
     options = ["--model", "mlp", "--population", 20, "--generations", 8, "--seed", 3, "--no-progress"]
-    cache = tmp_path / "cache"
-    cache.mkdir()
-    chosen = ["--map", "processes", "--workers", 2, "--cache", cache]
+    chosen = ["--map", "processes", "--workers", 2]
     answer = warm(MNIST, *options, "--data", digits_file, "--output", tmp_path / "run", *chosen)
     assert (answer.returncode, answer.stderr) == (0, "")
     for name in KEPT:
@@ -51,7 +49,6 @@ def test_processes_give_the_bytes_of_one(warm, tmp_path, digits_file, finished_r
     config = (tmp_path / "run" / "config.json").read_text()
     assert '"workers": 2' in config
     assert '"map"' not in config
-    assert not list(cache.iterdir())
 
 
 def test_a_script_of_ones_own_gives_the_same_with_each(run):

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from deap import base
 from keras_models import two_objectives
+from limits import evolve
 
-from deap_nn import GA, KerasProblem, evolve, make_toolbox, mutGaussianAdaptive, open_map
+from deap_nn import GA, KerasProblem, make_toolbox, mutGaussianAdaptive, open_map
 from deap_nn.algorithms.toolbox.clock import Clock
 from deap_nn.core.registered import scored_generation, scoring
 from deap_nn.genome.layout import Layout

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from conftest import MNIST, run_here
+from limits import evolve
 
-from deap_nn import RunDirectory, evolve, make_toolbox, read_run
+from deap_nn import RunDirectory, make_toolbox, read_run
 from deap_nn.core.files import write_json, write_text, write_with
 from deap_nn.runs.checkpoint import Checkpoint
 from deap_nn.runs.config import keep_files

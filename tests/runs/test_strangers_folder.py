@@ -136,16 +136,6 @@ def test_nothing_waits_for_a_pipe(folder, digits_file, command, name):
         command(folder, digits_file)
 
 
-def test_the_cache_of_another_is_not_touched(folder, outside, digits_file):
-    (outside / "deap_nn-0-x").mkdir()
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"cache": str(outside), "cache_size": 100}))
-    before, at = contents(outside), outside.stat().st_mtime_ns
-    assert resume(folder, digits_file).returncode == 0
-    assert contents(outside) == before
-    assert outside.stat().st_mtime_ns == at
-
-
 @pytest.mark.parametrize("path", ["/dev/zero", "pipe", "huge"])
 def test_data_are_a_regular_file_of_some_size(folder, path, tmp_path):
     if path == "pipe":

@@ -117,7 +117,7 @@ class GenomeCache:
             if is_foreign(self.folder) or (os.path.lexists(path) and not is_plain(path)):
                 if is_new:  # nobody else has a folder of this name: it was just made
                     shutil.rmtree(self.folder, ignore_errors=True)
-                    text = "this file system keeps no permissions: name another --cache, or cache="
+                    text = "this file system keeps no permissions: name a folder on another one by TMPDIR"
                     raise OSError(errno.EPERM, text, str(self.folder.parent))
                 self.folder, is_new = self.folder.with_name(f"{name}-{uuid.uuid4().hex}"), True
                 continue
