@@ -133,7 +133,7 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         chosen: dict[str, Any] = {"preset": self.preset, "sigma": self.sigma, "init": self.init}
         toolbox = make_toolbox(problem, seed=seed, batch_size=min(self.batch_size, len(problem.samples)), **chosen)
         toolbox.register("map", map)
-        candidates = Candidates(toolbox, ensemble_size=0)
+        candidates = Candidates(toolbox)
         callbacks = [EarlyStopping(patience=self.patience), candidates]
         members = toolbox.population(n=self.population)
         _, logbook = evolve(members, toolbox, self.generations, seed=seed, callbacks=callbacks, progress=self.verbose)

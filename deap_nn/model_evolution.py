@@ -178,7 +178,7 @@ def evolve_model(
         if "map" in options:
             toolbox.register("map", options["map"])
         chosen = {name: options[name] for name in options.keys() & of_evolve}
-        kept = Candidates(toolbox, ensemble_size=0) if problem.samples.size("validation") else None
+        kept = Candidates(toolbox) if problem.samples.size("validation") else None
         watching = checked_callbacks(chosen.pop("callbacks", ()))
         members, logbook = evolve(
             toolbox.population(n=population),

@@ -16,7 +16,6 @@ from deap_nn.report.figures import COLOURS, new_axes, save_figure
 from deap_nn.runs.reading import Columns
 
 _LINES = ("solid", "dashed", "dotted", "dashdot", (0, (5, 1, 1, 1, 1, 1)))
-_ON_TRAINING = (0, (1, 4))
 
 
 @dataclass
@@ -244,14 +243,13 @@ def draw_study(
 ) -> None:
     """Draw the validation error of each setting of a study: the median of its seeds, and the quartiles.
 
-    The error is that of the mean of the parents if a row has it, else of the best member. If rows have a
-    ``mean_training`` or ``best_training``, a dotted line shows the median error on training samples.
+    The error is that of the mean of the parents if a row has it, else of the best member.
 
     Parameters
     ----------
     rows : sequence of mapping
-        Rows of ``experiments/sweep.py``: ``setting``, ``evaluations``, ``gen``, ``best`` and ``mean``, and optionally
-        ``best_training`` and ``mean_training``; rows without an error are left out.
+        Rows of ``experiments/sweep.py``: ``setting``, ``evaluations``, ``gen``, ``best`` and ``mean``; rows without an
+        error are left out.
     path : path-like
         The picture, a PNG.
     by : {"evaluations", "gen"}
@@ -270,9 +268,6 @@ def draw_study(
         lines[name] = axes.plot(places, middle, color=colour, linestyle=line)[0]
         last[name] = float(middle[-1])
         axes.fill_between(places, low, high, color=colour, alpha=0.2, linewidth=0)
-        if any(row.get("best_training") for row in own):
-            places, (_, middle, _) = _quartiles(own, by, "mean_training", "best_training")
-            axes.plot(places, middle, color=colour, linestyle=_ON_TRAINING)
     for i, (name, (where, reached)) in enumerate((known or {}).items()):
         lines[name] = axes.plot(where, reached, marker="*XsD"[i % 4], color="black", linestyle="none", markersize=9)[0]
         last[name] = reached
@@ -285,9 +280,6 @@ def draw_study(
     axes.xaxis.set_major_locator(MaxNLocator(5))
     names = sorted(last, key=last.__getitem__, reverse=True)  # as the lines end, from above
     handles = [lines[name] for name in names]
-    if any(row.get("best_training") for row in rows):
-        handles += axes.plot([], [], color="black", linestyle=_ON_TRAINING)
-        names.append("on training samples")
     figure.set_figheight(max(figure.get_figheight(), LEGEND_INCHES * len(names)))
     figure.legend(handles, names, frameon=False, loc="outside right upper", fontsize="small")
     save_figure(figure, path)

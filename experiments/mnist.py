@@ -227,7 +227,7 @@ def save_result(directory: RunDirectory, toolbox: Toolbox, candidates: Candidate
 
     directory.enter("saving the result")
     status = {"validation_error": candidates.validation_error, "generation": candidates.generation}
-    directory.tell(**status, readout=candidates.kind, **candidates.ensemble_scores)
+    directory.tell(**status, readout=candidates.kind)
     weights = network_weights(toolbox.problem, candidates.individual)
     directory.write_weights(layout_names(toolbox.layout, weights))
     directory.write_model(toolbox.to_model(candidates.individual))

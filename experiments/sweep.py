@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from study_file import Study, read_study
 
-from deap_nn.callbacks.candidates import BEST, MEAN, ON_TRAINING
+from deap_nn.callbacks.candidates import BEST, MEAN
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import write_with
 from deap_nn.core.logbooks import format_row, parse_rows, read_csv
@@ -41,13 +41,7 @@ prepare_worker("deap_nn.problems.measures", "deap_nn.operators.compiled.crossing
 COLUMNS = ("study", "setting", "seed", "gen", "evaluations", "min", "avg", "train_error", "val_error", "best", "mean")
 """The columns of ``runs.csv``; ``best`` and ``mean`` are the read-outs, the error on all validation digits."""
 
-TRAINING = ("best_training", "mean_training")
-"""Further columns of ``runs.csv``, if training digits scored the candidates too."""
-
-READOUTS = (BEST, MEAN, *ON_TRAINING.values())
-"""The columns of ``readouts.csv``."""
-
-RESULTS = ("validation_error", "test_error", "vote_validation_error", "vote_test_error", "generations", "seconds")
+RESULTS = ("validation_error", "test_error", "generations", "seconds")
 """The columns of ``results.csv`` from the ``status.json`` of each run, beside study, setting and seed."""
 
 COUNTED = ("evaluations", "digits", "options")
@@ -170,9 +164,7 @@ def _figures(status: Mapping[str, Any]) -> str:
 
 def write_tables(study: Study, output: Path) -> dict[str, list[dict[str, Any]]]:
     """Write ``runs.csv`` and ``results.csv`` of all finished runs, and return their results by setting."""
-    on_training = any("--training-size=" in argument for arguments in study.settings.values() for argument in arguments)
-    columns = READOUTS if on_training else READOUTS[:2]
-    rows = [format_row((*COLUMNS, *TRAINING) if on_training else COLUMNS)]
+    rows = [format_row(COLUMNS)]
     results = [format_row(("study", "setting", "seed", *RESULTS, *COUNTED))]
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in study.settings}
     for name, seed in study.runs:
@@ -184,7 +176,7 @@ def write_tables(study: Study, output: Path) -> dict[str, list[dict[str, Any]]]:
         read = {gen: place for place, gen in enumerate(readouts["gen"])}
         evaluations = np.cumsum(logbook["nevals"]) - logbook["nevals"][0]
         for i, gen in enumerate(logbook["gen"]):
-            errors = [readouts[kind][read[gen]] if gen in read and kind in readouts else np.nan for kind in columns]
+            errors = [readouts[kind][read[gen]] if gen in read else np.nan for kind in (BEST, MEAN)]
             errors = ["" if np.isnan(error) else error for error in errors]
             logged = [logbook[column][i] for column in ("min", "avg", "train_error", "val_error")]
             rows.append(format_row([study.name, name, seed, int(gen), int(evaluations[i]), *logged, *errors]))

@@ -146,24 +146,6 @@ def by_setting(results: Rows) -> dict[str, list[Mapping[str, str]]]:
     return found
 
 
-def training_errors(runs: Rows) -> dict[str, list[float]]:
-    """Return the errors on training digits of each setting's runs, if they were measured.
-
-    A run's error is that of its result: the candidate with the lowest error on validation digits, at its generation.
-    """
-    found: dict[tuple[str, str], tuple[float, float]] = {}
-    for row in runs:
-        for name in ("best", "mean"):
-            if row.get(name) and row.get(f"{name}_training"):
-                key, now = (row["setting"], row["seed"]), (float(row[name]), float(row[f"{name}_training"]))
-                if key not in found or now[0] < found[key][0]:
-                    found[key] = now
-    errors: dict[str, list[float]] = {}
-    for (setting, _), (_, error) in found.items():
-        errors.setdefault(setting, []).append(error)
-    return errors
-
-
 @cache
 def settings_of(study: str) -> Mapping[str, tuple[str, ...]]:
     """Return the options of each setting of a study; nothing if the study has no file."""
@@ -200,7 +182,7 @@ def marked(study: str, names: Iterable[str]) -> Mapping[str, str]:
     return found if "bf16" in found.values() else {}
 
 
-def table(results: Rows, runs: Rows = ()) -> str:
+def table(results: Rows) -> str:
     """Return a study's table, the best setting first.
 
     It has medians and quartiles over the seeds, and p, the chance of such a difference from the first setting's
@@ -211,17 +193,22 @@ def table(results: Rows, runs: Rows = ()) -> str:
     found = by_setting(results)
     errors = {name: [float(row["validation_error"]) for row in rows] for name, rows in found.items()}
     names = sorted(found, key=lambda name: float(np.median(errors[name])))
-    training, scored = training_errors(runs), marked(results[0]["study"], names)
-    options = options_in(results[0]["study"])
-    columns = ["setting", "seeds", *(["fitness in"] if scored else []), *(["training error"] if training else [])]
+    scored, options = marked(results[0]["study"], names), options_in(results[0]["study"])
+    columns = ["setting", "seeds", *(["fitness in"] if scored else [])]
     columns += ["validation error", "test error", "p (Holm)", *(["options"] if options else [])]
     lines = [f"| {' | '.join(columns)} |", f"| {' | '.join(['---'] * len(columns))} |"]
     chances = holm([chance_of(errors[names[0]], errors[name]) for name in names[1:]])
     shown = ["", *(f"{chance:.2g}" for chance in chances)]
     for name, chance in zip(names, shown, strict=True):
         tests = [float(row["test_error"]) for row in found[name]]
-        shown_first = [*([scored[name]] if scored else []), *([spread(training[name])] if training else [])]
-        cells = [name, str(len(tests)), *shown_first, spread(errors[name]), spread(tests), chance]
+        cells = [
+            name,
+            str(len(tests)),
+            *([scored[name]] if scored else []),
+            spread(errors[name]),
+            spread(tests),
+            chance,
+        ]
         lines.append(f"| {' | '.join(cells + ([options[name]] if options else []))} |")
     return "\n".join(lines) + "\n"
 
@@ -303,5 +290,4 @@ def tables(text: str, kept: Path) -> Iterator[tuple[tuple[str, str], str]]:
             yield (kind, name), OF_ALL[kind](kept)
             continue
         results = read_results(kept, name)
-        made = reached(results) if kind == "reached" else table(results, read_runs(kept / f"{name}.runs.csv.gz"))
-        yield (kind, name), made
+        yield (kind, name), reached(results) if kind == "reached" else table(results)

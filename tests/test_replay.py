@@ -80,24 +80,6 @@ def test_a_run_with_opposites_is_resumed_by_two_processes_and_replayed(here, war
     assert "differs" not in answer.stdout
 
 
-def test_a_run_from_before_sampling_was_a_choice_is_of_mirrored_pairs(here, digits_file, tmp_path):
-    folder, network = tmp_path / "run", tmp_path / "network.npz"
-    arguments = "--model", "mlp", "--population", "8", "--generations", "3", "--data", digits_file, "--no-progress"
-    assert here(MNIST, *arguments, "--preset", "es", "--sampling", "mirrored", "--output", folder).returncode == 0
-    config = json.loads((folder / "config.json").read_text())
-    assert config.pop("sampling") == "mirrored"
-    (folder / "config.json").write_text(json.dumps(config))
-    generation = str(json.loads((folder / "status.json").read_text())["generation"])
-    mean = ["--mean"] if json.loads((folder / "status.json").read_text())["readout"] == "mean of the parents" else []
-    answer = here("-m", "deap_nn.replay", folder, "--generation", generation, *mean, "--output", network)
-    assert answer.returncode == 0, answer.stderr
-    with np.load(folder / "best.npz") as kept, np.load(network) as found:
-        assert all(np.array_equal(kept[name], found[name]) for name in kept)
-    answer = here(MNIST, "--resume", folder, "--generations", "5", "--no-progress")
-    assert answer.returncode == 0, answer.stderr
-    assert json.loads((folder / "status.json").read_text())["generations"] == 5
-
-
 def test_a_run_from_before_ga_had_opposites_goes_on_as_it_was(here, digits_file, tmp_path):
     """Its ``config.json`` has none of the later settings, and its preset has other values now."""
     former = {"--centred": "no", "--stratified": "no", "--opposites": "0", "--spread": "1", "--parents": "5"}

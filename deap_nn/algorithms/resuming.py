@@ -35,6 +35,9 @@ KEYFRAME_SECONDS = 20.0
 KEYFRAME_BYTES = 2 << 30
 """A keyframe is made when recomputing the parents would take longer than this, unless it would be larger."""
 
+LONG_SECONDS = 20.0
+"""A resume that takes longer to recompute genomes says so."""
+
 KEYFRAME_RECIPES, RECIPE_BYTES = 20_000, 1 << 24
 """A keyframe is also made if it releases so many recipes, some megabytes, or so many bytes of layer inputs."""
 
@@ -175,7 +178,7 @@ def go_on(
     visits = [(lineage.past.recall(number, places[number]), see) for number, see in functions.items()]
     line = lineage.past.line([*wanted, *(member for member, _ in visits)]) if last.number else []
     genomes = sum(map(len, line))
-    if genomes and lineage.past.seconds_to_breed(genomes) > KEYFRAME_SECONDS:
+    if genomes and lineage.past.seconds_to_breed(genomes) > LONG_SECONDS:
         takes = f"takes about {lineage.past.seconds_to_breed(genomes):.0f} s"
         warnings.warn(f"recomputing {genomes} genomes {takes}", stacklevel=3)
     lineage.past.replay(line, wanted, visits)

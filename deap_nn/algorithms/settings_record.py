@@ -37,7 +37,6 @@ NEUTRAL: dict[str, Any] = {
     "mutate.bounds": None,
     "mutate.indpb": 1.0,
     "mutate.scale": None,
-    "batch_generations": 1,
     "individual.spread": 1.0,
     "centred": False,
     "stratified": False,
@@ -53,7 +52,7 @@ NEUTRAL: dict[str, Any] = {
 }
 """The values of settings that are not recorded: a setting that is added later makes no difference to older runs."""
 
-OF_PROBLEM = ("batch_size", "batch_generations", "centred", "stratified", "precision", "device")
+OF_PROBLEM = ("batch_size", "centred", "stratified", "precision", "device")
 
 OPERATORS = ("individual", "mate", "mutate", "select", "evaluate")
 

@@ -1,6 +1,6 @@
 """The callbacks of this package."""
 
-from deap_nn.callbacks.candidates import BEST, COLUMNS, ENSEMBLE_SIZE, MEAN, ON_TRAINING, SCORED_EVERY, Candidates
+from deap_nn.callbacks.candidates import BEST, COLUMNS, MEAN, SCORED_EVERY, Candidates
 from deap_nn.callbacks.csv_logger import CSVLogger
 from deap_nn.callbacks.early_stopping import EarlyStopping
 from deap_nn.callbacks.mlflow_logger import MLflowLogger
@@ -10,9 +10,7 @@ from deap_nn.callbacks.tensorboard_logger import TensorBoardLogger
 __all__ = [
     "BEST",
     "COLUMNS",
-    "ENSEMBLE_SIZE",
     "MEAN",
-    "ON_TRAINING",
     "SCORED_EVERY",
     "CSVLogger",
     "Candidates",

@@ -13,7 +13,6 @@ from typing import Any, cast
 import numpy as np
 from deap import base, tools
 
-from deap_nn.breeding.reproduction import reproduction_of
 from deap_nn.core.errors import EvaluationError, warn_user
 from deap_nn.core.logbooks import Row, flattened, last_record
 from deap_nn.core.registered import Registered
@@ -21,7 +20,6 @@ from deap_nn.genome.layout import Layout
 from deap_nn.genome.population import mean_of
 from deap_nn.genome.vectors import Matrix, Vector
 from deap_nn.genome.weight_list import WeightList
-from deap_nn.operators.ranking import weights_of
 from deap_nn.process.workers import out_of_memory
 
 
@@ -119,14 +117,6 @@ class Evolution:
         members move a centre, they are all members. In generation 0, which has no parents, the list is empty.
         """
         return heapq.nlargest(self.parents, self.population, key=attrgetter("fitness"))
-
-    @property
-    def ensemble(self) -> list[Any]:
-        """The fittest members with a positive recombination weight; all the fittest without such weights."""
-        weights, fittest = reproduction_of(self.toolbox).weights, self.fittest
-        return (
-            fittest if weights is None else fittest[: np.count_nonzero(weights_of(weights, len(self.population)) > 0)]
-        )
 
     @property
     def last(self) -> bool:

@@ -12,18 +12,12 @@ from deap import base
 from deap_nn.callbacks.base import Callback, Evolution
 from deap_nn.core.files import append_text, write_text
 from deap_nn.core.logbooks import format_row
-from deap_nn.core.registered import Registered
 
 SCORED_EVERY = 25
 """Generations between two scorings of the candidates for the result on all validation samples."""
 
 BEST, MEAN = "best member", "mean of the parents"
 COLUMNS = ("gen", BEST, MEAN)
-ON_TRAINING = {BEST: "best member on training", MEAN: "mean of the parents on training"}
-"""The columns of the candidates' errors on training samples, which need a ``training_size``."""
-
-ENSEMBLE_SIZE = 20
-"""The default size of the ensemble at the end, in members."""
 
 
 class Candidates(Callback):
@@ -31,19 +25,14 @@ class Candidates(Callback):
 
     The candidates are scored every ``SCORED_EVERY`` generations and at the end. They are the best member, and the mean
     of `Evolution.fittest`, which is the next centre if children come from one centre. When the run is interrupted, the
-    only candidate is the best member. After the last generation the fittest are also scored as an ensemble.
+    only candidate is the best member.
 
     Parameters
     ----------
     toolbox : deap.base.Toolbox
-        With ``error_rate``, and ``vote_error_rate`` for the ensemble.
+        With ``error_rate``.
     path : path-like, optional
         A CSV file for ``rows``, a row per scoring; replaced when a run begins.
-    training_size : int
-        The number of training samples, the first ones, that also score the candidates; at least 0, the default, and all
-        if there are fewer. These scores show overfitting, and decide nothing.
-    ensemble_size : int
-        The number of the fittest in the ensemble; all parents if there are fewer. 0 for no ensemble.
 
     Attributes
     ----------
@@ -57,27 +46,11 @@ class Candidates(Callback):
         Its kind: "best member" or "mean of the parents".
     rows : list of dict
         The error rate of each candidate by generation.
-    ensemble_scores : dict
-        The number of members of the ensemble, and its error rates on all validation and test samples; empty before the
-        end, or without an ensemble.
     """
 
-    def __init__(
-        self,
-        toolbox: base.Toolbox,
-        path: str | os.PathLike[str] | None = None,
-        *,
-        training_size: int = 0,
-        ensemble_size: int = ENSEMBLE_SIZE,
-    ) -> None:
+    def __init__(self, toolbox: base.Toolbox, path: str | os.PathLike[str] | None = None) -> None:
         self.toolbox = toolbox
         self.path = path
-        for name, value in (("training_size", training_size), ("ensemble_size", ensemble_size)):
-            if value < 0:
-                raise ValueError(f"{name} must be at least 0, got {value!r}")
-        self.training_size = training_size
-        self.ensemble_size = ensemble_size
-        self._columns = (*COLUMNS, *(ON_TRAINING.values() if training_size else ()))
         self._forget()
 
     def _forget(self) -> None:
@@ -86,7 +59,6 @@ class Candidates(Callback):
         self.generation = -1
         self.kind = ""
         self.rows: list[dict[str, Any]] = []
-        self.ensemble_scores: dict[str, Any] = {}
 
     def on_start(self, evolution: Evolution) -> None:
         """Forget the previous run."""
@@ -96,31 +68,17 @@ class Candidates(Callback):
         """Score the candidates, when it is time."""
         if evolution.last or not evolution.generation % SCORED_EVERY:
             self._score_all(evolution)
-        if evolution.last:
-            self._score_ensemble(evolution)
 
     def _score_all(self, evolution: Evolution) -> None:
         evolution.enter("scoring the candidates")
         candidates = {BEST: evolution.best}
         if evolution.parents:
             candidates[MEAN] = evolution.mean(evolution.fittest)
-        row: dict[str, Any] = {**dict.fromkeys(self._columns), "gen": evolution.generation}
+        row: dict[str, Any] = {**dict.fromkeys(COLUMNS), "gen": evolution.generation}
         for kind, candidate in candidates.items():
             row[kind] = self._score(evolution, candidate, kind, evolution.map)
-            if self.training_size:
-                on_training = self.toolbox.error_rate(candidate, "train", size=self.training_size, map=evolution.map)
-                row[ON_TRAINING[kind]] = on_training
         self.rows.append(row)
         self._write()
-
-    def _score_ensemble(self, evolution: Evolution) -> None:
-        if evolution.parents and self.ensemble_size and Registered.read(self.toolbox).vote_error_rate is not None:
-            evolution.enter("scoring the ensemble")
-            ensemble = evolution.ensemble[: self.ensemble_size]
-            self.ensemble_scores = {"voters": len(ensemble)}
-            for split in ("validation", "test"):
-                error = self.toolbox.vote_error_rate(ensemble, split, map=evolution.map)
-                self.ensemble_scores[f"vote_{split}_error"] = error
 
     def on_end(self, evolution: Evolution) -> None:
         """Score the candidates, if a later callback has ended the run, or the best member of an interrupted run.
@@ -132,11 +90,10 @@ class Candidates(Callback):
         if evolution.interrupted:
             evolution.enter("scoring the best member")
             self._score(evolution, evolution.best, BEST, map)
-        elif evolution.error is None and evolution.stop is not None:
-            if not self.rows or self.rows[-1]["gen"] != evolution.generation:
-                self._score_all(evolution)
-            if not self.ensemble_scores:
-                self._score_ensemble(evolution)
+            return
+        stopped = evolution.error is None and evolution.stop is not None
+        if stopped and (not self.rows or self.rows[-1]["gen"] != evolution.generation):
+            self._score_all(evolution)
 
     def state(self) -> dict[str, Any]:
         """Return the recipe of the best candidate, its error, generation and kind, and the last row."""
@@ -177,4 +134,4 @@ class Candidates(Callback):
         if all_rows:
             write_text(self.path, "")
         lines = [format_row(list(row.values())) for row in (self.rows if all_rows else self.rows[-1:])]
-        append_text(self.path, "".join([format_row(self._columns), *lines] if all_rows and lines else lines))
+        append_text(self.path, "".join([format_row(COLUMNS), *lines] if all_rows and lines else lines))

@@ -60,8 +60,6 @@ class Registered:
         Makes a Keras model of an individual.
     step : float or None
         How far the centre of an evolution strategy moves; None for a genetic algorithm.
-    vote_error_rate : callable or None
-        The error of an ensemble.
     recombination_weights : callable or None
         The recombination weights of an evolution strategy; None without a ``step``.
     """
@@ -88,7 +86,6 @@ class Registered:
     step: Any = None
     to_model: Any = None
     update: Any = None
-    vote_error_rate: Any = None
     recombination_weights: Any = None
 
     @classmethod

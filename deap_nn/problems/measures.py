@@ -184,33 +184,6 @@ class Assess(OnProblem):
         return row
 
 
-class VoteErrorRate(OnProblem):
-    """A toolbox's ``vote_error_rate``: the error rate of an ensemble of individuals on a part.
-
-    The ensemble predicts the class with the highest mean probability.
-
-    References
-    ----------
-    L. K. Hansen and P. Salamon, "Neural network ensembles", IEEE Transactions on Pattern Analysis and Machine
-    Intelligence 12, 1990.
-    """
-
-    def __call__(self, individuals: Sequence[WeightList], split: Split, *, map: Map = map) -> float:
-        """Return the error rate on all of a part, 0 to 1."""
-        if not individuals:
-            raise ValueError("individuals must not be empty")
-        data = find_dataset(self.problem.data)
-        size = size_of_part(data, split, None)
-        shifts = [mapped_shifts(self.problem, individual, map) for individual in individuals]
-        parts = [stretches(self.problem, one, split, size, of) for one, of in zip(individuals, shifts, strict=True)]
-        found = iter(map(Outputs(self.problem), [task for part in parts for task in part]))
-        total: Any = 0.0
-        for part in parts:
-            outputs = joined([next(found) for _ in part])[0]
-            total = total + probabilities(self.problem, outputs)
-        return float(np.mean(np.argmax(total, axis=1) != data.halves(split)[1][0]))
-
-
 class ToModel(OnProblem):
     """A toolbox's ``to_model``: the Keras model with an individual's weights."""
 

@@ -263,8 +263,8 @@ def network_of(problem: Problem, samples: Any, given: Sequence[Any], *, in_group
     data = DataReference("", "", "")
     by_names = "{" in shapes.inputs + shapes.targets  # a model finds the arrays of a dictionary by names of layers
     model = problem.model if by_names else without_names(problem.model)
-    # The traced functions get mini-batches as arguments: data, seed and their generations do not matter.
-    alike = replace(problem, model=model, data=data, seed=0, batch_generations=1)
+    # The traced functions get mini-batches as arguments: data and seed do not matter.
+    alike = replace(problem, model=model, data=data, seed=0)
     key = alike, shapes, in_groups
     with _one_at_a_time:
         network = _networks.pop(key, None) or Network(problem, samples, given, in_groups=in_groups)

@@ -44,8 +44,6 @@ class Problem:
         The arithmetic of the fitness; validation and test are always computed in float32.
     device : {"cpu", "gpu"}
         The device that computes the fitness.
-    batch_generations : int
-        The number of generations that share a mini-batch.
     images : bool
         Whether the data are a `Dataset` of images. Images are reshaped to the network's only input, and bytes are
         divided by 255.
@@ -66,7 +64,6 @@ class Problem:
     threads: int = 1
     precision: Literal["float32", "bfloat16"] = "float32"
     device: Literal["cpu", "gpu"] = "cpu"
-    batch_generations: int = 1
     images: bool = False
     centred: bool = False
     stratified: bool = False

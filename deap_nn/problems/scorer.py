@@ -87,16 +87,17 @@ class Scorer:
 
     def _minibatch(self, generation: int) -> Sequence[Any]:
         """Return the mini-batch of a generation as tensors, which are kept until the next mini-batch."""
-        number = generation // self.problem.batch_generations
-        if self._batch is None or self._batch[0] != number:
+        if self._batch is None or self._batch[0] != generation:
             inputs, targets = self.samples.halves("train")
-            chosen = batch_indices(self.problem.seed, number, self.problem.batch_size, len(targets[0]), self._strata)
+            chosen = batch_indices(
+                self.problem.seed, generation, self.problem.batch_size, len(targets[0]), self._strata
+            )
             if self.problem.images or self.problem.device == "gpu":  # which would copy shared memory at each use
                 given = self._input_tensors(array[chosen] for array in inputs)
                 wanted = self._tensors(array[chosen] for array in targets)
             else:
                 given, wanted = ([gathered_tensor(array, chosen) for array in half] for half in (inputs, targets))
-            self._batch = number, (given, wanted)  # one assignment: no thread reads a number with other tensors
+            self._batch = generation, (given, wanted)  # one assignment: no thread reads it with other tensors
         return self._batch[1]
 
     def read(self, individual: WeightList | ArrayLike) -> WeightList:

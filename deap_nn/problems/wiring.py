@@ -40,7 +40,6 @@ class Batches:
     seed: int
     threads: int
     device: Literal["cpu", "gpu"]
-    batch_generations: int
     centred: bool
     stratified: bool | Literal["classes"]
     projected: bool
@@ -48,7 +47,7 @@ class Batches:
     @property
     def fields(self) -> dict[str, Any]:
         """The fields that a `Problem` takes as they are."""
-        return {"threads": self.threads, "device": self.device, "batch_generations": self.batch_generations}
+        return {"threads": self.threads, "device": self.device}
 
     def size(self, samples: int, *, centred: bool) -> int:
         """Return the batch size for a number of training samples."""
@@ -139,7 +138,6 @@ def of_labelled_data(
         scales_or_looks_up,
     )
     from deap_nn.models.reference import model_of, reference_of
-    from deap_nn.problems.measures import VoteErrorRate
     from deap_nn.problems.problem import Problem, of_classes
 
     dataset = _dataset(data)
@@ -171,7 +169,7 @@ def of_labelled_data(
         **batches.fields,
     )
     validation_size = min(batches.validation_size, len(dataset.x_validation))
-    return _scoring(problem, validation_size, {"vote_error_rate": VoteErrorRate(problem)}, projected=batches.projected)
+    return _scoring(problem, validation_size, {}, projected=batches.projected)
 
 
 def of_keras_problem(given: KerasProblem, signs: Sequence[float], batches: Batches, *, says: bool) -> Scoring:

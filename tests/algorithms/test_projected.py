@@ -261,7 +261,7 @@ def test_a_run_of_the_command_is_the_same_with_two_processes_and_is_replayed(
     here, warm, digits_file, tmp_path, preset, said
 ):
     options = ["--model", "mlp", "--preset", preset, "--projected", "yes", "--population", 12, "--generations", 4]
-    options += ["--batch-size", 16, "--no-progress", "--ensemble", 0, "--data", digits_file]
+    options += ["--batch-size", 16, "--no-progress", "--data", digits_file]
     plain = here(MNIST, *options, "--breeding", "plain", "--output", tmp_path / "plain")
     workers = "--map", "processes", "--workers", 2
     run = warm(MNIST, *options, *workers, "--output", tmp_path / "run")

@@ -1,6 +1,5 @@
-"""Candidates: the best member, the mean of the parents, the ensemble; each through the same recipes as the children."""
+"""Candidates: the best member and the mean of the parents, each through the same recipes as the children."""
 
-import copy
 import json
 from collections import OrderedDict
 from operator import attrgetter
@@ -104,9 +103,8 @@ def total(individual):
     return individual.flat.tobytes()
 
 
-def scored(toolbox, folder=None, stop=None, ngen=30, training_size=0, ensemble_size=20, **options):
-    path = folder / "readouts.csv" if folder is not None else None
-    candidates = Candidates(toolbox, path, training_size=training_size, ensemble_size=ensemble_size)
+def scored(toolbox, folder=None, stop=None, ngen=30, **options):
+    candidates = Candidates(toolbox, folder / "readouts.csv" if folder is not None else None)
     checkpoint = Checkpoint(folder / "checkpoint") if folder is not None else None
     callbacks = [candidates, *([Stop(stop)] if stop is not None else [])]
     try:
@@ -130,44 +128,21 @@ def test_the_best_and_the_mean_are_scored_and_the_better_is_kept(toolbox):
     assert (recipes.validation_error, recipes.generation, recipes.kind) in errors
     assert recipes.validation_error == least == toolbox.error_rate(recipes.individual, "validation")
     assert recipes.individual.flat.tobytes() == plain.individual.flat.tobytes()
-    assert recipes.ensemble_scores == plain.ensemble_scores
 
 
-def test_candidates_are_scored_on_training_samples_too_and_those_decide_nothing(toolbox, tmp_path):
-    class Look(Callback):
-        def on_generation(self, evolution):
-            if evolution.last:
-                found["best member"] = copy.deepcopy(evolution.best)
-                found["mean of the parents"] = copy.deepcopy(evolution.mean(evolution.fittest))
-
-    found: dict[str, WeightList] = {}
-    without, path = scored(toolbox), tmp_path / "readouts.csv"
-    candidates = Candidates(toolbox, path, training_size=70)
-    evolve(toolbox.population(n=20), toolbox, 30, seed=1, callbacks=[candidates, Look()])
-    assert list(candidates.rows[0]) == path.read_text().splitlines()[0].split(",")
-    for name, network in found.items():
-        own = [toolbox.error_rate(network, "train", size=size) for size in (70, 320, 1000, None)]
-        assert candidates.rows[-1][f"{name} on training"] == own[0] != own[1] == own[2] == own[3]
-    assert [{name: row[name] for name in list(row)[:3]} for row in candidates.rows] == without.rows
-    assert candidates.individual.flat.tobytes() == without.individual.flat.tobytes()
+def test_an_error_rate_is_that_of_the_first_training_samples(toolbox):
+    (network,) = toolbox.population(n=1)
+    few, all_of_them, more, whole = (toolbox.error_rate(network, "train", size=size) for size in (70, 320, 1000, None))
+    assert few != all_of_them == more == whole
     with pytest.raises(ValueError, match="size must be at least 1, got 0"):
-        toolbox.error_rate(candidates.individual, "train", size=0)
-
-
-def test_an_ensemble_has_the_given_size(toolbox):
-    assert scored(toolbox).ensemble_scores["voters"] == 6
-    two = scored(toolbox, ensemble_size=2)
-    assert two.ensemble_scores["voters"] == 2
-    assert two.ensemble_scores["vote_test_error"] != scored(toolbox).ensemble_scores["vote_test_error"]
-    assert scored(toolbox, ensemble_size=0).ensemble_scores == {}
-    with pytest.raises(ValueError, match="ensemble_size must be at least 0, got -1"):
-        Candidates(toolbox, ensemble_size=-1)
+        toolbox.error_rate(network, "train", size=0)
+    with pytest.raises(ValueError, match="split must be"):
+        toolbox.error_rate(network, "exam")
 
 
 @pytest.mark.parametrize("keyframe_seconds", [None, 0.0])
 @pytest.mark.parametrize("stop", [24, 25, 27])
 def test_a_resumed_run_keeps_the_mean(toolbox, tmp_path, stop, keyframe_seconds, monkeypatch):
-    expected = scored(toolbox)
     # From the start a mean that cannot be beaten, so that it has to be given back.
     monkeypatch.setitem(vars(toolbox), "error_rate", PreferMean(toolbox.error_rate))
     whole = scored(toolbox)
@@ -177,23 +152,9 @@ def test_a_resumed_run_keeps_the_mean(toolbox, tmp_path, stop, keyframe_seconds,
     assert (found.kind, found.generation, found.validation_error) == ("mean of the parents", 25, 0.0)
     assert found.individual.flat.tobytes() == whole.individual.flat.tobytes()
     assert found.rows == whole.rows
-    assert found.ensemble_scores == expected.ensemble_scores
     lines = (tmp_path / "readouts.csv").read_text().splitlines()
     assert lines[0] == "gen,best member,mean of the parents"
     assert [line.split(",")[0] for line in lines[1:]] == ["0", "25", "30"]
-
-
-def test_a_resumed_run_has_the_errors_on_training_samples(toolbox, tmp_path):
-    for folder in ("whole", "broken"):
-        (tmp_path / folder).mkdir()
-    scored(toolbox, tmp_path / "whole", training_size=70)
-    assert scored(toolbox, tmp_path / "broken", stop=26, training_size=70) is None
-    scored(toolbox, tmp_path / "broken", training_size=70)
-    whole, broken = ((tmp_path / folder / "readouts.csv").read_text() for folder in ("whole", "broken"))
-    assert whole == broken
-    assert len(whole.splitlines()) == 4
-    with pytest.raises(ValueError, match="training_size must be at least 0, got -1"):
-        Candidates(toolbox, training_size=-1)
 
 
 def test_what_a_mean_descends_from_is_bred_once(toolbox, tmp_path, monkeypatch):
@@ -229,13 +190,6 @@ class PreferMean:
         return 0.0 if recipe is not None and recipe.is_mean and recipe.generation == 25 else 1.0
 
 
-def test_an_ensemble_needs_members_and_a_part(toolbox):
-    with pytest.raises(ValueError, match="individuals must not be empty"):
-        toolbox.vote_error_rate([], "test")
-    with pytest.raises(ValueError, match="split must be"):
-        toolbox.vote_error_rate(toolbox.population(n=1), "exam")
-
-
 def test_the_work_at_the_end_is_named_in_the_status(toolbox, tmp_path, monkeypatch):
     named, write = [], RunDirectory._write_status
 
@@ -248,5 +202,5 @@ def test_the_work_at_the_end_is_named_in_the_status(toolbox, tmp_path, monkeypat
         evolve(toolbox.population(n=12), toolbox, 1, callbacks=[directory, Candidates(toolbox)])
         directory.enter("drawing")
         assert json.loads((tmp_path / "run" / "status.json").read_text())["phase"] == "drawing"
-    assert named == [None, "scoring the candidates", "scoring the ensemble", "drawing", None]
+    assert named == [None, "scoring the candidates", "drawing", None]
     assert "phase" not in json.loads((tmp_path / "run" / "status.json").read_text())

@@ -265,7 +265,7 @@ population = 6
 generations = 3
 precision = "bfloat16"
 [settings.ours]
-preset = "default"
+preset = "es"
 [settings.adam]
 method = "adam"
 rate = 0.01

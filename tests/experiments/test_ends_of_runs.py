@@ -77,9 +77,7 @@ def test_a_result_that_cannot_be_saved_of_an_interrupted_run_is_reported(monkeyp
 
     directory = SimpleNamespace(path=tmp_path, status={}, tell=full, enter=lambda phase: None)
     terminal = mnist.Terminal(quiet=True)
-    candidates = SimpleNamespace(
-        individual=[], validation_error=0.5, generation=1, kind="best member", ensemble_scores={}
-    )
+    candidates = SimpleNamespace(individual=[], validation_error=0.5, generation=1, kind="best member")
     warned = pytest.warns(UserWarning, match="the result is not whole: OSError: no space left")
     saving = mnist.keeping_result(directory, None, candidates, "error", terminal)
     with warned, pytest.raises(KeyboardInterrupt) as raised, saving:

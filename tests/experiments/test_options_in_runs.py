@@ -23,8 +23,6 @@ def test_the_cnn_runs_on_mlxtends_digits_with_the_articles_preset(warm, tmp_path
         4,
         "--generations",
         1,
-        "--ensemble",
-        0,
         "--output",
         tmp_path / "run",
     ]

@@ -4,7 +4,6 @@ import csv
 import fcntl
 import json
 import os
-import runpy
 import shutil
 
 import numpy as np
@@ -19,9 +18,9 @@ model = "mlp"
 population = 8
 generations = 3
 [settings.mean]
-preset = "default"
+preset = "es"
 [settings.mask-4]
-preset = "mask"
+preset = "ga"
 mates = 4
 """
 
@@ -109,27 +108,6 @@ def test_a_study_is_run_by_one_sweep_at_a_time_and_drawn_by_any(swept, here, dig
                 assert here(*arguments, "--only-draw").returncode == 0
 
 
-def test_runs_from_before_an_option_was_there_are_taken(swept, here, digits_file, tmp_path):
-    folder, _ = swept
-    shutil.copytree(folder / "out", tmp_path / "out")
-    path = tmp_path / "out" / "mask-4-1" / "config.json"
-    config = json.loads(path.read_text())
-    for name in ("batch_generations", "mutation_indpb", "tournsize", "mutated_matrices"):
-        del config[name]
-    path.write_text(json.dumps(config))
-    arguments = SWEEP, folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out", "--only-draw"
-    answer = here(*arguments)
-    assert answer.returncode == 0, answer.stderr
-    path.write_text(json.dumps(config | {"batch_generations": 2}))
-    assert "with batch_generations 2 and not 1" in here(*arguments).stderr
-    path.write_text(json.dumps(config))
-    path = tmp_path / "out" / "mean-1" / "config.json"
-    config = json.loads(path.read_text())
-    assert config.pop("sampling") == "independent"
-    path.write_text(json.dumps(config))
-    assert "with sampling mirrored and not independent" in here(*arguments).stderr
-
-
 def test_the_figure_goes_by_what_the_study_says_and_shows_what_is_known(swept, here, digits_file, tmp_path):
     folder, _ = swept
     shutil.copytree(folder / "out", tmp_path / "out")
@@ -141,45 +119,6 @@ def test_the_figure_goes_by_what_the_study_says_and_shows_what_is_known(swept, h
         assert here(SWEEP, *arguments).returncode == 0
         drawn.add((tmp_path / "out" / "study.png").read_bytes())
     assert len(drawn) == 4
-
-
-def test_errors_on_training_digits_are_in_the_table_and_the_figure(here, digits_file, tmp_path):
-    study = STUDY.replace("[common]", "[common]\ntraining_size = 70") + "[settings.adam]\nmethod = 'adam'\n"
-    (tmp_path / "small.toml").write_text(study.replace("seeds = [1, 2]", "seeds = [1]"))
-    arguments = SWEEP, tmp_path / "small.toml", "--data", digits_file, "--output", tmp_path / "out"
-    answer = here(*arguments)
-    assert answer.returncode == 0, answer.stderr
-    rows = {(row["setting"], row["gen"]): row for row in rows_of(tmp_path / "out" / "runs.csv")}
-    for setting in ("mean", "mask-4", "adam"):
-        readouts = rows_of(tmp_path / "out" / f"{setting}-1" / "readouts.csv")
-        assert rows[setting, "3"]["best_training"] == readouts[-1]["best member on training"] != ""
-        assert rows[setting, "3"]["mean_training"] == readouts[-1]["mean of the parents on training"]
-        assert rows[setting, "2"]["best_training"] == ""
-    drawn = (tmp_path / "out" / "study.png").read_bytes()
-    digest, results = runpy.run_path(str(SWEEP))["digest_of"], rows_of(tmp_path / "out" / "results.csv")
-    for row in results:
-        config = json.loads((tmp_path / "out" / f"{row['setting']}-1" / "config.json").read_text())
-        assert digest(config | {"seed": 9, "versions": {}, "workers": 7}) == row["options"]
-        data = config["data"] | {"sha256": "0"}
-        moved = {"keras": "/here/a.keras", "keras_sha256": "1"}, {"keras": "/there/a.keras", "keras_sha256": "1"}
-        assert digest(config | moved[0]) == digest(config | moved[1]) != digest(config | {"keras_sha256": "2"})
-        others = [digest(config | other) for other in ({"batch_size": 3}, {"generations": 9}, {"data": data})]
-        assert len({*others, row["options"]}) == 4
-    assert len({row["options"] for row in results}) == 3
-    plain = {"centred": False, "stratified": False, "opposites": 0.0, "spread": 1.0, "centred_layers": []}
-    older = {name: value for name, value in config.items() if name not in plain}  # a run before there were such options
-    assert digest(older) == digest(older | plain) != digest(older | plain | {"opposites": 0.5})
-    config = tmp_path / "out" / "adam-1" / "config.json"
-    older = {name: value for name, value in json.loads(config.read_text()).items() if name != "training_size"}
-    config.write_text(json.dumps(older))
-    assert "with training_size 0 and not 70" in here(*arguments, "--only-draw").stderr
-    config.write_text(json.dumps(older | {"training_size": 70}))
-    for setting in ("mean", "mask-4", "adam"):
-        path = tmp_path / "out" / f"{setting}-1" / "readouts.csv"
-        gen, *errors = (line.split(",") for line in path.read_text().splitlines())
-        path.write_text("".join(",".join(line[:3]) + "\n" for line in (gen, *errors)))
-    assert here(*arguments, "--only-draw").returncode == 0
-    assert (tmp_path / "out" / "study.png").read_bytes() != drawn
 
 
 def test_a_run_without_its_settings_is_resumed_from_its_checkpoint(swept, here, digits_file, tmp_path):
@@ -259,14 +198,6 @@ def other_digits(digits_file, path):
     with np.load(digits_file) as arrays:
         np.savez(path, **{name: array[::-1] for name, array in arrays.items()})
     return path
-
-
-def test_the_size_of_the_ensemble_does_not_make_another_run(swept, here, digits_file, tmp_path):
-    folder, _ = swept
-    shutil.copytree(folder / "out", tmp_path / "out")
-    spoilt(tmp_path / "out" / "mean-2", "config.json", voters=0)
-    answer = here(SWEEP, folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out", "--only-draw")
-    assert answer.returncode == 0, answer.stderr
 
 
 def test_a_run_that_has_a_folder_alone_is_begun(swept, here, digits_file, tmp_path):

@@ -44,10 +44,6 @@ def options(digits_file, *more):
         "--data",
         digits_file,
         "--no-progress",
-        "--preset",
-        "mask",
-        "--ensemble",
-        0,
         *more,
     ]
 

@@ -86,7 +86,7 @@ def test_a_step_of_another_size_is_refused():
     with pytest.raises(ValueError, match="must have 9 weights"):
         scan_and_mutate([nine], [nine] * 4, nine, np.ones(1, np.float32), ((3, 3),), **key, step=step)
     with pytest.raises(ValueError, match="must have 9 weights"):
-        cross_and_mutate([nine], nine, nine, nine, np.ones(1, np.float32), ((3, 3),), **key, indpb=0.5, step=step)
+        cross_and_mutate([nine], nine, nine, nine, np.ones(1, np.float32), ((3, 3),), **key, masked=True, step=step)
 
 
 def test_a_stride_is_a_factor_on_the_projected_step():

@@ -21,7 +21,7 @@ from deap_nn.operators.compiled.crossing import cross_and_mutate
 @example(shapes=((130, 130), (), (7,), (200, 201), (3,)), indpb=0.5, sigma=0.3, seed=1, scaled=True)
 @given(
     shapes=st.lists(st.lists(st.integers(1, 6), max_size=3).map(tuple), min_size=1, max_size=5).map(tuple),
-    indpb=st.sampled_from([0.5, 0.0, 1.0, 0.25, 0.9]),
+    indpb=st.sampled_from([0.5, 0.0]),
     sigma=st.floats(0, 10),
     seed=st.integers(0, 1000),
     scaled=st.booleans(),
@@ -93,14 +93,14 @@ def test_the_scanning_pass_equals_crossover_and_mutation(shapes, sigma, seed, sc
 def test_the_compiled_pass_refuses_what_does_not_fit(wrong):
     vectors = {name: np.zeros(9, np.float32) for name in ("out", "twin", "parent", "other", "table")}
     vectors["factors"] = np.ones(1, np.float32)
-    key = {"seed": 1, "generation": 1, "place": 0, "indpb": 0.5}
+    key = {"seed": 1, "generation": 1, "place": 0, "masked": True}
     cross_and_mutate([vectors["out"], vectors["twin"]], *list(vectors.values())[2:], ((3, 3),), **key)
     vectors[wrong] = np.zeros(8, np.float32)
     with pytest.raises(ValueError, match="must have"):
         cross_and_mutate([vectors["out"], vectors["twin"]], *list(vectors.values())[2:], ((3, 3),), **key)
 
 
-@pytest.mark.parametrize("indpb", [0.5, 0.7 - 0.2, 0.3])
+@pytest.mark.parametrize("indpb", [0.5, 0.0])
 @pytest.mark.parametrize("beyond_alignment", [0, 1, 5])
 def test_the_pass_past_the_caches_gives_the_same_bits(indpb, beyond_alignment):
     shapes = ((7,), (1001, 1003), (3,), (5, 5))
@@ -112,7 +112,7 @@ def test_the_pass_past_the_caches_gives_the_same_bits(indpb, beyond_alignment):
     outs = [empty_vector(size + beyond_alignment)[beyond_alignment:], empty_vector(size + 3)[3:]]
     factors = np.array([0.1, 0.2, 0.3, 0.4], np.float32)
     key = {"seed": 3, "generation": 2, "place": 6}
-    cross_and_mutate(outs, parents[0].flat, parents[1].flat, table, factors, shapes, **key, indpb=indpb)
+    cross_and_mutate(outs, parents[0].flat, parents[1].flat, table, factors, shapes, **key, masked=indpb > 0)
     cxMask(*parents, indpb=indpb, rng=stream(3, Purpose.MATE, 2, 3))
     for place, (child, out) in enumerate(zip(parents, outs, strict=True), start=6):
         noise = NoiseTable(1, size)

@@ -151,7 +151,7 @@ def make_toolbox(
     loops = {} if not isinstance(algorithm, GA) or algorithm.opposites is not None else {"in_loops": False}
     algorithm = algorithm.resolved(model, batch_size or USUAL_BATCH_SIZE, bounds)
     layers = bool(algorithm.centred), bool(algorithm.stratified), bool(algorithm.projected)
-    batches = Batches(batch_size, validation_size, seed, threads, device, 1, *layers)
+    batches = Batches(batch_size, validation_size, seed, threads, device, *layers)
     scoring = scoring_of(model, data, algorithm, precision, its_fitness, batches, container)
     layout = scoring.layout
     adaptation = algorithm.adaptation()

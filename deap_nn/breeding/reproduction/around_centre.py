@@ -21,6 +21,7 @@ from deap_nn.operators.ranking import (
     counted,
     counts_and_kept,
     fitness_key,
+    recombination_weights,
     weights_of,
 )
 from deap_nn.operators.recombination import extrapolate

@@ -64,12 +64,12 @@ class Pairs(Reproduction):
 
     @property
     def is_compiled(self) -> bool:
-        """Whether one compiled pass crosses and mutates: a mask over two parents, or scanning of four."""
+        """Whether one compiled pass crosses and mutates: a mask of one half over two, no mask, or a scan of four."""
         mate = self.mate
         if mate is None or bool(getattr(mate, "args", None)):
             return False
         if getattr(mate, "func", None) is cxMask:
-            return self.mates == 2 and 0 <= mate.keywords.get("indpb", 0.5) <= 1
+            return self.mates == 2 and mate.keywords.get("indpb", 0.5) in (0.0, 0.5)
         return getattr(mate, "func", None) is cxScanning and self.mates == SCANNED
 
     def in_order(self, chosen: Sequence[Any]) -> list[Any]:
@@ -179,5 +179,5 @@ class Pairs(Reproduction):
         if self.mates == SCANNED:
             scan_and_mutate(outs, parents, noise, factors, shapes, **key)
             return
-        indpb = self._present.keywords.get("indpb", 0.5)
-        cross_and_mutate(outs, parents[0], parents[1], noise, factors, shapes, **key, indpb=indpb)
+        masked = self._present.keywords.get("indpb", 0.5) > 0
+        cross_and_mutate(outs, parents[0], parents[1], noise, factors, shapes, **key, masked=masked)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from deap_nn.core.seeding import Purpose
 from deap_nn.genome.vectors import Shape, Vector, Vectors
-from deap_nn.operators.compiled.common import LARGE, LOW, checked_ends, compiled, fence, philox, place_in_table
+from deap_nn.operators.compiled.common import LARGE, checked_ends, compiled, fence, philox, place_in_table
 from deap_nn.operators.compiled.intrinsics import (
     breed_16,
     breed_moved_16,
@@ -200,36 +200,26 @@ def _pass(
     run_seed: int,
     born: int,
     place: int,
-    halves: bool,
-    indpb: np.float32,
+    masked: bool,
 ) -> None:
     seed, generation, pair = np.uint64(run_seed), np.uint64(born), np.uint64(place // 2)
     places = np.uint64(table.size - out.size + 1)
     noise = table[place_in_table(seed, generation, np.uint64(place), places) :]
     twin_noise = table[place_in_table(seed, generation, np.uint64(place + 1), places) :] if twin.size else table
     past_caches = out.size >= LARGE
-    exchanged = np.empty(_BLOCK, dtype=np.bool_)
+    exchanged = np.zeros(_BLOCK, dtype=np.bool_)
     carried = step.size > 0
     counter = np.uint64(0)
     matrix = 0
     for start in range(0, out.size, _BLOCK):
         end = min(out.size, start + _BLOCK)
-        if halves:  # a probability of one half uses one bit a weight
+        if masked:
             for i in range(0, end - start, 256):
                 counter += np.uint64(1)
                 k = i
                 for word in philox(seed, _MATE, generation, pair, counter):
                     write_bits(exchanged, k, word)
                     k += 64
-        else:
-            for i in range(0, end - start, 8):
-                counter += np.uint64(1)
-                k = i
-                for word in philox(seed, _MATE, generation, pair, counter):
-                    for half in (word & LOW, word >> np.uint64(32)):
-                        # NumPy's ``random(dtype=float32)`` makes a number of the upper 24 of 32 bits.
-                        exchanged[k] = np.float32(half >> np.uint64(8)) * np.float32(1.0 / 16777216.0) < indpb
-                        k += 1
         begin = start
         while begin < end:
             while ends[matrix] <= begin:
@@ -256,7 +246,7 @@ def cross_and_mutate(
     seed: int,
     generation: int,
     place: int,
-    indpb: float,
+    masked: bool,
     step: Vector | None = None,
 ) -> None:
     """Write one or both children of two parents, bit for bit as `cxMask` and then `mutGaussianAdaptive` make them.
@@ -278,8 +268,8 @@ def cross_and_mutate(
         The shapes of the matrices.
     seed, generation, place : int
         The run's seed, and the generation and place of the (first) child: they key its streams.
-    indpb : float
-        The probability that a locus is exchanged.
+    masked : bool
+        Whether a locus is exchanged with a probability of one half, or none is.
     step : numpy.ndarray, optional
         What is added to the parents before; shape (n,), float32.
 
@@ -293,7 +283,7 @@ def cross_and_mutate(
     ends = checked_ends(outs, (first, second, *steps), table, factors, shapes)
     if len(ends) and ends[-1]:
         key, moved = (seed, generation, place), _NOTHING if step is None else step
-        _pass(out, twin, first, second, moved, table, factors, ends, *key, indpb == 0.5, np.float32(indpb))
+        _pass(out, twin, first, second, moved, table, factors, ends, *key, masked)
 
 
 def scan_and_mutate(

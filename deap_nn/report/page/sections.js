@@ -28,7 +28,6 @@ function tilesOf(run) {
   if (isNumber(status.validation_error)) add(`Validation ${measure}`, format(status.validation_error), status.readout ? `${status.readout}, generation ${grouped(status.generation)}` : null);
   else if (logbook.val_error) add(`Validation ${measure}`, format(logbook.val_error[logbook.val_error.length - 1]), "the last generation's best member");
   else add("Best fitness", short(bestOf(run).at(-1)), String(run.config.fitness).replaceAll("_", " "));
-  if (isNumber(status.vote_test_error)) add("Test error of an ensemble", percent(status.vote_test_error), `of ${count(status.voters, "parent")}`);
   const generations = logbook.gen[logbook.gen.length - 1];
   add("Generations", grouped(generations), isNumber(status.asked_generations) && status.asked_generations > generations ? `of ${grouped(status.asked_generations)} requested` : null);
   if (isNumber(status.evaluations)) add("Evaluations", grouped(status.evaluations), "networks scored");

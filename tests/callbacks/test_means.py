@@ -1,4 +1,4 @@
-"""Means and ensembles of networks are those of NumPy, and a mean is the same network after a resume."""
+"""The mean of networks is that of NumPy, and the same network after a resume."""
 
 import copy
 
@@ -9,10 +9,8 @@ from own_callbacks import Stop
 
 from deap_nn import ES, GA, Checkpoint, WeightList, make_toolbox
 from deap_nn.breeding.store.genomes import Genomes
-from deap_nn.callbacks.base import Evolution
 from deap_nn.callbacks.candidates import Candidates
 from deap_nn.genome.population import mean_of
-from deap_nn.models.reference import model_of
 
 
 def test_the_mean_of_individuals_is_that_of_their_weights():
@@ -30,39 +28,12 @@ def test_the_mean_of_individuals_is_that_of_their_weights():
         mean_of([members[0], WeightList([np.zeros(10)])])
 
 
-def test_members_that_a_centre_goes_away_from_are_not_in_the_ensemble(digits):
-    toolbox = make_toolbox("mlp", digits, ES(step=3.0), seed=1, batch_size=16)
-    population = toolbox.population(n=5)
-    for place, member in enumerate(population):
-        member.fitness.values = (float(place * 3 % 5),)
-    evolution = Evolution(toolbox, population, 1, map, parents=5)
-    assert evolution.ensemble == [population[0], population[2]]
-    toolbox = make_toolbox("mlp", digits, ES(step=3.0), seed=1, batch_size=16, sampling="mirrored")
-    assert Evolution(toolbox, population, 1, map, parents=3).ensemble == [population[0], population[2], population[4]]
-
-
-@pytest.mark.parametrize("split", ["validation", "test"])
-def test_an_ensemble_goes_by_the_mean_of_the_probabilities(digits, split):
-    toolbox = make_toolbox("mlp", digits, GA(centred=False), seed=1, batch_size=16)
-    members = toolbox.population(n=3)
-    x, y = digits.part(split)
-    probabilities = np.zeros((len(x), 10))
-    for member in members:
-        model = model_of(toolbox.problem.model)
-        outputs, _ = model.stateless_call(list(member), [], x.reshape(len(x), 28, 28, 1).astype(np.float32) / 255)
-        logits = np.asarray(outputs, np.float64)
-        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-        probabilities += exponentials / exponentials.sum(axis=1, keepdims=True)
-    assert toolbox.vote_error_rate(members, split) == np.mean(probabilities.argmax(axis=1) != y)
-    assert toolbox.vote_error_rate(members[:1], split) == toolbox.error_rate(members[0], split)
-
-
-@pytest.mark.parametrize("wiring", [{"preset": "ga"}, {"preset": "es", "step": 1.0}], ids=["ga", "es"])
-def test_a_mean_that_did_best_is_the_same_network_after_a_resume(digits, tmp_path, monkeypatch, wiring):
+@pytest.mark.parametrize("algorithm", [GA(parents=40), ES(parents=40, step=1.0)], ids=["ga", "es"])
+def test_a_mean_that_did_best_is_the_same_network_after_a_resume(digits, tmp_path, monkeypatch, algorithm):
     monkeypatch.setattr("deap_nn.callbacks.candidates.SCORED_EVERY", 1)
 
     def run(stop, checkpoint=None):
-        toolbox = make_toolbox("mlp", digits, GA(parents=40), seed=1, batch_size=16, **wiring)
+        toolbox = make_toolbox("mlp", digits, algorithm, seed=1, batch_size=16)
         candidates = Candidates(toolbox)
         candidates._score = lambda evolution, candidate, kind, _: score(candidates, evolution, candidate, kind)
         arguments = {"seed": 1, "checkpoint": checkpoint, "keyframe_seconds": None}
