@@ -191,7 +191,7 @@ def evolve_model(
         error = float("nan") if kept is None else kept.validation_error
         try:
             network = problem.to_model(best)
-        except TypeError:
+        except ValueError:
             warn_user("model cannot be built from its configuration: it got the weights itself")
             network = problem.assign(best, model)
         failing.pop_all()

@@ -83,8 +83,8 @@ def check_files(options: argparse.Namespace, dataset: Dataset) -> None:
     """Check the files of ``--keras`` and ``--init``, before the folder is made."""
     if options.keras is None and options.init_weights is None:
         return
-    from deap_nn.models.checks import check_alike, check_fit
-    from deap_nn.models.reference import layout_of, load_model, reference_of
+    from deap_nn.models.checks import check_fit
+    from deap_nn.models.reference import load_model, reference_of
     from deap_nn.models.tensorflow import configure_tensorflow
 
     configure_tensorflow(options.threads, options.device)
@@ -93,13 +93,11 @@ def check_files(options: argparse.Namespace, dataset: Dataset) -> None:
         model = load_model(Path(options.keras)) if options.keras is not None else options.model
         reference = reference_of(model)
         check_fit(reference, dataset.x_train.shape[1:], dataset.classes)
-        if options.keras is not None:
-            check_alike(reference, model, dataset.x_train)
     except (ValueError, TypeError) as error:
         raise InputError(f"argument --keras: {error}") from error
     try:
         if options.init_weights is not None:
-            read_weights(options.init_weights, layout_of(reference), model=reference)
+            read_weights(options.init_weights, reference.layout, model=reference)
     except WeightsError as error:
         raise InputError(f"argument --init: {error}") from error
     if options.resume is not None:

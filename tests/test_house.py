@@ -39,7 +39,6 @@ ROOMS = {
     "IPython": set(),
     "dask": {"maps.dask"},
     "distributed": {"maps.dask"},
-    "cloudpickle": {"maps.dask", "maps.processes"},
     "ray": {"maps.ray"},
     "mpi4py": {"maps.mpi"},
 }

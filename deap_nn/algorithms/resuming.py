@@ -228,7 +228,7 @@ def refer(evolution: Evolution, breeding: Breeding, wvalues: Sequence[float]) ->
     problem, values = own_problem(evolution.toolbox.evaluate), tuple(map(float, wvalues))
     if problem is None or problem.device != "cpu" or max(map(abs, values)) >= WORST:
         return False
-    if problem.model.own or problem.model.held or any(map(_has_own, problem.objectives)):
+    if problem.model.key or any(map(_has_own, problem.objectives)):
         return False
     if isinstance(breeding, Lineage) and is_warm(breeding.breeder):
         return False

@@ -218,12 +218,7 @@ def _of_objective(objective: Any) -> str:
 
 def _of_model(model: Any) -> str:
     """Return the name of a built-in model, or a digest of the configuration and fixed weights of any other."""
-    if model.held:
-        return digest(re.sub(r"_\d+$", "", model.name).encode() + repr(model.shapes).encode())
-    if not model.config:
-        return str(model.name)
-    state = b"".join(part if isinstance(part, bytes) else b"" for part in model.state)
-    return digest(_unnumbered(model.config).encode() + repr(model.shapes).encode() + state)
+    return str(model.digest)
 
 
 def _unnumbered(config: str) -> str:

@@ -105,8 +105,7 @@ def unpickled(content: bytes) -> Any:
         return pickle.loads(content)  # noqa: S301  (from a process that may run code here)
     except AttributeError as error:
         raise UnknownPartError(
-            f"a worker cannot find a class or function of a task ({error}): define it at the top of an imported "
-            "module, or install cloudpickle to use definitions of a notebook's cells"
+            f"a worker cannot find a class or function of a task ({error}): define it at the top of an imported module"
         ) from error
 
 

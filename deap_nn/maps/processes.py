@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import SpawnContext, SpawnProcess
-from typing import Any, cast
+from typing import Any
+
+import cloudpickle
 
 from deap_nn.core import environment
 from deap_nn.core.errors import MapError
@@ -37,12 +39,7 @@ class _Context(SpawnContext):
 
 def _dumps() -> Callable[[Any], bytes]:
     """Return the function that pickles tasks: in a notebook cloudpickle, since workers cannot import its cells."""
-    if not hasattr(sys.modules["__main__"], "__file__"):
-        with contextlib.suppress(ImportError):
-            import cloudpickle
-
-            return cast(Callable[[Any], bytes], cloudpickle.dumps)
-    return pickle.dumps
+    return pickle.dumps if hasattr(sys.modules["__main__"], "__file__") else cloudpickle.dumps
 
 
 @contextlib.contextmanager

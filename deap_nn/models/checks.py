@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deap_nn.models.layers import centred_layers
-from deap_nn.models.outputs import is_logits, outputs_alike
+from deap_nn.models.outputs import is_logits
 from deap_nn.models.reference import ModelReference, model_of
-from deap_nn.models.state import draws
 from deap_nn.models.tensorflow import keras
 
 LEAST_SCALE = 0.1
@@ -42,7 +41,7 @@ def scales_or_looks_up(model: keras.Model) -> bool:
 
 def check_centred(reference: ModelReference) -> None:
     """Raise ValueError if no layer of a model can be centred."""
-    if reference.held or not centred_layers(model_of(reference)):
+    if not centred_layers(model_of(reference)):
         raise ValueError(
             "centred needs a sequential or functional model that can be built again, with a Dense layer that is "
             "called once and has a bias that evolves"
@@ -59,27 +58,6 @@ def check_projected(reference: ModelReference, samples: int, *, centred: bool) -
         raise ValueError(f"projected needs a Dense layer with more inputs than a mini-batch has samples, {samples}")
 
 
-def check_alike(reference: ModelReference, model: keras.Model, samples: NDArray[Any]) -> None:
-    """Raise TypeError if a rebuilt model has other outputs.
-
-    Parameters
-    ----------
-    reference : ModelReference
-        The reference of the model, which has one input.
-    model : keras.Model
-        The model itself.
-    samples : numpy.ndarray
-        The samples of a data set, bytes or numbers; the first dimension counts samples. A few of them are tried.
-    """
-    if draws(model):  # no two calls give the same outputs
-        return
-    if not outputs_alike(model, model_of(reference), _few(model, samples)):
-        raise TypeError(
-            f"model {model.name!r} has other outputs when it is built again from its configuration: let get_config() "
-            "of your own layers return all arguments, or take a KerasProblem"
-        )
-
-
 def gives_logits(reference: ModelReference, samples: NDArray[Any]) -> bool:
     """Return whether the outputs of a model of classes are logits, by its layers, or by its outputs for a few samples.
 
@@ -91,10 +69,10 @@ def gives_logits(reference: ModelReference, samples: NDArray[Any]) -> bool:
         The samples of a data set, bytes or numbers; the first dimension counts samples.
     """
     model = model_of(reference)
-    return is_logits(model, output=lambda: model(_few(model, samples), training=False))
+    return is_logits(model, output=lambda: model(few_of(model, samples), training=False))
 
 
-def _few(model: keras.Model, samples: NDArray[Any]) -> NDArray[np.float32]:
+def few_of(model: keras.Model, samples: NDArray[Any]) -> NDArray[np.float32]:
     """Return a few samples in the form for a model with one input: float32, in its shape, and bytes divided by 255."""
     shape, few = tuple(model.inputs[0].shape[1:]), samples[:FEW]
     inputs = few.astype(np.float32) / np.float32(255 if samples.dtype == np.uint8 else 1)

@@ -131,19 +131,13 @@ def _of_keras(path: Path) -> list[NDArray[Any]]:
 
 def _of_h5(path: Path, model: str | keras.Model | ModelReference | None) -> list[NDArray[Any]]:
     from deap_nn.models.outputs import reason_of
-    from deap_nn.models.reference import ModelReference, model_of, reference_of
-    from deap_nn.models.state import check_weights
+    from deap_nn.models.reference import ModelReference, new_model, reference_of
 
     if model is None:
         raise WeightsError(f"{path}: has its weights by layer, without a model: give read_weights(..., model=model)")
     reference = model if isinstance(model, ModelReference) else reference_of(model)
-    if reference.held:
-        raise WeightsError(
-            f"{path}: model {reference.name!r} cannot be built again: load the weights into it, and give init=model"
-        )
-    network = model_of(reference)
     try:
-        check_weights(path, path.stat().st_size)
+        network = new_model(reference)
         network.load_weights(path)
     except Exception as error:  # HDF5 and Keras raise many types
         raise WeightsError(f"{path}: cannot be loaded ({type(error).__name__}: {reason_of(error)})") from error

@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 from deap_nn.core.registered import scored_generation
 from deap_nn.genome.vectors import Halves, Shape, Vector, empty_vector, most_together
 from deap_nn.genome.weight_list import WeightList
-from deap_nn.models.reference import layout_of
 from deap_nn.problems import groups
 from deap_nn.problems.problem import Problem
 from deap_nn.problems.scorer import scorer
@@ -79,7 +78,7 @@ class Evaluate(OnProblem):
     @property
     def shapes(self) -> tuple[Shape, ...]:
         """The shapes of the genomes that the network takes."""
-        return layout_of(self.problem.model).shapes
+        return self.problem.model.layout.shapes
 
     @property
     def _is_itself(self) -> bool:
@@ -89,12 +88,12 @@ class Evaluate(OnProblem):
     @property
     def scores_groups(self) -> bool:
         """Whether `many` is useful: it is for small networks."""
-        return self._is_itself and layout_of(self.problem.model).size < groups.GROUPED_WEIGHTS
+        return self._is_itself and self.problem.model.layout.size < groups.GROUPED_WEIGHTS
 
     @property
     def most_together(self) -> int:
         """The number of individuals for one call of `together`; 0 if it is not useful."""
-        return most_together(layout_of(self.problem.model).size) if self.scores_groups else 0
+        return most_together(self.problem.model.layout.size) if self.scores_groups else 0
 
     def together(self, individuals: Sequence[WeightList | ArrayLike]) -> list[tuple[float, ...]]:
         """Return the fitness of several individuals or vectors, with the bits of a call for each."""

@@ -109,7 +109,6 @@ class KerasProblem:
         centred: bool = False,
     ) -> None:
         from deap_nn.data.registry import forget
-        from deap_nn.models.reference import release
 
         if y is None and isinstance(x, tuple) and len(x) in (2, 3):
             x, y, *weights = x
@@ -138,14 +137,13 @@ class KerasProblem:
             self.parts += self.samples.reference, self.reference
         except BaseException:
             forget(self.samples.reference)  # the caller gets no problem to release
-            release(vars(self).get("reference"))
             raise
 
     def _fit(self, model: keras.Model, loss: Any, from_logits: bool | Sequence[bool] | None) -> list[NDArray[Any]]:
         """Set the model and the objectives, raise if they do not fit the samples, and return a few outputs."""
         from deap_nn.models.checks import check_centred
         from deap_nn.models.outputs import logit_flags, output_names, tried_outputs
-        from deap_nn.models.reference import check_model, layout_of, reference_of
+        from deap_nn.models.reference import check_model, new_model, reference_of
         from deap_nn.models.tensorflow import keras
         from deap_nn.problems.objectives import asks_for_logits, check_targets, check_weighted, objective_of
 
@@ -155,10 +153,8 @@ class KerasProblem:
         structure = tried_outputs(model, few)
         outputs = [np.asarray(output) for output in keras.tree.flatten(structure)]
         self.reference = reference_of(model, few)
-        if self.reference.held and self.precision != "float32":
-            raise ValueError(
-                f"precision={self.precision!r} needs a model that can be built again from its configuration"
-            )
+        if self.precision != "float32":
+            new_model(self.reference)  # raises if the model cannot be built again
         if self.centred:
             check_centred(self.reference)
         names = output_names(model, structure, len(outputs))
@@ -179,7 +175,7 @@ class KerasProblem:
                     paired = [self.samples.halves(split)[1][place] for place in self.pairs]
                     for objective in self.objectives:
                         check_targets(objective, outputs, paired)
-        self.layout: Layout = layout_of(self.reference)
+        self.layout: Layout = self.reference.layout
         self._broadcasts = self._try(outputs, targets, structure)
         return outputs
 
@@ -234,8 +230,8 @@ class KerasProblem:
 
         Raises
         ------
-        TypeError
-            If the model cannot be rebuilt; `assign` takes a model that the user has made.
+        ValueError
+            If Keras cannot build the model again; `assign` takes a model that the user has made.
         """
         from deap_nn.models.reference import trained_model
 

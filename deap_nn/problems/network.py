@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +16,7 @@ from deap_nn.data.registry import DataReference
 from deap_nn.data.samples import packed
 from deap_nn.models.layers import centred_layers, centring, inputs_of, shifts_of, take_rounded
 from deap_nn.models.outputs import as_float32, outputs_of, with_logits
-from deap_nn.models.reference import ModelReference, layout_of, model_of
+from deap_nn.models.reference import ModelReference, model_of, new_model
 from deap_nn.models.tensorflow import keras, tf, traced
 from deap_nn.problems.groups import GroupKernel, is_vectorised
 from deap_nn.problems.objective_evaluator import ObjectiveEvaluator
@@ -69,7 +67,7 @@ class Network:
     """Whether the kernel takes each matrix as bfloat16; empty if it takes none so."""
 
     def __init__(self, problem: Problem, samples: Any, given: Sequence[Any], *, in_groups: bool) -> None:
-        self.problem, self.layout = problem, layout_of(problem.model)
+        self.problem, self.layout = problem, problem.model.layout
         self.model = model_of(problem.model)
         self._templates = samples.inputs, samples.targets
         self._dtypes = [variable.dtype for variable in self.model.trainable_variables]
@@ -87,7 +85,7 @@ class Network:
         self.evaluator = self._evaluator_of(problem.objectives, problem.weights, weighted)
         self.measure = self._evaluator_of((problem.measure,), problem.weights[:1], weighted)
         is_exact = problem.precision == "float32"
-        quick = self.model if is_exact else model_of(problem.model, precision=problem.precision)
+        quick = self.model if is_exact else new_model(problem.model, precision=problem.precision)
         trace = partial(self._trace, quick)
         if problem.centred:
             trace = partial(_centred, centred_layers(quick), trace)
@@ -261,10 +259,8 @@ def network_of(problem: Problem, samples: Any, given: Sequence[Any], *, in_group
     specs = tuple(tuple((tuple(tensor.shape), tensor.dtype.name) for tensor in half) for half in given)
     shapes = Shapes(repr(samples.inputs), repr(samples.targets), samples.weighted, specs)
     data = DataReference("", "", "")
-    by_names = "{" in shapes.inputs + shapes.targets  # a model finds the arrays of a dictionary by names of layers
-    model = problem.model if by_names else without_names(problem.model)
     # The traced functions get mini-batches as arguments: data and seed do not matter.
-    alike = replace(problem, model=model, data=data, seed=0)
+    alike = replace(problem, data=data, seed=0)
     key = alike, shapes, in_groups
     with _one_at_a_time:
         network = _networks.pop(key, None) or Network(problem, samples, given, in_groups=in_groups)
@@ -275,35 +271,11 @@ def network_of(problem: Problem, samples: Any, given: Sequence[Any], *, in_group
 
 
 def forget_networks(model: ModelReference | None = None) -> None:
-    """Drop the networks of a model that is held since it cannot be built again, or of all models."""
+    """Drop the networks of a model that no other model is equal to, or of all models."""
     with _one_at_a_time:
-        for key in [key for key in _networks if model is None or key[0].model.held == model.held != 0]:
+        for key in [key for key in _networks if model is None or (model.key and key[0].model == model)]:
             del _networks[key]
 
 
 _one_at_a_time = threading.RLock()  # a second thread waits for a trace in place of repeating it
 _networks: dict[tuple[Problem, Shapes, bool], Network] = {}
-
-
-@lru_cache(maxsize=16)
-def without_names(reference: ModelReference) -> ModelReference:
-    """Return a reference without the counted names that Keras gives layers, such as "dense_3" for the fourth.
-
-    A second model of the same layers has other names of this kind, but is the same network.
-    """
-    if not reference.config:
-        return reference
-    named: dict[str, str] = {}
-
-    def find(part: Any) -> None:
-        for inner in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
-            find(inner)
-        config = part.get("config") if isinstance(part, dict) else None
-        if isinstance(config, dict) and isinstance(config.get("name"), str) and "class_name" in part:
-            counted = re.fullmatch(r"(.+?)(_\d+)?", config["name"])
-            if counted and counted[1].replace("_", "") == part["class_name"].lower():
-                named.setdefault(config["name"], f"{counted[1]}#{len(named)}")
-
-    find(json.loads(reference.config))
-    config = re.sub(r'"([^"\\]+)"', lambda token: f'"{named.get(token[1], token[1])}"', reference.config)
-    return replace(reference, name="", names=(), config=config)

@@ -17,14 +17,7 @@ import numpy as np
 
 from deap_nn.core.arguments import did_you_mean
 from deap_nn.core.errors import WORST
-from deap_nn.models.custom_objects import (
-    by_name,
-    custom_objects_of,
-    key_of,
-    left_out,
-    missing_arguments,
-    silent_on_lambdas,
-)
+from deap_nn.models.custom_objects import custom_objects_of, left_out, missing_arguments, silent_on_lambdas
 from deap_nn.models.tensorflow import keras
 
 Kind = Literal["error", "cross_entropy", "loss", "metric", "function", "sum"]
@@ -56,8 +49,8 @@ class Objective:
         The name in messages.
     config : str
         Keras' JSON configuration of a loss or metric.
-    own : tuple of type and callable
-        The custom classes and functions of a loss or metric.
+    own : dict
+        The custom classes and functions of a loss or metric, by name.
     function : callable, optional
         A function of outputs and targets.
     names : tuple of str
@@ -77,7 +70,7 @@ class Objective:
     kind: Kind
     name: str
     config: str = ""
-    own: tuple[Any, ...] = field(default=(), compare=False)
+    own: dict[str, Any] = field(default_factory=dict, compare=False)
     function: Callable[..., Any] | None = field(default=None, compare=False)
     parts: tuple[Objective, ...] = ()
     place: int | None = None
@@ -213,7 +206,7 @@ def _single(given: Any, argument: str) -> Objective:
         if (getattr(given, "__module__", None) or "").partition(".")[0] == "keras":
             return _of_function(name, given, argument)
         names, takes_weights = _parameters(given)
-        key = key_of(given)
+        key = uuid.uuid4().hex
         return Objective("function", name, function=given, key=key, names=names, takes_weights=takes_weights)
     raise TypeError(f"{argument} must be a name, a Keras loss or metric, or a function, got {type(given).__name__}")
 
@@ -255,7 +248,7 @@ def _of_keras(kind: Literal["loss", "metric"], name: str, thing: Any, argument: 
         again = _make(objective)
     except Exception as error:  # Keras raises many types, with messages of many lines
         raise TypeError(f"{said}with the arguments of __init__, and define functions at the top of a module") from error
-    if names := missing_arguments(thing, again, config["config"]):
+    if names := missing_arguments(thing, again):
         raise TypeError(f"{said}that returns {', '.join(names)}")
     return objective
 
@@ -264,7 +257,7 @@ def _make(objective: Objective) -> Any:
     config = json.loads(objective.config)
     if isinstance(config, str):
         return keras.losses.get(config)
-    return keras.saving.deserialize_keras_object(config, custom_objects=by_name(objective.own))
+    return keras.saving.deserialize_keras_object(config, custom_objects=objective.own)
 
 
 def check_targets(objective: Objective, outputs: Sequence[Any], targets: Sequence[Any]) -> None:

@@ -18,7 +18,7 @@ from deap_nn.data.minibatches import Strata, batch_indices
 from deap_nn.genome.vectors import Halves, Vector, empty_halves, split_vector
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.models.layers import CENTRING_BATCH, CENTRING_SAMPLES, mean_shifts, with_means, without_shifts
-from deap_nn.models.reference import ModelReference, layout_of, model_of, release
+from deap_nn.models.reference import ModelReference, model_of
 from deap_nn.models.tensorflow import check_not_forked, configure_tensorflow, gathered_tensor, shared_tensor, tf
 from deap_nn.problems import groups
 from deap_nn.problems.network import forget_networks, network_of
@@ -45,7 +45,7 @@ class Scorer:
     def __init__(self, problem: Problem) -> None:
         configure_tensorflow(problem.threads, problem.device)
         self.problem, self.samples = problem, find_dataset(problem.data)
-        self.layout = layout_of(problem.model)
+        self.layout = problem.model.layout
         targets = self.samples.halves("train")[1][problem.pairs[0]]
         self._strata = Strata.of(targets) if problem.stratified else None
         self._own = threading.local()
@@ -66,7 +66,7 @@ class Scorer:
         """Return inputs as tensors; images get the network's input shape, and become float32 if they are not bytes."""
         if not self.problem.images:
             return self._tensors(arrays)
-        (x,), shape = arrays, input_shape_of(self.problem.model)
+        (x,), shape = arrays, tuple(model_of(self.problem.model).input_shape[1:])
         x = x if x.dtype == np.uint8 else x.astype(np.float32, copy=False)
         return [tf.constant(x if None in shape else x.reshape(len(x), *shape))]
 
@@ -279,7 +279,7 @@ class Scorer:
 
 def is_small(model: ModelReference) -> bool:
     """Return whether the networks of a model are scored in groups."""
-    return layout_of(model).size < groups.GROUPED_WEIGHTS
+    return model.layout.size < groups.GROUPED_WEIGHTS
 
 
 def _centring(samples: Any, *, small: bool) -> tuple[int, int]:
@@ -301,12 +301,6 @@ def batches_for_means(samples: Any, *, small: bool) -> list[list[NDArray[Any]]]:
     return [[array[batch_indices(0, batch, size, total)] for array in inputs] for batch in range(count)]
 
 
-@lru_cache(maxsize=16)
-def input_shape_of(reference: ModelReference) -> tuple[int | None, ...]:
-    """Return the shape of a sample of a model with one input."""
-    return tuple(model_of(reference).input_shape[1:])
-
-
 @lru_cache(maxsize=4)
 def _scorer(problem: Problem) -> Scorer:
     return Scorer(problem)
@@ -325,11 +319,10 @@ def scorer(problem: Problem) -> Scorer:
 
 
 def forget(model: ModelReference) -> None:
-    """Drop all scorers, which hold samples, and a held model that cannot be rebuilt, with its networks.
+    """Drop all scorers, which hold samples, and the networks of a model with user code.
 
     The networks of other models stay: a second problem of the same shapes compiles nothing.
     """
-    release(model)
     _scorer.cache_clear()
     forget_networks(model)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -105,7 +105,6 @@ def _scoring(
     problem: Problem, validation_size: int, more: dict[str, Callable[..., Any]], *, projected: bool
 ) -> Scoring:
     from deap_nn.models.checks import check_projected
-    from deap_nn.models.reference import layout_of
     from deap_nn.problems.evaluate import Evaluate
     from deap_nn.problems.measures import Assess, ErrorRate, LayerInputs, ToModel
 
@@ -118,7 +117,7 @@ def _scoring(
     if projected:
         check_projected(problem.model, problem.batch_size, centred=problem.centred)
         registered["layer_inputs"] = LayerInputs(problem)
-    return Scoring(problem, layout_of(problem.model), registered | more)
+    return Scoring(problem, problem.model.layout, registered | more)
 
 
 def of_labelled_data(
@@ -130,9 +129,9 @@ def of_labelled_data(
 ) -> Scoring:
     """Return the scoring of a model of classes on labelled data."""
     from deap_nn.models.checks import (
-        check_alike,
         check_centred,
         check_fit,
+        few_of,
         gives_logits,
         layer_for_bytes,
         scales_or_looks_up,
@@ -147,7 +146,7 @@ def of_labelled_data(
     reference = reference_of(model)
     check_fit(reference, dataset.x_train.shape[1:], dataset.classes)
     if not isinstance(model, str):
-        check_alike(reference, model, dataset.x_train)
+        reference = replace(reference, inputs=few_of(model, dataset.x_train))
     if batches.centred:
         check_centred(reference)
     if dataset.x_train.dtype == np.uint8 and (layer := layer_for_bytes(model_of(reference))) is not None:

@@ -6,7 +6,7 @@ from deap_nn.algorithms.toolbox.presets import usual_settings
 from deap_nn.algorithms.toolbox.settings import WIDEST
 
 from deap_nn import GA, Annealed, Individual, Layout, initAround, make_toolbox, usual_step
-from deap_nn.models.reference import layout_of, reference_of
+from deap_nn.models.reference import reference_of
 from deap_nn.operators.initialisation import fan_in_scales, widest_scales
 
 DECIDED = ("centred", "projected", "sigma", "final_sigma", "scale")
@@ -39,7 +39,7 @@ def test_steps_are_projected_where_layers_are_centred_and_wider_than_the_mini_ba
 
 @pytest.mark.parametrize("name", WIDEST)
 def test_the_widest_layers_are_those_of_the_models(name):
-    layout = layout_of(reference_of(name))
+    layout = reference_of(name).layout
     dense = [shape[0] for shape in layout.shapes if len(shape) == 2]
     assert WIDEST[name] == max(dense) == max(layout.fan_ins)
 

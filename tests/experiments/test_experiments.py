@@ -16,7 +16,7 @@ from deap_nn import NoiseTable
 from deap_nn.core.logbooks import read_csv
 from deap_nn.data.loading import load_dataset
 from deap_nn.models.built_in import build_model
-from deap_nn.models.reference import layout_of, reference_of
+from deap_nn.models.reference import reference_of
 from deap_nn.models.tensorflow import keras
 
 
@@ -107,7 +107,7 @@ def test_the_trace_follows_100_weights_of_the_best(finished):
     assert weights.shape == (4, 100)
     assert len(set(places.tolist())) == 100
     assert set(matrices.tolist()) == {"hidden/kernel", "hidden/bias", "output/kernel", "output/bias"}
-    layout = layout_of(reference_of("mlp"))
+    layout = reference_of("mlp").layout
     for place, name in zip(places, matrices, strict=True):
         first = layout.offsets[layout.names.index(name)]
         assert first <= place < first + layout.sizes[layout.names.index(name)]
@@ -126,7 +126,7 @@ def test_the_saved_model_and_the_saved_weights_score_the_test_error(finished, di
     assert test_error(model) == status_of(folder)["test_error"]
     fresh = build_model("mlp")
     with np.load(folder / "best.npz", allow_pickle=False) as weights:
-        assert weights.files == list(layout_of(reference_of("mlp")).names)
+        assert weights.files == list(reference_of("mlp").layout.names)
         fresh.set_weights([weights[name] for name in weights.files])
     assert test_error(fresh) == status_of(folder)["test_error"]
 

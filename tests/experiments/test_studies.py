@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 from small_run import SWEEP
 
-from deap_nn.models.reference import layout_of, reference_of
+from deap_nn.models.reference import reference_of
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_every_study_that_is_kept_is_right(here):
 def test_a_study_begins_with_the_same_file_throughout(here, digits_file, tmp_path):
     settings = '[settings]\na = { init = "start.npz", model = "mlp", population = 4, generations = 1 }\n'
     (tmp_path / "study.toml").write_text(f"seeds = [1]\n{settings}")
-    layout = layout_of(reference_of("mlp"))
+    layout = reference_of("mlp").layout
     weights = dict(zip(layout.names, (np.zeros(shape, np.float32) for shape in layout.shapes), strict=True))
     np.savez(tmp_path / "start.npz", **weights)
     arguments = SWEEP, tmp_path / "study.toml", "--data", digits_file, "--output", tmp_path / "out"

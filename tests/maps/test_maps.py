@@ -17,7 +17,7 @@ from conftest import MNIST, XOR, alive, ended, interrupt, start, status_of
 
 from deap_nn import Individual, open_map
 from deap_nn.breeding import task as genome_tasks
-from deap_nn.breeding.task import UnknownPartError
+from deap_nn.breeding.task import UnknownPartError, unpickled
 from deap_nn.core import environment
 from deap_nn.core.errors import EvaluationError
 from deap_nn.maps import dask, lending
@@ -116,21 +116,18 @@ def test_processes_outlive_the_thread_that_started_them(run, tmp_path):
     assert (answer.returncode, answer.stdout) == (0, "[1, 2]\n" * 2), answer.stderr
 
 
-@pytest.mark.parametrize("there", [True, False], ids=["with cloudpickle", "without"])
-def test_what_a_notebook_defines_goes_to_processes_by_itself(monkeypatch, there):
+def test_what_a_notebook_defines_goes_to_processes_by_itself(monkeypatch):
     main = ModuleType("__main__")  # no file, as under a kernel
     exec("def doubled(x):\n    return 2 * x", vars(main))
     monkeypatch.setitem(sys.modules, "__main__", main)
-    if not there:
-        monkeypatch.setitem(sys.modules, "cloudpickle", None)
     with open_map("processes", workers=1) as map_:
-        if there:
-            assert list(map_._map(main.doubled, [1, 2])) == [2, 4]
-        else:
-            with pytest.raises(
-                UnknownPartError, match=r"cannot find a class or function of a task \(Can't get attribute 'doubled'"
-            ):
-                list(map_._map(main.doubled, [1, 2]))
+        assert list(map_._map(main.doubled, [1, 2])) == [2, 4]
+    content = pickle.dumps(main.doubled)
+    del main.doubled
+    with pytest.raises(
+        UnknownPartError, match=r"cannot find a class or function of a task \(Can't get attribute 'doubled'"
+    ):
+        unpickled(content)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from deap_nn.data import image_files, loading, registry
 from deap_nn.data.minibatches import batch_indices
 from deap_nn.genome.vectors import empty_vector
 from deap_nn.models.built_in import BUILT_IN
-from deap_nn.models.reference import layout_of, reference_of
+from deap_nn.models.reference import reference_of
 from deap_nn.models.tensorflow import configure_tensorflow, keras, tf
 from deap_nn.problems import measures, network
 from deap_nn.problems.evaluate import Evaluate
@@ -31,7 +31,7 @@ def mlp():
 
 
 def individual_for(reference, seed=1):
-    return initScaled(Individual, layout_of(reference), rng=np.random.default_rng(seed))
+    return initScaled(Individual, reference.layout, rng=np.random.default_rng(seed))
 
 
 def problem(digits, reference, *, fitness="cross_entropy", **changes):

@@ -1,5 +1,6 @@
 """Any Keras model goes in, is scored as it predicts, and comes out."""
 
+import pickle
 import random
 
 import numpy as np
@@ -11,8 +12,9 @@ from keras_models import dense, labels, two_objectives, x_of
 from deap_nn import GA, Constant, ErrorScaled, Individual, KerasProblem, WeightList, evolve, evolve_model, make_toolbox
 from deap_nn.algorithms.algorithm import ALGORITHMS
 from deap_nn.data.samples import flat
-from deap_nn.models.custom_objects import by_name, custom_objects_of
+from deap_nn.models.custom_objects import custom_objects_of
 from deap_nn.models.tensorflow import keras
+from deap_nn.problems.scorer import forget_all
 
 layers = keras.layers
 
@@ -21,10 +23,6 @@ def targets_of(model, inputs):
     """Targets in the structure and the shapes of the model's outputs."""
     rng = np.random.default_rng(3)
     return keras.tree.map_structure(lambda answer: rng.normal(size=answer.shape).astype(np.float32), model(inputs))
-
-
-def custom_objects(model):
-    return by_name(custom_objects_of((model, *model._flatten_layers())))
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras on saving
@@ -47,10 +45,17 @@ def test_every_architecture_is_scored_as_it_predicts_and_comes_out(name, tmp_pat
     wanted = sum(np.mean((p - t) ** 2) for p, t in zip(predicted, flat(y), strict=True))
     assert toolbox.scores(individual, "train")[0] == pytest.approx(wanted, rel=1e-4)
     assert toolbox.evaluate(individual)[0] == pytest.approx(wanted, rel=1e-4)  # the mini-batch is all there is
+    sent = pickle.loads(pickle.dumps(toolbox.evaluate.func))
+    forget_all()
+    value = sent(individual)  # as a worker does
+    forget_all()
+    assert value == toolbox.evaluate(individual)
     assert random.getstate() == drawn
     assert all(np.array_equal(a, v.numpy()) for a, v in zip(before, model.variables, strict=True))
     evolved.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras", custom_objects=custom_objects(evolved))
+    loaded = keras.models.load_model(
+        tmp_path / "model.keras", custom_objects=custom_objects_of([evolved, *evolved._flatten_layers()])
+    )
     again = keras.tree.flatten(loaded(inputs))
     assert all(np.allclose(p, a, atol=1e-6) for p, a in zip(predicted, again, strict=True))
     evolved.save_weights(tmp_path / "model.weights.h5")

@@ -171,7 +171,7 @@ def test_losses_and_metrics_of_ones_own_are_scored_as_they_are():
         (
             {"loss": Hidden(5.0)},
             TypeError,
-            r"^loss Hidden cannot be built again: give it a get_config\(\) that returns k, scale$",
+            r"^loss Hidden cannot be built again: give it a get_config\(\) that returns scale$",
         ),
         (
             {"loss": Strict(5.0)},

@@ -15,8 +15,6 @@ from deap_nn import Layout, read_weights
 from deap_nn.callbacks.run_directory import predictions
 from deap_nn.callbacks.run_directory.predictions import MOST_CLASSES
 from deap_nn.core.errors import InputError
-from deap_nn.models.reference import load_model
-from deap_nn.models.tensorflow import keras
 from deap_nn.models.weight_files import WeightsError
 from deap_nn.runs.checkpoint import Checkpoint
 from deap_nn.runs.generations import CheckpointError
@@ -55,27 +53,6 @@ def test_first_weights_of_all_memory_are_refused(tmp_path):
     bomb(tmp_path / "init.npz", "<f4", *layout.names)
     with pytest.raises(WeightsError, match=r"damaged, or no file of weights .unpacks to more than 67,108,864"):
         read_weights(tmp_path / "init.npz", layout)
-
-
-def test_a_network_whose_parts_take_all_memory_is_refused(folder):
-    with zipfile.ZipFile(folder / "best.keras", "a", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("assets/note", bytes(80 << 20))
-    with pytest.raises(
-        ValueError, match=r"best.keras: cannot be loaded \(ValueError: unpacks to 8.,.* at most 67,108,8"
-    ):
-        load_model(folder / "best.keras")
-
-
-@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras on saving
-def test_a_network_whose_layers_take_all_memory_is_refused(tmp_path):
-    parts = [keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(9), keras.layers.Dense(7)]
-    keras.Sequential(parts).save(tmp_path / "small.keras")
-    with zipfile.ZipFile(tmp_path / "small.keras") as small, zipfile.ZipFile(tmp_path / "large.keras", "w") as large:
-        for name in small.namelist():  # the layer after that one is not for so many, which Keras finds late
-            large.writestr(name, small.read(name).replace(b'"units": 9', b'"units": 9999999'))
-    with pytest.raises(ValueError, match=r"ValueError: has layers of 31,3.* bytes, at most 67,108,864 are made"):
-        load_model(tmp_path / "large.keras")
-    assert load_model(tmp_path / "small.keras").count_params() == 785 * 9 + 10 * 7
 
 
 def test_of_a_log_that_is_written_again_only_the_beginning_is_read(folder, digits_file, monkeypatch):

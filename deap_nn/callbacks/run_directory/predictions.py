@@ -76,9 +76,7 @@ def best_model(evolution: Evolution, path: Path) -> Any:
         return None
     try:
         return registered.to_model(evolution.best)
-    except TypeError as error:
-        if not registered.problem.model.held:
-            raise
+    except ValueError as error:  # Keras cannot build the model again
         warnings.warn(f"{path} is not written: {error}", stacklevel=3)
     return None
 
