@@ -116,7 +116,7 @@ def breed(options: argparse.Namespace, config: dict[str, Any], toolbox: base.Too
     present = settings_record(toolbox, population, seed=config["seed"], **probabilities)
     present["population"] = config.get("population", len(population))
     try:
-        check_settings(past[0].settings, present, Path(options.run, "checkpoint"))
+        check_settings(past[0].settings, present, Path(options.run, "checkpoint"), force=True)
     except CheckpointError as error:
         raise InputError(f"argument DIR: {error}") from error
     breeder = breeder_of(population, toolbox, seed=config["seed"], **probabilities)

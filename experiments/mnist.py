@@ -27,7 +27,6 @@ from deap_nn.callbacks.candidates import Candidates
 from deap_nn.callbacks.early_stopping import EarlyStopping
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.callbacks.run_directory.predictions import write_predictions
-from deap_nn.core.environment import EnvironmentDiffersError
 from deap_nn.core.errors import InputError
 from deap_nn.data.dataset import Dataset
 from deap_nn.data.image_files import DataError
@@ -260,7 +259,7 @@ def evolve_digits(options: argparse.Namespace, terminal: Terminal) -> int:
         with contextlib.closing(checkpoint) if checkpoint is not None else contextlib.nullcontext():
             try:
                 run(options, dataset, directory, checkpoint, map_, terminal)
-            except (CheckpointError, EnvironmentDiffersError) as error:
+            except CheckpointError as error:
                 if options.resume is None:
                     raise
                 raise InputError(f"argument --resume: {error}") from error

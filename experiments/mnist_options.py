@@ -194,7 +194,7 @@ def resumed(given: Mapping[str, Any]) -> Namespace:
         said = f"has no {error.args[0]}" if isinstance(error, KeyError) else str(error)
         raise InputError(f"argument --resume: config.json: {said}") from error
     options = [f"--{name.replace('_', '-')}" for name in given]
-    check_resumable(folder, read_config(folder, "--resume"), settings.generations, options, force=settings.force)
+    check_resumable(folder, read_config(folder, "--resume"), settings.generations, options)
     return namespace(settings, algorithm, given)
 
 

@@ -9,12 +9,11 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from deap_nn.core.environment import PACKAGE, PINNED, versions, warn_of_other_package
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import SMALL_BYTES, check_folder, is_plain, open_plain, read_plain
 from deap_nn.runs.checkpoint import Checkpoint
 from deap_nn.runs.config import read_config, read_status, requested_generations
-from deap_nn.runs.generations import CheckpointError, read_first
+from deap_nn.runs.generations import CheckpointError
 
 FROM_RECORDS = ("logbook.csv", "logbook.json", "timing.csv", "readouts.csv", "trace.npz")
 """The files of a finished run that a resume writes again from the records if one is missing or empty."""
@@ -28,10 +27,8 @@ def check_resumable(
     config: Mapping[str, Any],
     generations: int,
     given: Collection[str],
-    *,
-    force: bool,
 ) -> None:
-    """Raise `InputError` if a run is finished and whole, or was made with versions other than those here.
+    """Raise `InputError` if a run is finished and whole.
 
     Parameters
     ----------
@@ -43,8 +40,6 @@ def check_resumable(
         The number of generations after the resume.
     given : collection of str
         The options of the command line.
-    force : bool
-        Whether to accept other versions.
     """
     if not isinstance(config.get("generations"), int):
         raise InputError("argument --resume: config.json has no generations")
@@ -66,16 +61,6 @@ def check_resumable(
             raise InputError(f"argument --resume: the run in {path} is finished; {more} continues it")
         are = "is lost: it is" if len(lost) == 1 else "are lost: they are"
         warnings.warn(f"{Path(path, lost[0])} {'and others ' * (len(lost) > 1)}{are} made again", stacklevel=2)
-    here = versions()
-    changed = [
-        f"{name} {config['versions'].get(name)} and not {here[name]}"
-        for name in PINNED
-        if config["versions"].get(name) != here[name]
-    ]
-    if changed and not force:
-        raise InputError(f"argument --resume: the run was made with {', '.join(changed)}: --force resumes it")
-    if not _names_package(Path(path, "checkpoint")):  # otherwise `evolve` compares the package
-        warn_of_other_package(config["versions"].get(PACKAGE), stacklevel=2)
 
 
 def tested_before(path: str | os.PathLike[str], generations: int) -> dict[str, dict[str, float]]:
@@ -97,16 +82,6 @@ def leave_out_this_end(status: dict[str, Any]) -> None:
     former.pop(str(status.get("generations")), None)
     if former:
         status["tested_before"] = former
-
-
-def _names_package(folder: Path) -> bool:
-    """Return whether the first record of a checkpoint has the version of the package that wrote it."""
-    try:
-        check_folder(folder)
-        first = read_first(folder)
-    except (CheckpointError, OSError):  # `open_checkpoint` reports the error
-        return False
-    return first is not None and "package" in (first.environment or {})
 
 
 def _check_status(path: Path) -> None:

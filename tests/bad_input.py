@@ -27,15 +27,6 @@ def setting(**changed):
     return change
 
 
-def version(**changed):
-    def change(run):
-        config = json.loads((run / "config.json").read_text())
-        config["versions"] |= changed
-        (run / "config.json").write_text(json.dumps(config))
-
-    return change
-
-
 def data(**changed):
     def change(run):
         config = json.loads((run / "config.json").read_text())
@@ -202,8 +193,6 @@ RESUME_CASES = [
     (setting(sampling="mirrored"), RESUME, "config.json: argument --sampling: needs --preset es"),
     (setting(generations="many"), ["--resume", "run"], "config.json"),
     (setting(seed=None), RESUME, "config.json has no seed"),
-    (version(numpy="0.1"), RESUME, "numpy 0.1"),
-    (version(tensorflow="99.0"), RESUME, "tensorflow 99.0"),
     (data(sha256="0"), RESUME, "the data differ from the run's: --force"),
     (data(path="/etc/passwd"), RESUME, "--data"),
     (data(path="nothing.npz"), RESUME, "--data"),

@@ -12,7 +12,6 @@ from deap import base, tools
 
 from deap_nn.algorithms.loop import _Run
 from deap_nn.algorithms.resuming import Kept, KeptHall, begun_with, check_hall
-from deap_nn.algorithms.settings_record import environment_of
 from deap_nn.algorithms.toolbox.generate_update import check_named
 from deap_nn.algorithms.toolbox.made import MadeToolbox, StrategyToolbox, check_called
 from deap_nn.breeding.founders import breeder_of, is_warm, keep_founders
@@ -21,7 +20,6 @@ from deap_nn.breeding.plain import Breeding, Plain
 from deap_nn.callbacks.base import Callback, Evolution, OnGeneration, checked_callbacks
 from deap_nn.callbacks.progress import ProgressBar, in_notebook
 from deap_nn.core.arguments import check_count, check_probability
-from deap_nn.core.environment import Expected, this_process
 from deap_nn.core.errors import warn_user
 from deap_nn.core.registered import Registered, Traits, words_of
 from deap_nn.core.seeding import check_seed
@@ -34,9 +32,7 @@ from deap_nn.runs.checkpoint import Checkpoint
 __all__ = ["evolve"]
 
 
-def _lineage(
-    population: list[Any], toolbox: base.Toolbox, seed: int, cxpb: float, mutpb: float, expected: Expected
-) -> Lineage | str:
+def _lineage(population: list[Any], toolbox: base.Toolbox, seed: int, cxpb: float, mutpb: float) -> Lineage | str:
     """Return the lineage of a run by recipes, or the reason why its breeding must be plain."""
     breeder = breeder_of(population, toolbox, seed=seed, cxpb=cxpb, mutpb=mutpb)
     if isinstance(breeder, str):
@@ -53,7 +49,7 @@ def _lineage(
         except Exception as error:  # pickle, and the user's own reductions, raise any
             advice = "; a map of processes needs one from the top of a module" if name == "evaluate" else ""
             return f"{name} cannot be pickled: {error}{advice}"
-    lineage = Lineage(breeder, toolbox.map, expected=expected)
+    lineage = Lineage(breeder, toolbox.map)
     reason = keep_founders(lineage, population) if is_warm(breeder) else None
     if reason is not None:
         lineage.close()
@@ -163,8 +159,8 @@ def evolve(
     verbose : bool
         Whether to print the algorithm and, as DEAP's loops do, the logbook's stream.
     force : bool
-        Whether to continue if a process, or the run in the checkpoint, has other versions, or other threads or
-        variables of TensorFlow: the same seed may then give other last bits. Processes are compared under recipes only.
+        Whether to resume a run that has other data, or was begun with other versions, variables of TensorFlow or
+        another processor: then the last bits may differ from those of an unbroken run.
 
     Returns
     -------
@@ -180,8 +176,6 @@ def evolve(
         the toolbox's. Also if the algorithm does not call a registered function, or one changes that must not.
     EvaluationError
         If an evaluation raises or returns no fitness. The message names the generation and the child.
-    EnvironmentDiffersError
-        If a process has another environment than this one, without `force`; another processor gives a warning only.
     CallbackError
         If a callback raises. The message names its class and method; ``__cause__`` is the callback's exception.
 
@@ -234,9 +228,7 @@ def evolve(
     members = list(population)
     lineage: Lineage | str = "breeding is 'plain'"
     if breeding == "recipes":
-        force = force or getattr(checkpoint, "force", False)
-        expected = Expected(environment_of(toolbox), this_process(), force)
-        lineage = _lineage(population, toolbox, seed, cxpb, mutpb, expected)
+        lineage = _lineage(population, toolbox, seed, cxpb, mutpb)
         if isinstance(lineage, str) and not is_serial(toolbox.map):
             warn_user(f"the map sends weights instead of recipes, which takes longer: {lineage}")
     probabilities, kept_in = {"cxpb": cxpb, "mutpb": mutpb}, None

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from deap import tools
 
-from deap_nn.algorithms.resuming import Kept, go_on, kept_of, refer
+from deap_nn.algorithms.resuming import Kept, go_on, kept_of
 from deap_nn.algorithms.toolbox.clock import Clock
 from deap_nn.algorithms.toolbox.scoring import without_clock
 from deap_nn.breeding.plain import Breeding
@@ -27,7 +27,6 @@ from deap_nn.core.seeding import Purpose, stream
 from deap_nn.operators.ranking import fitness_key
 from deap_nn.operators.selection import mirroring
 from deap_nn.process.signals import heeding_signals, holding_signals
-from deap_nn.process.workers import is_serial
 
 COLUMNS = ("gen", "nevals", "min", "avg", "std", "max", "train_error", "val_error", "sigma", "best_pairs")
 """The columns of a logbook. The errors need an ``assess``, and ``sigma`` a mutation with a ``sigma``. ``best_pairs`` is
@@ -213,13 +212,10 @@ class _Run:
         if generation and self._registered.layer_inputs is not None:
             self.breeding.take_inputs(self._registered.layer_inputs, generation)
         _score(evolution, self.breeding, self.watching)
-        if not generation and not is_serial(evolution.toolbox.map):
-            refer(evolution, self.breeding, evolution.population[0].fitness.wvalues)
         if self.halloffame is not None:
             self.halloffame.update(evolution.population)
         times = self._begun, self._started
         _record(evolution, self._clock, self.stats, *times, self._best_pairs, kept=kept is not None)
-        evolution.same_bytes &= self.breeding.same_bytes
         if self.verbose:
             print(evolution.logbook.stream)
         self._started = self._begun + evolution.elapsed  # the callbacks' time counts for the next generation

@@ -16,15 +16,12 @@ from typing import Any, cast
 import numpy as np
 from deap import tools
 
-from deap_nn.algorithms.settings_record import check_settings, environment_of, own_problem, projects, settings_record
+from deap_nn.algorithms.settings_record import check_settings, projects, settings_record
 from deap_nn.algorithms.toolbox.clock import Clock
-from deap_nn.breeding.founders import is_warm
 from deap_nn.breeding.lineage import Lineage
-from deap_nn.breeding.plain import Breeding
 from deap_nn.breeding.store.keyframes import Keyframe, KeyframeError
 from deap_nn.callbacks.base import Callback, Evolution, naming
-from deap_nn.core.environment import difference, warn_of_other_package
-from deap_nn.core.errors import WORST
+from deap_nn.core.environment import environment
 from deap_nn.core.files import plain
 from deap_nn.core.logbooks import last_record, record
 from deap_nn.genome.vectors import Vector
@@ -61,7 +58,7 @@ def _members(watching: Iterable[Callback]) -> list[Any]:
 
 
 def _settings_of(evolution: Evolution) -> dict[str, Any]:
-    return settings_record(evolution.toolbox, evolution.population, **evolution.settings)
+    return settings_record(evolution.toolbox, evolution.population, **evolution.settings) | environment()
 
 
 def _checked_state(state: Any) -> dict[str, Any]:
@@ -96,7 +93,6 @@ def kept_of(
         wvalues=np.array([member.fitness.wvalues for member in evolution.population], dtype=np.float64),
         chosen=np.array(places, dtype=np.uint32),
         settings=None if evolution.generation else _settings_of(evolution),
-        environment=None if evolution.generation else environment_of(evolution.toolbox),
         inputs=lineage.ancestry.inputs,
     )
 
@@ -122,10 +118,7 @@ def go_on(
     """Restore a run as it was when its last generation was logged."""
     past = checkpoint.read_past()
     last, population = past[-1], evolution.population
-    may_differ, present = ("data",) if checkpoint.force else (), _settings_of(evolution)
-    check_settings(past[0].settings, present, checkpoint.path.parent, but=may_differ)
-    if past[0].settings is not None and past[0].settings.get("data") != present.get("data"):
-        evolution.same_bytes = False
+    check_settings(past[0].settings, _settings_of(evolution), checkpoint.path.parent, force=checkpoint.force)
     if len(population) != len(last.wvalues):
         raise CheckpointError(f"the checkpoint has {len(last.wvalues)} members, the population {len(population)}")
     founders = [member.recipe.place for member in population]
@@ -134,11 +127,6 @@ def go_on(
     if last.number > evolution.generations:
         least = f"the {last.number} generations of {checkpoint.path.parent}"
         raise CheckpointError(f"ngen must be at least {least}, got {evolution.generations}")
-    _check_environment(evolution, checkpoint)
-    whole = past[0].settings is not None and past[0].environment is not None
-    compared = whole and not checkpoint.force and evolution.same_bytes
-    if compared and refer(evolution, lineage, past[0].wvalues[0]):
-        list(evolution.map(evolution.toolbox.evaluate, population[:1]))  # a process that differs raises here
     projected = projects(evolution.toolbox)
     if any(bool(record.inputs) != projected for record in past[1:]):
         raise CheckpointError(f"{checkpoint.path.parent} is of a run with projected={not projected}")
@@ -185,60 +173,6 @@ def go_on(
     evolution.member = evolution.revisit = None
     lineage.past.forget()
     past.clear()  # it takes memory, and the logbook and the lineage now hold all that is needed
-
-
-def _check_environment(evolution: Evolution, checkpoint: Checkpoint) -> None:
-    """Compare this process with the process that began a run; raise `CheckpointError` or warn if they differ."""
-    recorded, here = checkpoint.past[0].environment, environment_of(evolution.toolbox)
-    if recorded is None:
-        if checkpoint.past[0].settings is not None:
-            warnings.warn(
-                f"{checkpoint.path.parent} does not hold the run's environment: it is not compared", stacklevel=4
-            )
-        return
-    if "package" in recorded:
-        warn_of_other_package(recorded["package"], stacklevel=4)
-    folder, differs = checkpoint.path.parent, difference(recorded, here)
-    if differs is not None and not checkpoint.force:
-        helps = "--force, or Checkpoint(folder, force=True), resumes it all the same"
-        raise CheckpointError(f"{folder} is of a run by another TensorFlow: {differs}: {helps}")
-    if differs is None and here["processor"] != recorded["processor"]:
-        differs = "this processor is another model than the one that began the run"
-    if differs is not None:
-        evolution.same_bytes = False
-        warnings.warn(f"the last bits of a fitness may differ: {differs}", stacklevel=4)
-
-
-def refer(evolution: Evolution, breeding: Breeding, wvalues: Sequence[float]) -> bool:
-    """Require each process to compute the same fitness of the first founder; return whether the run can require it.
-
-    It cannot if the fitness may differ between calls: a fitness by a function outside this package, one with a user's
-    own functions or layers, or one that is computed on a GPU. Nor can it if the founders' weights were given: other
-    processes do not draw them.
-
-    Parameters
-    ----------
-    evolution : Evolution
-        The run, in generation 0.
-    breeding : Breeding
-        The run's breeding.
-    wvalues : sequence of float
-        The weighted values of the first founder's fitness.
-    """
-    problem, values = own_problem(evolution.toolbox.evaluate), tuple(map(float, wvalues))
-    if problem is None or problem.device != "cpu" or max(map(abs, values)) >= WORST:
-        return False
-    if problem.model.key or any(map(_has_own, problem.objectives)):
-        return False
-    if isinstance(breeding, Lineage) and is_warm(breeding.breeder):
-        return False
-    breeding.refer(evolution.toolbox.evaluate, evolution.population[0], values)
-    return True
-
-
-def _has_own(objective: Any) -> bool:
-    """Return whether a user's own function or class is in an objective."""
-    return objective.function is not None or bool(objective.own) or any(map(_has_own, objective.parts))
 
 
 def check_keyframe(folder: Path, generation: int) -> Path | None:

@@ -7,7 +7,7 @@ import math
 import re
 import reprlib
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from numbers import Real
 from pathlib import Path
@@ -20,7 +20,6 @@ from deap_nn.core.registered import Registered
 from deap_nn.genome.noise import NoiseTable
 from deap_nn.operators.describe import as_json, digest, named, settings_of
 from deap_nn.operators.selection import operator_of
-from deap_nn.process.workers import is_serial, running_under_scoop
 from deap_nn.runs.generations import CheckpointError
 
 VERSION = 2
@@ -43,6 +42,7 @@ NEUTRAL: dict[str, Any] = {
     "precision": "float32",
     "projected": False,
     "device": "cpu",
+    "threads": 1,
     "select.boosted": 1,
     "select.fewest": 2,
     "select.in_loops": True,
@@ -52,7 +52,7 @@ NEUTRAL: dict[str, Any] = {
 }
 """The values of settings that are not recorded: a setting that is added later makes no difference to older runs."""
 
-OF_PROBLEM = ("batch_size", "centred", "stratified", "precision", "device")
+OF_PROBLEM = ("batch_size", "centred", "stratified", "precision", "device", "threads")
 
 OPERATORS = ("individual", "mate", "mutate", "select", "evaluate")
 
@@ -118,7 +118,7 @@ class SettingsError(CheckpointError):
 
 
 def check_settings(
-    recorded: Mapping[str, Any] | None, present: Mapping[str, Any], folder: Path, *, but: Collection[str] = ()
+    recorded: Mapping[str, Any] | None, present: Mapping[str, Any], folder: Path, *, force: bool = False
 ) -> None:
     """Raise `SettingsError` with the name of the first setting that differs; warn if none are recorded.
 
@@ -130,18 +130,21 @@ def check_settings(
         The present settings, from `settings_record`.
     folder : Path
         The checkpoint's folder, for the message.
-    but : collection of str
-        Settings that may differ.
+    force : bool
+        Whether the data, the number of threads and the items of `environment` may differ.
     """
     version = None if recorded is None else recorded.get("version")
     if recorded is None or not isinstance(version, int) or version not in UNKNOWN:
         warnings.warn(f"{folder} does not hold the run's settings: they are not compared", stacklevel=3)
         return
-    names = (recorded.keys() | present.keys()) - {"version", *but} - UNKNOWN[version]
+    names = (recorded.keys() | present.keys()) - {"version"} - UNKNOWN[version]
+    may_be_forced = {"data", "threads", *environment()}
     for name in sorted(names, key=lambda name: (name != "seed", name)):  # another seed has other noise too
         was, now = (record.get(name, NEUTRAL.get(name)) for record in (recorded, present))
-        if was != now and json.dumps(was) != json.dumps(now):  # NaN is NaN, and 2 is 2.0
+        forced = name in may_be_forced
+        if was != now and json.dumps(was) != json.dumps(now) and not (forced and force):  # NaN is NaN, and 2 is 2.0
             values = f"was {reprlib.repr(was)} when the run began, and is {reprlib.repr(now)}"
+            values += "; --force, or force=True, accepts it" if forced else ""
             raise SettingsError(f"{folder} is of a run with other settings: {name} {values}")
 
 
@@ -186,16 +189,6 @@ def _of_evaluation(toolbox: base.Toolbox, seed: int) -> dict[str, Any]:
     else:
         found["objectives"] = [_of_objective(objective) for objective in known.objectives]
     return found | {"data": known.data.sha256[:16], "model": _of_model(known.model)}
-
-
-def environment_of(toolbox: base.Toolbox) -> dict[str, Any]:
-    """Return the environment of the process that leads a run.
-
-    It has TensorFlow's threads only if this process also scores, and scores by a problem of this package.
-    """
-    scores = is_serial(toolbox.map) or running_under_scoop()
-    found = environment()
-    return found if scores and own_problem(toolbox.evaluate) is not None else found | {"threads": None}
 
 
 def own_problem(function: Any) -> Any:

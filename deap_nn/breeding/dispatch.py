@@ -12,14 +12,14 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, partial
 from types import FunctionType
-from typing import Any, NamedTuple
+from typing import Any
 
 from deap_nn.breeding.recipe import RAW_PLACE, Recipe
 from deap_nn.breeding.store.ancestors import LackingError
 from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.breeding.store.known import Known, is_large
-from deap_nn.breeding.task import MOST_CONTEXTS, Context, Group, Reference, SentContext, Task, run_group, run_here
-from deap_nn.core.environment import Expected
+from deap_nn.breeding.task import MOST_CONTEXTS, Context, Group, SentContext, Task, run_group, run_here
+from deap_nn.core.environment import environment, environment_digest
 from deap_nn.core.errors import EvaluationError
 from deap_nn.core.registered import InGeneration
 from deap_nn.genome.vectors import MOST_TOGETHER
@@ -63,14 +63,6 @@ def group_sizes(members: int, workers: int, *, weights: int, mates: int) -> Iter
         members -= min(size, largest, members)
 
 
-class _Referred(NamedTuple):
-    """A registered ``evaluate``, the digest of its context, and the founder whose fitness each process compares."""
-
-    function: Callable[[Any], Any]
-    digest: bytes
-    founder: Reference
-
-
 class Dispatch:
     """Sends the members of a run to a map as recipes, a group to a task.
 
@@ -82,29 +74,18 @@ class Dispatch:
         The toolbox's map.
     known : Known
         The known ancestors; the caller keeps them up to date.
-    expected : Expected, optional
-        The environment that the processes must have; any if left out.
     shares_noise : bool
         Whether the noise table lies in the cache.
-
-    Attributes
-    ----------
-    odd : dict
-        How a process differs from the process that began the run, by its host.
     """
 
-    def __init__(
-        self, genomes: Genomes, map: Map, known: Known, expected: Expected | None = None, *, shares_noise: bool = False
-    ) -> None:
-        self.odd: dict[str, str] = {}
-        self._reference: _Referred | None = None
+    def __init__(self, genomes: Genomes, map: Map, known: Known, *, shares_noise: bool = False) -> None:
         self._genomes = genomes
         self._map = map
         self._known = known
-        self._expected = expected
         self._workers = worker_count(map)
         self._dumps = pickler(map)
         self._travels: Any = None
+        self._warned_of: set[str] = set()  # hosts
         self._shares_noise = shares_noise
         self._digests: set[bytes] = set()
         self._contexts: dict[bytes, tuple[SentContext, bytes]] = {}
@@ -164,16 +145,10 @@ class Dispatch:
             yield from self._answers(digest, context, groups[start : start + at_once])
 
     def _here(self, function: Callable[[Any], Any], group: tuple[Any, ...], generation: int) -> list[Any]:
-        genomes = self._genomes
-        task = Task(genomes.token, str(genomes.place), b"", None, generation, group, (), ())
-        if self._reference is not None and self._reference.function is function:
-            task = task._replace(reference=self._reference.founder)
         try:
-            answer = run_here(task, Context(genomes, function, self._expected), self._known)
+            return run_here(Context(self._genomes, function), group, generation, self._known)
         except LackingError as error:
             raise self._lacking() from error
-        self._note(answer)
-        return answer.values or []
 
     def _lacking(self) -> LackingError:
         return LackingError(f"generation {self._known.generation} cannot be bred: recipes of its ancestors are missing")
@@ -240,21 +215,17 @@ class Dispatch:
                 found[answer.number] = answer.values
         return found
 
-    def refer(self, evaluate: Callable[[Any], Any], first: Any, wvalues: tuple[float, ...]) -> None:
-        """Let each process compare the first founder's weighted fitness with `wvalues` once."""
-        digest = self._context(self._dumps(_without_generation(evaluate)))[1]
-        self._reference = _Referred(evaluate, digest, (first.recipe, tuple(first.fitness.weights), wvalues))
-
     def _note(self, answer: Group) -> None:
-        """Warn once per host of a process that differs; raise EvaluationError if the answer is not a `Group`."""
+        """Warn once per host of another environment; raise EvaluationError if the answer is not a `Group`."""
         if not isinstance(answer, Group):
             answered = f"{reprlib.repr(answer)} to a task: a worker may have another version of deap_nn"
             raise EvaluationError(f"generation {self._known.generation}: the map answered {answered}")
-        if answer.reason and answer.host not in self.odd:
-            self.odd[answer.host] = answer.reason
-            warnings.warn(
-                f"a process on {answer.host} may compute other last bits: {answer.reason}", RuntimeWarning, stacklevel=2
-            )
+        if answer.environment is not None and answer.host not in self._warned_of:
+            self._warned_of.add(answer.host)
+            here = environment()
+            name = next(name for name, value in here.items() if answer.environment.get(name) != value)
+            differs = f"{name} is {answer.environment.get(name)!r} there and {here[name]!r} here"
+            warnings.warn(f"a process on {answer.host} may compute other last bits: {differs}", stacklevel=2)
 
     def _task(
         self, digest: bytes, context: SentContext | None, items: tuple[Any, ...], *, whole: bool, large: bool = False
@@ -283,11 +254,8 @@ class Dispatch:
         useful |= {recipe.id for recipe in recipes}
         slots = tuple((key, known.slots[key]) for key in sorted(useful) if key in known.slots)
         keyframe = str(known.keyframe) if known.keyframe is not None else None
-        places = self._genomes.token, str(self._genomes.place), digest, context, known.generation
-        task = Task(*places, items, tuple(ancestors.values()), slots, keyframe, known.keyframe_history)
-        if self._reference is not None and self._reference.digest == digest:
-            task = task._replace(reference=self._reference.founder)
-        return task
+        places = self._genomes.token, str(self._genomes.place), environment_digest(), digest, context, known.generation
+        return Task(*places, items, tuple(ancestors.values()), slots, keyframe, known.keyframe_history)
 
     def check_travels(self, evaluate: Callable[[Any], Any]) -> None:
         """Raise EvaluationError if the registered ``evaluate`` cannot be pickled; the same one is checked once."""
@@ -306,7 +274,7 @@ class Dispatch:
         if key not in self._contexts:
             # Other references to an object can change the memo of its pickle, and so the digest of the same function:
             # `optimize` removes unused entries of the memo.
-            context = self._breeder, pickletools.optimize(function), self._expected
+            context = self._breeder, pickletools.optimize(function)
             known_by = b"".join((self._genomes.token.encode(), *context[:2]))  # another run has other genomes
             self._contexts[key] = context, hashlib.sha256(known_by).digest()[:12]
             while len(self._contexts) > MOST_CONTEXTS:

@@ -24,7 +24,7 @@ from deap_nn.breeding.store.known import Known
 from deap_nn.breeding.store.slot_table import SlotTable
 from deap_nn.breeding.store.slots import FEWEST_SLOTS, default_place, free_bytes, segment_bytes, slots_in, sweep
 from deap_nn.breeding.task import contexts, genomes_by_run
-from deap_nn.core.environment import Expected, processors
+from deap_nn.core.environment import processors
 from deap_nn.core.seeding import busy
 from deap_nn.genome.layer_inputs import inputs_of_centre
 from deap_nn.genome.members import LightMember, light_members
@@ -43,8 +43,6 @@ class Lineage:
         The settings shared by all recipes.
     map : callable
         The toolbox's map.
-    expected : Expected, optional
-        The environment that the processes of the map must have; any if left out.
 
     Attributes
     ----------
@@ -64,7 +62,7 @@ class Lineage:
 
     fixed: tuple[str, ...] = ("clone", "mate", "mates", "mutate", "reproduction", "step", "recombination_weights")
 
-    def __init__(self, breeder: Breeder, map: Map, *, expected: Expected | None = None) -> None:
+    def __init__(self, breeder: Breeder, map: Map) -> None:
         self.breeder = breeder
         place = default_place()
         sweep(place)
@@ -93,8 +91,7 @@ class Lineage:
         self._present: set[int] = set()  # the `id` of each member of the present generation
         self.ancestry = Ancestry(breeder)
         self.bred_since = 0
-        self._dispatch = Dispatch(self.genomes, map, self.known, expected, shares_noise=shares_noise)
-        self.refer = self._dispatch.refer
+        self._dispatch = Dispatch(self.genomes, map, self.known, shares_noise=shares_noise)
         self.seconds_for_one = 0.0
 
     @property
@@ -106,11 +103,6 @@ class Lineage:
     def past(self) -> Past:
         """The generations before the present one."""
         return Past(self)  # not kept: a cycle of references would outlive the run, with its cache
-
-    @property
-    def same_bytes(self) -> bool:
-        """Whether no process that returned results differs from the process that began the run."""
-        return not self._dispatch.odd
 
     @property
     def generation(self) -> int:

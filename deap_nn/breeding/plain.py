@@ -45,10 +45,6 @@ class Breeding(Protocol):
         """The names of the toolbox's functions that must not be registered again during a run."""
 
     @property
-    def same_bytes(self) -> bool:
-        """Whether no process that returned results differs from the process that began the run."""
-
-    @property
     def reproduction(self) -> Reproduction:
         """How children come from their parents."""
 
@@ -73,9 +69,6 @@ class Breeding(Protocol):
     def look(self, member: Any) -> Vector:
         """Return the weights of a member, valid until the next look or task."""
 
-    def refer(self, evaluate: Callable[[Any], Any], first: Any, wvalues: tuple[float, ...]) -> None:
-        """Compare `wvalues` with the first founder's weighted fitness, once in each process that breeds members."""
-
     def close(self) -> object:
         """Remove the run's cache on this host."""
 
@@ -95,7 +88,6 @@ class Plain:
         The probabilities that a group is mated and that a child is mutated.
     """
 
-    same_bytes = True
     fixed: tuple[str, ...] = ()
 
     def __init__(
@@ -213,9 +205,6 @@ class Plain:
         """Return the weights of a member."""
         weights: Vector = member.flat
         return weights
-
-    def refer(self, evaluate: Callable[[Any], Any], first: Any, wvalues: tuple[float, ...]) -> None:
-        """Do nothing: the workers get weights and breed no members."""
 
     def close(self) -> None:
         """Do nothing: all is in the memory of this process."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import pickle
 import platform
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,31 +17,29 @@ from deap_nn.breeding.recipe import Recipe
 from deap_nn.breeding.store.ancestors import LackingError
 from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.breeding.store.known import Known
-from deap_nn.core.environment import EnvironmentDiffersError, Expected, difference, environment, this_process
+from deap_nn.core.environment import environment, environment_digest
 from deap_nn.core.errors import EvaluationError
 from deap_nn.core.registered import Traits, scoring
 from deap_nn.core.seeding import busy
 from deap_nn.process import workers
 
-SentContext = tuple[bytes, bytes, Expected | None]
-
-Reference = tuple[Recipe, tuple[float, ...], tuple[float, ...]]
-"""A founder, the weights of its fitness, and its weighted values when the run began."""
+SentContext = tuple[bytes, bytes]
 
 
 class Task(NamedTuple):
     """A task for a worker: the recipes of a group, and the data to breed their parents.
 
-    ``token`` is the run's name, and ``place`` the folder of its cache. ``context`` holds the pickled breeder and
-    function, and the expected environment; it is None if the worker should have it under its ``digest`` already.
-    ``items`` are recipes, or tuples that begin with one. ``known`` has recipes of ancestors, ``slots`` pairs of an id
-    and its slot, and ``generation`` is the generation to score. ``keyframe`` is the path of a keyframe, if the run has
-    one, ``history`` the run's history up to it, and ``content`` its bytes, for a host that lacks the file.
-    ``reference`` is given if the function scores members. The answer has the same ``number``.
+    ``token`` is the run's name, and ``place`` the folder of its cache. ``environment`` is the digest of the main
+    process' environment. ``context`` holds the pickled breeder and function; it is None if the worker should have it
+    under its ``digest`` already. ``items`` are recipes, or tuples that begin with one. ``known`` has recipes of
+    ancestors, ``slots`` pairs of an id and its slot, and ``generation`` is the generation to score. ``keyframe`` is the
+    path of a keyframe, if the run has one, ``history`` the run's history up to it, and ``content`` its bytes, for a
+    host that lacks the file. The answer has the same ``number``.
     """
 
     token: str
     place: str
+    environment: bytes
     digest: bytes
     context: SentContext | None
     generation: int
@@ -52,7 +49,6 @@ class Task(NamedTuple):
     keyframe: str | None = None
     history: str = ""
     content: bytes | None = None
-    reference: Reference | None = None
     number: int = 0
 
 
@@ -61,31 +57,26 @@ MOST_CONTEXTS = 8
 
 
 class Context(NamedTuple):
-    """The run's genomes, the mapped function, and the expected environment."""
+    """The run's genomes and the mapped function."""
 
     genomes: Genomes
     function: Callable[[Any], Any]
-    expected: Expected | None
 
 
 class Group(NamedTuple):
     """A worker's answer to a task, with the task's number, since a map may return answers out of order.
 
-    ``values`` are None if the worker lacks the context or an ancestor. ``reason`` says how the worker's process, on
-    ``host``, differs from the process that began the run, and may compute other last bits; empty if it does not differ.
+    ``values`` are None if the worker lacks the context or an ancestor. ``host`` and ``environment`` are those of a
+    worker whose environment differs from that of the task.
     """
 
     number: int
     values: list[Any] | None
     host: str = ""
-    reason: str = ""
+    environment: Mapping[str, str | None] | None = None
 
 
 contexts: OrderedDict[bytes, Context] = OrderedDict()
-compared: dict[str, str] = {}
-"""For each run by its token: how this process differs from the process that began it; empty if it does not."""
-referred: set[str] = set()
-"""The tokens of the runs of which this process has scored the first founder."""
 genomes_by_run: dict[str, Genomes] = {}
 
 
@@ -115,7 +106,7 @@ def _context(task: Task) -> Context:
         if task.context is None:
             raise LackingError(task.digest)
         # Unpickling is no new risk: the map has already unpickled the task, from the same sender.
-        breeder_bytes, function_bytes, expected = task.context
+        breeder_bytes, function_bytes = task.context
         if task.token not in genomes_by_run:
             # Only for a new run: unpickling a class of DEAP's creator rebinds `creator.NAME`, the user's class.
             breeder, shares_noise = unpickled(breeder_bytes)
@@ -123,17 +114,15 @@ def _context(task: Task) -> Context:
             genomes_by_run[task.token] = Genomes(breeder, task.token, Path(task.place))
             if shares_noise:
                 genomes_by_run[task.token].share_noise()
-        contexts[task.digest] = Context(genomes_by_run[task.token], unpickled(function_bytes), expected)
+        contexts[task.digest] = Context(genomes_by_run[task.token], unpickled(function_bytes))
         while len(contexts) > MOST_CONTEXTS:
             contexts.popitem(last=False)
     return contexts[task.digest]
 
 
 def forget() -> None:
-    """Release the genomes, functions and comparisons of earlier runs in this process."""
+    """Release the genomes and functions of earlier runs in this process."""
     contexts.clear()
-    compared.clear()
-    referred.clear()
     for genomes in genomes_by_run.values():
         if genomes.breeder.noise_table is not None:
             genomes.breeder.noise_table.forget()
@@ -148,46 +137,14 @@ def run_group(task: Task) -> Group:
     ------
     EvaluationError
         If the function raises; the message names the child.
-    EnvironmentDiffersError
-        If this process differs in versions, variables or threads from the process that began the run, or gives the
-        first founder another fitness. With ``force`` it is no error.
     """
     with busy, contextlib.suppress(LackingError), workers.ending_without_memory():
         context = _context(task)
-        return _answer(task, context, _answers(task, context))
+        values = _answers(task, context)
+        if task.environment == environment_digest():
+            return Group(task.number, values)
+        return Group(task.number, values, platform.node(), environment())
     return Group(task.number, None)  # the main process sends the task again, with the missing data
-
-
-def _compared(task: Task, context: Context) -> str:
-    """Return how this process differs from the process that began the run, or raise EnvironmentDiffersError."""
-    if context.expected is None:
-        return ""
-    known, leader, force = context.expected
-    named = f"process {os.getpid()} on {platform.node()}"
-    if task.token not in compared:  # after the first results: scoring may import TensorFlow, which has the threads
-        here = environment()
-        differs = None if this_process() == leader else difference(known, here)
-        if differs is not None and not force:
-            raise EnvironmentDiffersError(f"{named}: {differs}; --force allows it")
-        if differs is None and here["processor"] != known["processor"]:
-            differs = "it has another processor than the one where the run began"
-        compared[task.token] = differs or ""
-    if task.reference is not None and task.token not in referred:
-        referred.add(task.token)
-        if not compared[task.token] and not _scores_alike(task, context, task.reference):
-            differs = "versions and variables are the same, but a network has another fitness than where the run began"
-            if not force:
-                raise EnvironmentDiffersError(f"{named}: {differs}; --force allows it")
-            compared[task.token] = differs
-    return compared[task.token]
-
-
-def _scores_alike(task: Task, context: Context, reference: Reference) -> bool:
-    """Return whether a founder has the same fitness here as when the run began."""
-    recipe, weights, wvalues = reference
-    first = task._replace(items=(recipe,), generation=0, known=(), slots=())
-    (values,) = _answers(first, context)
-    return tuple(value * weight for value, weight in zip(values, weights, strict=True)) == wvalues
 
 
 def _answers(task: Task, context: Context) -> list[Any]:
@@ -200,7 +157,7 @@ def _answers(task: Task, context: Context) -> list[Any]:
     return _results(genomes, context.function, task.items, task.generation)
 
 
-def run_here(task: Task, context: Context, known: Known) -> Group:
+def run_here(context: Context, items: Sequence[Any], generation: int, known: Known) -> list[Any]:
     """Do the work of `run_group` in the main process, which knows all ancestors; the function is not copied.
 
     It may keep an individual, unless it leaves individuals as they are.
@@ -209,20 +166,14 @@ def run_here(task: Task, context: Context, known: Known) -> Group:
     ------
     LackingError
         If an ancestor is missing.
-    EvaluationError, EnvironmentDiffersError
-        As `run_group` does: this process may go on with a run of another one.
+    EvaluationError
+        As `run_group` does.
     """
     genomes, function = context.genomes, context.function
     with busy, workers.ending_without_memory():
         genomes.recipes, genomes.slots = known.recipes, known.slots
         genomes.use_keyframe(known.keyframe, known.keyframe_history)
-        answers = _results(genomes, function, task.items, task.generation, may_keep=True)
-        return _answer(task, context, answers)
-
-
-def _answer(task: Task, context: Context, answers: list[Any]) -> Group:
-    reason = _compared(task, context)
-    return Group(task.number, answers, platform.node() if reason else "", reason)
+        return _results(genomes, function, items, generation, may_keep=True)
 
 
 def _results(

@@ -44,9 +44,7 @@ class Evolution:
     ``recombination_weights``, the members have recombination weights, and ``mean`` of all members is the next centre.
 
     ``settings`` are arguments of `evolve` that decide a result: ``seed``, ``cxpb`` and ``mutpb``. ``breeding`` is
-    "recipes" or "plain". ``same_bytes`` is false as soon as a process in another environment, such as another
-    processor, has taken part: the same seed may then give other last bits. ``watching`` are the callbacks, and
-    ``phase`` is the last work that `enter` named.
+    "recipes" or "plain". ``watching`` are the callbacks, and ``phase`` is the last work that `enter` named.
     """
 
     toolbox: base.Toolbox
@@ -70,7 +68,6 @@ class Evolution:
     mean: Callable[[Sequence[Any]], Any] = mean_of
     settings: Mapping[str, Any] = field(default_factory=dict)
     breeding: str = "plain"
-    same_bytes: bool = True
     watching: Sequence[Callback] = ()
     phase: str = ""
 

@@ -67,10 +67,8 @@ class Generation:
         uint32. Neighbours were mated, as many as the run has mates. The place of an opposite is its member's with the
         upper bit set, `OPPOSITE`. In generation 0 the founders' own places; older checkpoints have none there.
     settings : dict, optional
-        In generation 0 the settings that decide the run's numbers, by `settings_record`; not in older checkpoints.
-    environment : dict, optional
-        In generation 0 the environment of the process that began the run, with its version of this package. It decides
-        the last bits of a fitness; not in older checkpoints.
+        In generation 0 the settings that decide the run's numbers, by `settings_record`, and the environment of the
+        process that began the run, by `environment`; not in older checkpoints.
     inputs : bytes
         The inputs of layers onto which the step to the next centre is projected, by `packed_inputs`; empty without any.
     """
@@ -87,7 +85,6 @@ class Generation:
     wvalues: NDArray[np.float64] = field(repr=False)
     chosen: NDArray[np.uint32] = field(repr=False)
     settings: dict[str, Any] | None = None
-    environment: dict[str, Any] | None = None
     inputs: bytes = field(default=b"", repr=False)
 
     @property
@@ -109,9 +106,8 @@ class Generation:
         """Return the content of its record."""
         binary = ("wvalues", "chosen", "inputs")
         values: dict[str, Any] = {name: value for name, value in vars(self).items() if name not in binary}
-        for name in ("settings", "environment"):
-            if values[name] is None:
-                del values[name]
+        if self.settings is None:
+            del values["settings"]
         if self.inputs:
             values["inputs"] = len(self.inputs)
         text = json.dumps(values, separators=(",", ":")).encode()
@@ -155,17 +151,6 @@ def _check_record(values: dict[str, Any]) -> None:
         raise TypeError("the state of a callback is not an object")
     if not isinstance(values.get("settings"), dict | None):
         raise TypeError("its entry settings is not an object")
-    known = values.get("environment")
-    if known is None:
-        return
-    parts = {"variables": dict, "versions": dict, "threads": list | None, "processor": str}
-    if not isinstance(known, dict) or not all(isinstance(known.get(part, 0), kind) for part, kind in parts.items()):
-        raise TypeError("its entry environment has a wrong form")
-    if not isinstance(known.get("package", ""), str):  # older ones have no such entry
-        raise TypeError("its entry environment has a wrong form")
-    threads = known["threads"]
-    if threads is not None and not (len(threads) == 2 and all(isinstance(number, int) for number in threads)):
-        raise TypeError("its entry threads is not two integers")
 
 
 def _frame(ordinal: int, content: bytes) -> bytes:

@@ -8,15 +8,13 @@ import pytest
 from small_toolbox import small
 from wirings import wired
 
-from deap_nn import GA, Annealed, Constant, ErrorScaled, OneFifth, SelfAdaptive, evolve, make_toolbox
-from deap_nn.algorithms.algorithm import ALGORITHMS
+from deap_nn import GA, Annealed, Constant, ErrorScaled, OneFifth, SelfAdaptive, make_toolbox
 from deap_nn.algorithms.settings_record import check_settings, settings_record
-from deap_nn.data.image_files import RawArrays
-from deap_nn.data.loading import split_validation
-from deap_nn.runs.generations import CheckpointError, read_generations
+from deap_nn.runs.generations import CheckpointError
 
 ARGUMENTS = [
     ({"batch_size": 17}, "batch_size"),
+    ({"threads": 2}, "threads"),
     ({"batch_generations": 2}, "batch_generations"),
     ({"centred": False}, "centred"),
     ({"sigma": Constant(0.1)}, "mutate.sigma"),
@@ -109,62 +107,8 @@ def test_a_setting_at_its_neutral_value_is_left_out(digits):
     assert record["version"] == 2
 
 
-COMMON = {
-    "version": 2,
-    "seed": 3,
-    "population": 8,
-    "fitness_weights": [-1.0],
-    "model": "mlp",
-    "data": "63efe971f11dccf4",
-    "batch_size": 16,
-    "validation_size": 12,
-    "individual.noise": "of the seed",
-    "mutate": "mutGaussianAdaptive",
-    "mutate.noise": "of the seed",
-}
-SCALED = {"individual": "initScaled", "fitness": "cross_entropy"}
-SCALED |= {"centred": True, "stratified": True, "projected": True}
-
-LITERAL = {
-    "ga": COMMON
-    | SCALED
-    | {
-        "mate": "cxScanning",
-        "mates": 4,
-        "mutate.scale": [0.0625] * 4,
-        "mutate.sigma": "ErrorScaled(0.128, fitness='cross_entropy')",
-    }
-    | {"select": "selRankBoosted", "select.boost": 2.0, "select.fewest": 10, "select.parents": 0.5}
-    | {"select.pressure": 1.5, "select.opposites": 0.5, "select.in_loops": False}
-    | {"individual.spread": 0.5},
-    "es": COMMON
-    | SCALED
-    | {"mutate.scale": [0.050507627227610534] * 4, "mutate.sigma": "Annealed(0.4, 0.1)", "step": 15.491933384829668}
-    | {"weigh": "recombination_weights", "weigh.parents": 0.5},
-    "article": COMMON
-    | {"individual": "initNormal", "fitness": "error", "mate": "cxMask", "mate.indpb": 0.5}
-    | {"mutate.sigma": "ErrorScaled(0.1, fitness='error')", "select": "selRankBoosted", "select.boost": 100.0}
-    | {"select.parents": 1.0, "select.pressure": 2.0},
-}
-"""The records as they lie on disks: another name, or another form of a value, needs another version."""
-
-
-@pytest.mark.parametrize("preset", LITERAL)
-def test_the_names_of_a_record_are_those_of_its_version(tmp_path, preset):
-    labels = np.arange(80, dtype=np.uint8) % 10
-    images = np.repeat(20 * labels, 784).reshape(80, 28, 28)
-    dataset = split_validation(RawArrays(images[:60], labels[:60], images[60:], labels[60:]), name="made")
-    toolbox = make_toolbox("mlp", dataset, ALGORITHMS[preset](), seed=3, batch_size=16)
-    evolve(toolbox.population(n=8), toolbox, 5, checkpoint=tmp_path)
-    kept = read_generations(tmp_path)[0].settings
-    assert kept == LITERAL[preset]
-    assert json.dumps(kept) == json.dumps(
-        {name: LITERAL[preset][name] for name in ["version", *sorted(kept.keys() - {"version"})]}
-    )
-
-
 def test_each_argument_of_a_toolbox_is_recorded_or_decides_no_number():
-    elsewhere = {"model", "data", "population", "generations", "threads"}  # of the record, of none, of its environment
+    elsewhere = {"model", "data", "population", "generations"}  # of the record, or of none
     elsewhere |= {"container", "device"}  # the weights of its fitness; and where there is a GPU
     walked = {name for arguments, _ in ARGUMENTS for name in arguments}
     assert inspect.signature(make_toolbox).parameters.keys() == elsewhere | walked

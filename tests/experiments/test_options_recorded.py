@@ -50,14 +50,15 @@ DECIDES = {
     "dataset": ("data", (), ("--dataset=mnist5k",)),
     "validation_size": ("validation_size", (), ("--validation-size=20",)),
     "precision": ("precision", (), ("--precision=bfloat16",)),
+    "threads": ("threads", (), ("--threads=2",)),
 }
 """By option: the setting that a change of it changes, options before, and options after."""
 
 DECIDES_NONE = {"generations", "target", "patience", "max_seconds", "output", "tensorboard", "no_progress"}
 DECIDES_NONE |= {"cache", "cache_size", "keyframes", "keyframe_space", "group_size", "map", "workers"}
 DECIDES_NONE |= {"scheduler", "training_size", "voters"}  # how the result is shown
-ELSEWHERE = {"threads", "device", "force", "resume", "breeding"}
-"""Threads are in the record of the environment, a GPU is not here, and a plain run is not resumed."""
+ELSEWHERE = {"device", "force", "resume", "breeding"}
+"""A GPU is not here, and a plain run is not resumed."""
 
 
 @pytest.fixture(scope="module")

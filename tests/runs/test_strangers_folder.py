@@ -254,9 +254,6 @@ def test_plain_files_are_regular_files(tmp_path):
 @pytest.mark.parametrize(
     "changed",
     [
-        {"environment": []},
-        {"environment": {}},
-        {"environment": {"variables": {}, "versions": {}, "threads": ["a"], "processor": ""}},
         {"settings": [1]},
         {"states": [1]},
         {"states": {"RunDirectory 0": 1}},

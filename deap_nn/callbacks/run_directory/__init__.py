@@ -109,8 +109,6 @@ class RunDirectory(Callback):
         else:
             self.path.mkdir(parents=True)
         self.status: dict[str, Any] = {"state": "running", **status}
-        if self._before is not None and b'"same_bytes": false' in self._before:  # it stays false after a resume
-            self.status["same_bytes"] = False
         self._begun = time.perf_counter()
         self._trace = WeightTrace(self.path)
         self._rows = Rows(self.path)
@@ -251,8 +249,6 @@ class RunDirectory(Callback):
             If the folder already has a run that this one does not resume.
         """
         self._check_restored()
-        if not evolution.same_bytes:
-            self.status["same_bytes"] = False
         self._catch_up(evolution)
         if self._filters is not None:
             self._filters.on_generation(evolution)
