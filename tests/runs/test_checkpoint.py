@@ -1,0 +1,283 @@
+"""A run goes on from its checkpoint as if it had never been broken."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+
+import numpy as np
+import pytest
+from conftest import MNIST
+from deap import tools
+from own_callbacks import Count, Stop
+from wirings import LAYOUT, WIRINGS, Shrinking, logged, wired
+
+from deap_nn import (
+    Callback,
+    NoiseTable,
+    evolve,
+    mutGaussianAdaptive,
+)
+from deap_nn.runs.checkpoint import Checkpoint
+from deap_nn.runs.config import read_config, requested_generations
+from deap_nn.runs.generations import MAGIC, CheckpointError, Generation
+
+
+@pytest.mark.parametrize("registered", WIRINGS.values(), ids=WIRINGS)
+@pytest.mark.parametrize("probabilities", [{}, {"cxpb": 0.6, "mutpb": 0.7}], ids=["always", "sometimes"])
+@pytest.mark.parametrize("n", [12, 7])
+def test_a_run_broken_anywhere_resumes_to_the_same_bytes(tmp_path, registered, probabilities, n):
+    toolbox, whole = wired(**registered()), Count()
+    expected = logged(*evolve(toolbox.population(n=n), toolbox, 8, seed=1, callbacks=[whole], **probabilities))
+    for first, second in ((0, 1), (1, 5), (4, 8), (7, 7)):
+        folder = tmp_path / f"{first}-{second}"
+        folder.mkdir()
+        for stop in (first, second, None):
+            toolbox, count = wired(**registered()), Count()
+            callbacks = [count, *([Stop(stop)] if stop is not None else [])]
+            checkpoint = Checkpoint(folder)
+            population = toolbox.population(n=n)
+            arguments = {"seed": 1, "callbacks": callbacks, "checkpoint": checkpoint, **probabilities}
+            if stop is None:
+                found = logged(*evolve(population, toolbox, 8, **arguments))
+            else:
+                with pytest.raises(KeyboardInterrupt):
+                    evolve(population, toolbox, 8, **arguments)
+            checkpoint.close()
+        assert found == expected
+        assert (count.seen, count.total) == (whole.seen, whole.total)
+
+
+def test_a_finished_run_may_have_more_generations(tmp_path):
+    toolbox = wired()
+    expected = logged(*evolve(toolbox.population(n=12), toolbox, 8, seed=1))
+    for ngen in (0, 3, 8):
+        checkpoint = Checkpoint(tmp_path)
+        toolbox = wired()
+        found = logged(*evolve(toolbox.population(n=12), toolbox, ngen, seed=1, checkpoint=checkpoint))
+        checkpoint.close()
+    assert found == expected
+
+
+def test_a_member_of_an_earlier_generation_is_given_back(tmp_path):
+    kept = {}
+
+    class Keep(Callback):
+        def on_generation(self, evolution):
+            kept[evolution.generation] = [member.flat.copy() for member in evolution.population]
+
+    toolbox, checkpoint = wired(), Checkpoint(tmp_path)
+    evolve(toolbox.population(n=12), toolbox, 6, seed=1, callbacks=[Keep()], checkpoint=checkpoint)
+    checkpoint.close()
+    found = {}
+
+    class Recall(Callback):
+        def restore(self, evolution, states):
+            assert len(states) == 7
+            for generation, members in kept.items():
+                found[generation] = [evolution.member(generation, place).flat for place in range(len(members))]
+
+    toolbox, checkpoint = wired(), Checkpoint(tmp_path)
+    recall = Recall()
+    recall.on_generation = lambda evolution: found.setdefault("afterwards", evolution.member)
+    evolve(toolbox.population(n=12), toolbox, 6, seed=1, callbacks=[recall], checkpoint=checkpoint)
+    checkpoint.close()
+    assert found.pop("afterwards") is None  # the places of all generations would grow with the run
+    assert found.keys() == kept.keys()
+    for generation, members in kept.items():
+        assert all((a == b).all() for a, b in zip(members, found[generation], strict=True))
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Return the path of a checkpoint of three generations, and where each record ends."""
+    checkpoint = Checkpoint(tmp_path / "run")
+    ends = [len(MAGIC)]
+    for number in range(3):
+        values = {"number": number, "sigma": 0.1 + number, "adaptation": {"error": 1 / 3}, "row": {"gen": number}}
+        arrays = {"wvalues": np.full((5, 2), -number / 7), "chosen": np.arange(5 if number else 0, dtype=np.uint32)}
+        values |= {"seconds": 0.5, "elapsed": 1.5, "evaluations": 5, "states": {"a": {}}, "history": "of the run"}
+        checkpoint.append(Generation(**values, **arrays))
+        ends.append(checkpoint.path.stat().st_size)
+    checkpoint.close()
+    return checkpoint.path, ends
+
+
+def test_what_is_read_is_what_was_written(written):
+    checkpoint = Checkpoint(written[0].parent)
+    assert not checkpoint.cut_off
+    assert [generation.number for generation in checkpoint.past] == [0, 1, 2]
+    last = checkpoint.past[-1]
+    assert (last.sigma, last.adaptation, last.row, last.states) == (2.1, {"error": 1 / 3}, {"gen": 2}, {"a": {}})
+    assert last.history == "of the run"
+    assert last.wvalues.tolist() == [[-2 / 7, -2 / 7]] * 5
+    assert last.chosen.tolist() == [0, 1, 2, 3, 4]
+    checkpoint.close()
+
+
+def test_a_torn_last_record_is_cut_off(written):
+    path, ends = written
+    content = path.read_bytes()
+    for size in range(ends[-1]):
+        path.write_bytes(content[:size])
+        checkpoint = Checkpoint(path.parent)
+        whole = sum(end <= size for end in ends[1:])
+        assert len(checkpoint.past) == whole
+        assert checkpoint.cut_off == (size > len(MAGIC) and size not in ends)
+        checkpoint.close()
+        assert path.stat().st_size == ends[whole]
+
+
+def test_damage_is_named_with_its_place(written):
+    path, ends = written
+    content, kept = path.read_bytes(), []
+    for place in [*range(len(MAGIC), len(MAGIC) + 20), *range(len(MAGIC), ends[2], 7)]:
+        damaged = bytearray(content)
+        damaged[place] ^= 0x40
+        path.write_bytes(damaged)
+        whole = sum(end <= place for end in ends[1:])
+        with pytest.raises(CheckpointError, match=rf"damaged at byte {ends[whole]}, in generation {whole}$"):
+            Checkpoint(path.parent)
+        assert path.read_bytes() == damaged
+        checkpoint = Checkpoint(path.parent, force=True)
+        assert len(checkpoint.past) == whole
+        assert checkpoint.kept_aside.read_bytes() == damaged  # nothing is lost
+        kept.append(checkpoint.kept_aside)
+        checkpoint.close()
+    assert len(set(kept)) == len(kept)
+    path.write_bytes(b"another program's file, of some length")
+    with pytest.raises(CheckpointError, match="is not a checkpoint of this version"):
+        Checkpoint(path.parent)
+
+
+def test_sigmas_of_numpy_are_kept_and_gone_on_with(tmp_path):
+    class Own(Shrinking):
+        """An adaptation of somebody's own, that speaks NumPy."""
+
+        def update(self, individuals, generation):
+            self.sigma = np.float32(self.sigma) * np.float32(0.9)
+
+    for name, sigma in (("number", np.float32(0.1)), ("double", np.float64(0.1)), ("own", Own())):
+        folder = tmp_path / name
+        for ngen in (3, 6):
+            toolbox = wired(mutate=partial(mutGaussianAdaptive, sigma=sigma, noise=NoiseTable(1, LAYOUT.size)))
+            population, logbook = evolve(toolbox.population(n=6), toolbox, ngen, seed=1, checkpoint=folder)
+        whole = evolve(toolbox.population(n=6), toolbox, 6, seed=1)
+        assert logged(population, logbook) == logged(*whole)
+
+
+def test_only_one_process_holds_a_checkpoint(written):
+    path, _ = written
+    holder = Checkpoint(path.parent)
+    with pytest.raises(CheckpointError, match="in use by another run"):
+        Checkpoint(path.parent)
+    holder.close()
+    Checkpoint(path.parent).close()
+
+
+def test_a_folder_is_opened_and_closed_and_an_open_checkpoint_left_open(tmp_path):
+    def log(ngen, checkpoint=None):
+        toolbox = wired()
+        return evolve(toolbox.population(n=6), toolbox, ngen, seed=1, checkpoint=checkpoint)[1]
+
+    log(2, tmp_path / "run")
+    assert log(4, str(tmp_path / "run")) == log(4)
+    with Checkpoint(tmp_path / "run") as checkpoint:
+        assert [generation.number for generation in checkpoint.past] == [0, 1, 2, 3, 4]
+        log(5, checkpoint)
+        with pytest.raises(CheckpointError, match="in use by another run"):
+            log(5, tmp_path / "run")
+    assert log(5, tmp_path / "run") == log(5)
+
+
+@pytest.mark.parametrize("content", [b"", b"deap_nn"])
+def test_a_checkpoint_killed_before_its_first_record_is_begun_again(tmp_path, content):
+    (tmp_path / "generations").write_bytes(content)
+    with Checkpoint(tmp_path) as checkpoint:
+        assert checkpoint.past == []
+
+
+def test_a_small_file_of_that_name_is_left_as_it_is(tmp_path):
+    (tmp_path / "generations").write_bytes(b"12 generations\n")
+    with pytest.raises(CheckpointError, match="generations is no checkpoint: move it away, or name another folder"):
+        Checkpoint(tmp_path)
+    assert (tmp_path / "generations").read_bytes() == b"12 generations\n"
+
+
+def test_what_a_checkpoint_cannot_do_is_refused(tmp_path):
+    toolbox, checkpoint, full = wired(), Checkpoint(tmp_path), tools.HallOfFame(1)
+    full.insert(toolbox.population(n=1)[0])
+    for refused, said in (
+        ({"breeding": "plain"}, "checkpoint needs breeding by recipes: breeding is 'plain'"),
+        ({"halloffame": full}, "halloffame must be empty under a checkpoint, which restores it, got 1"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            evolve(toolbox.population(n=4), toolbox, 1, seed=1, checkpoint=checkpoint, **refused)
+    evolve(toolbox.population(n=4), toolbox, 1, seed=1, checkpoint=checkpoint)
+    checkpoint.close()
+    checkpoint = Checkpoint(tmp_path)
+    with pytest.raises(ValueError, match="population was 4 when the run began, and is 6"):
+        evolve(toolbox.population(n=6), toolbox, 1, seed=1, checkpoint=checkpoint)
+    checkpoint.close()
+
+
+OPTIONS = ["--model", "mlp", "--population", 20, "--seed", 3, "--no-progress"]
+FILES = ["logbook.csv", "logbook.json", "trace.npz", "filters.npz", "best.npz", "readouts.csv", "answers.npz"]
+
+
+def killed_after(rows, folder, command):
+    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (folder / "logbook.csv").exists() or (folder / "logbook.csv").read_text().count("\n") <= rows:
+        assert process.poll() is None
+        time.sleep(0.02)
+    return process
+
+
+@pytest.mark.long
+def test_the_command_killed_again_and_again_resumes_to_the_same_bytes(run, here, digits_file, tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    data = ["--data", digits_file, "--generations", 60]
+    assert here(MNIST, *OPTIONS, *data, "--output", whole).returncode == 0
+    first = [sys.executable, MNIST, *OPTIONS, *data, "--output", broken]
+    again = [sys.executable, MNIST, "--resume", broken, "--no-progress"]
+    for rows, command in ((3, first), (26, again), (40, again)):
+        process = killed_after(rows, broken, command)
+        process.kill()
+        process.wait()
+    answer = run("-m", "scoop", "-n", 2, MNIST, "--resume", broken)
+    assert (broken / "status.json").exists(), answer.stderr
+    for name in FILES:
+        assert (broken / name).read_bytes() == (whole / name).read_bytes(), name
+    timing = (broken / "timing.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in timing[1:]] == list(map(str, range(61)))
+    answer = here(MNIST, "--resume", broken)
+    assert (answer.returncode, answer.stderr) == (
+        2,
+        f"mnist.py: error: argument --resume: the run in {broken} is finished; --generations above 60 continues it\n",
+    )
+
+
+def test_sigterm_leaves_a_run_that_resumes(warm, here, digits_file, tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    data = ["--data", digits_file, "--generations", 30]
+    assert here(MNIST, *OPTIONS, *data, "--output", whole).returncode == 0
+    process = killed_after(5, broken, [sys.executable, MNIST, *OPTIONS, *data, "--output", broken])
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 130
+    assert '"interrupted"' in (broken / "status.json").read_text()
+    assert warm(MNIST, "--resume", broken).returncode == 0
+    for name in FILES:
+        assert (broken / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+def test_generations_that_were_requested_later_outlive_a_kill(finished_run, digits_file, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(finished_run, folder)
+    command = [sys.executable, MNIST, "--resume", folder, "--no-progress", "--generations", 100000]
+    process = killed_after(12, folder, command)
+    process.kill()
+    process.wait()
+    config = read_config(folder, "--resume")
+    assert (config["generations"], requested_generations(folder, config)) == (8, 100000)
