@@ -1,7 +1,6 @@
 """The callbacks of this package."""
 
 from deap_nn.callbacks.candidates import BEST, COLUMNS, MEAN, SCORED_EVERY, Candidates
-from deap_nn.callbacks.csv_logger import CSVLogger
 from deap_nn.callbacks.early_stopping import EarlyStopping
 from deap_nn.callbacks.mlflow_logger import MLflowLogger
 from deap_nn.callbacks.progress import ProgressBar
@@ -12,7 +11,6 @@ __all__ = [
     "COLUMNS",
     "MEAN",
     "SCORED_EVERY",
-    "CSVLogger",
     "Candidates",
     "EarlyStopping",
     "MLflowLogger",

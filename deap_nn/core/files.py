@@ -207,16 +207,6 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield partial
 
 
-def regular(path: str | os.PathLike[str]) -> Path:
-    """Return the file that a user's path names, a link followed; ValueError if it is a folder, a device or a pipe."""
-    found = Path(path)
-    if found.is_symlink():
-        found = Path(os.path.realpath(path))
-    if found.exists() and not found.is_file():
-        raise ValueError(f"{path} must be a regular file, which is replaced and grows row by row")
-    return found
-
-
 def write_text(path: str | os.PathLike[str], text: str, *, durable: bool = False) -> None:
     """Write a text file whole or not at all; `durable` as for `replacing`."""
     with replacing(path, durable=durable) as partial:

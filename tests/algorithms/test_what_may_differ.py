@@ -8,7 +8,6 @@ from limits import evolve
 from own_callbacks import Count
 from wirings import logged, result, wired
 
-from deap_nn.callbacks.csv_logger import CSVLogger
 from deap_nn.callbacks.early_stopping import EarlyStopping
 from deap_nn.callbacks.progress import ProgressBar
 from deap_nn.callbacks.run_directory import RunDirectory
@@ -74,12 +73,12 @@ def test_how_a_run_is_computed_and_reported(tmp_path, whole, changed, broken_at)
         options["cache"] = tmp_path / "cache"
     with RunDirectory(tmp_path / "run") as directory, ThreadPoolExecutor(2) as threads:
         if "callbacks" in changed:
-            options["callbacks"] = [CSVLogger(tmp_path / "log.csv"), Count(), ProgressBar(), directory]
+            options["callbacks"] = [Count(), ProgressBar(), directory]
         if "map" in changed:
             again.register("map", partial(threads.map))
         evolve(toolbox.population(n=12), toolbox, broken_at, seed=1, checkpoint=kept, callbacks=[directory])
         directory.close("interrupted")
         if "callbacks" in changed:
-            options["callbacks"] = [CSVLogger(tmp_path / "log.csv"), ProgressBar()]
+            options["callbacks"] = [ProgressBar()]
         found = evolve(again.population(n=12), again, GENERATIONS, seed=1, checkpoint=kept, **options)
     assert logged(*found) == whole

@@ -12,7 +12,6 @@ from wirings import members, plain_toolbox
 
 from deap_nn import Callback, CallbackError, Checkpoint, make_toolbox
 from deap_nn.callbacks import progress
-from deap_nn.callbacks.csv_logger import CSVLogger
 from deap_nn.callbacks.progress import ProgressBar
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.core.errors import EvaluationError
@@ -181,7 +180,7 @@ def test_the_run_directory_says_that_the_run_failed_and_in_which_callback(tmp_pa
 def test_a_run_that_cannot_resume_leaves_its_files_as_they_are(digits, tmp_path):
     def run(callback, directory):
         toolbox, checkpoint = make_toolbox("mlp", digits, seed=1), Checkpoint(tmp_path / "checkpoint")
-        callbacks = [callback, directory, CSVLogger(tmp_path / "log.csv")]
+        callbacks = [callback, directory]
         try:
             with directory:
                 evolve(toolbox.population(n=4), toolbox, 3, seed=1, callbacks=callbacks, checkpoint=checkpoint)
@@ -189,7 +188,7 @@ def test_a_run_that_cannot_resume_leaves_its_files_as_they_are(digits, tmp_path)
             checkpoint.close()
 
     def content():
-        paths = [tmp_path / "log.csv", *(path for path in (tmp_path / "run").iterdir() if path.is_file())]
+        paths = [path for path in (tmp_path / "run").iterdir() if path.is_file()]
         return {path.name: path.read_bytes() for path in paths}
 
     run(Failing(), RunDirectory(tmp_path / "run"))
@@ -250,7 +249,7 @@ def test_a_run_that_was_once_resumed_with_another_statistic_can_be_resumed(digit
     def run(generations, stats=None):
         toolbox = make_toolbox("mlp", digits, seed=1)
         words = {"stats": stats, "checkpoint": tmp_path / "checkpoint"}
-        callbacks = [RunDirectory(tmp_path / "run", again=generations > 1), CSVLogger(tmp_path / "log.csv")]
+        callbacks = [RunDirectory(tmp_path / "run", again=generations > 1)]
         return evolve(toolbox.population(n=4), toolbox, generations, callbacks=callbacks, **words)[1]
 
     run(1)
@@ -260,11 +259,10 @@ def test_a_run_that_was_once_resumed_with_another_statistic_can_be_resumed(digit
         run(3, median)
     logbook = run(3)
     assert logbook.select("gen") == [0, 1, 2, 3]
-    for path in (tmp_path / "log.csv", tmp_path / "run" / "logbook.csv"):
-        columns = read_csv(path)
-        assert columns["min"] == pytest.approx(logbook.select("min"))
-        assert np.isnan(columns["median"]).tolist() == [True, True, False, True]
-        assert list(columns)[-1] == "median"
+    columns = read_csv(tmp_path / "run" / "logbook.csv")
+    assert columns["min"] == pytest.approx(logbook.select("min"))
+    assert np.isnan(columns["median"]).tolist() == [True, True, False, True]
+    assert list(columns)[-1] == "median"
 
 
 def test_evolve_shows_a_bar_by_an_argument_and_in_a_notebook_by_itself(monkeypatch):

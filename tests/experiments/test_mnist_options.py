@@ -5,7 +5,6 @@ import csv
 import importlib
 import json
 import shutil
-import sys
 
 import numpy as np
 import pytest
@@ -303,17 +302,6 @@ def test_a_run_resumes_with_other_data(place, here, tmp_path):
     answer = here(*command, "--force", cwd=place)
     assert answer.returncode == 0, answer.stderr
     assert len(rows(copy)) == 5
-
-
-@walked("--tensorboard")
-def test_tensorboard_is_named_where_it_is_not_installed(here, command, tmp_path, monkeypatch):
-    """What it writes is tested where it is installed, in ``tests/extras``."""
-    monkeypatch.setitem(sys.modules, "tensorboard", None)
-    answer = here(*command, tmp_path / "run", "--tensorboard", tmp_path / "events")
-    assert answer.returncode == 2
-    said = "argument --tensorboard: tensorboard is not installed: pip install -c constraints.txt -e '.[tensorboard]'\n"
-    assert answer.stderr.endswith(said)
-    assert not (tmp_path / "run").exists()
 
 
 def parser_of(monkeypatch):

@@ -54,7 +54,7 @@ DECIDES = {
 }
 """By option: the setting that a change of it changes, options before, and options after."""
 
-DECIDES_NONE = {"generations", "target", "patience", "max_seconds", "output", "tensorboard", "no_progress"}
+DECIDES_NONE = {"generations", "target", "patience", "max_seconds", "output", "no_progress"}
 DECIDES_NONE |= {"cache", "cache_size", "keyframes", "keyframe_space", "group_size", "map", "workers"}
 DECIDES_NONE |= {"scheduler", "training_size", "voters"}  # how the result is shown
 ELSEWHERE = {"device", "force", "resume", "breeding"}
