@@ -23,7 +23,6 @@ from deap_nn.core.arguments import check_count, check_probability
 from deap_nn.core.errors import warn_user
 from deap_nn.core.registered import Registered, Traits, words_of
 from deap_nn.core.seeding import check_seed
-from deap_nn.operators.by_name import check_suits_matrices
 from deap_nn.operators.describe import describe_algorithm
 from deap_nn.operators.selection import operator_of
 from deap_nn.process.workers import check_entered, is_serial, keeping_order, pickler
@@ -208,9 +207,6 @@ def evolve(
     _check_population(population, toolbox)
     check_called(toolbox, len(population))
     registered = Registered.read(toolbox)
-    checked = toolbox.checked if isinstance(toolbox, MadeToolbox) else ()
-    check_suits_matrices("mate", registered.mate, checked)
-    check_suits_matrices("mutate", registered.mutate, checked)
     if _lose_bounds(words_of(registered.individual), words_of(registered.mutate)):
         warn_user("the founders have bounds and mutate has none, so children leave them: register it with bounds")
     check_named(toolbox)

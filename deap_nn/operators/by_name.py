@@ -1,10 +1,9 @@
-"""The crossovers that a toolbox offers by name, and DEAP's operators that do not suit matrices."""
+"""The crossovers that a toolbox offers by name, and what a registered operator takes and returns."""
 
 from __future__ import annotations
 
 import inspect
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -82,18 +81,6 @@ def mates_of(toolbox: Any) -> int:
     return mates if mates == 2 or takes_many(toolbox.mate) else 2
 
 
-OF_NUMBERS = (
-    *(tools.mutGaussian, tools.mutESLogNormal, tools.mutPolynomialBounded, tools.mutFlipBit, tools.mutUniformInt),
-    *(tools.cxBlend, tools.cxESBlend, tools.cxSimulatedBinary, tools.cxSimulatedBinaryBounded),
-)
-"""DEAP's operators that treat each element as one number: all weights of a matrix would change in the same way."""
-
-MOVING = (
-    *(tools.cxMessyOnePoint, tools.cxOrdered, tools.cxPartialyMatched, tools.cxUniformPartialyMatched),
-    *(tools.mutInversion, tools.mutShuffleIndexes),
-)
-"""DEAP's operators that move elements to other places, or change their number."""
-
 WITH_STRATEGY = (tools.mutESLogNormal, tools.cxESBlend, tools.cxESTwoPoint, tools.cxESTwoPoints)
 """DEAP's operators of evolution strategies, which change the attribute ``strategy`` of an individual."""
 
@@ -108,29 +95,3 @@ def operated_by(registered: Any) -> Any:
 def function_of(registered: Any) -> Any:
     """Return the function of a registered operator, without its decorators and `elementwise`."""
     return inspect.unwrap(operator_of(operated_by(registered) or registered))
-
-
-def check_suits_matrices(alias: str, registered: Any, checked: Sequence[Any] = ()) -> None:
-    """Raise ValueError if an operator of DEAP moves matrices to other places; warn if it treats them as numbers.
-
-    Parameters
-    ----------
-    alias : str
-        The name in the toolbox, such as "mate".
-    registered : callable or None
-        The registered operator.
-    checked : sequence
-        Operators of which a warning was given before.
-    """
-    function = None if operated_by(registered) else function_of(registered)
-    name = getattr(function, "__name__", "")
-    if function in MOVING:
-        raise ValueError(
-            f"{alias}: {name} moves matrices to other places, but a network needs each at its own: use another operator"
-        )
-    if function in OF_NUMBERS and function not in checked:
-        warnings.warn(
-            f"{alias}: {name} treats each matrix as one number, so all its weights change in the same way: "
-            f"use elementwise({name}, ...) to change each weight",
-            stacklevel=3,
-        )

@@ -11,7 +11,6 @@ from deap_nn.genome.vectors import Vector, split_vector
 from deap_nn.genome.weight_list import WeightList, check_genome
 from deap_nn.operators.adaptation.feedback import SelfAdaptive
 from deap_nn.operators.adaptation.protocol import Adaptation, check_sigma, is_adaptation
-from deap_nn.operators.adaptation.selections import warn_if_never_updated
 from deap_nn.operators.registry import operator
 
 Genome = TypeVar("Genome", bound=WeightList)
@@ -97,8 +96,6 @@ def mutGaussianAdaptive(
     flat = check_genome(individual)
     if isinstance(sigma, SelfAdaptive):
         sigma = vars(individual)["strategy"] = sigma.varied(sigma.of(individual), rng)
-    if is_adaptation(sigma):
-        warn_if_never_updated(sigma, individual)
     amount = check_sigma(cast(float, sigma.sigma if is_adaptation(sigma) else sigma), "sigma")
     factors = matrix_factors(amount, scale, len(individual))
     drawn = rng.standard_normal(flat.size, dtype=np.float32) if noise is None else noise_slice(noise, flat.size, rng)

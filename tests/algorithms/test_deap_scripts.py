@@ -176,56 +176,6 @@ def test_strategies_are_inherited_by_a_population_that_recipes_would_serve():
     assert all(len(set(member.strategy)) > 9 for member in population)
 
 
-NUMBERS = {
-    "mutGaussian": "mutate",
-    "mutESLogNormal": "mutate",
-    "mutPolynomialBounded": "mutate",
-    "mutFlipBit": "mutate",
-    "mutUniformInt": "mutate",
-    "cxBlend": "mate",
-    "cxESBlend": "mate",
-    "cxSimulatedBinary": "mate",
-    "cxSimulatedBinaryBounded": "mate",
-}
-
-
-@pytest.mark.parametrize(("name", "alias"), NUMBERS.items())
-def test_an_operator_that_takes_a_matrix_for_a_number_is_warned_of(digits, name, alias):
-    said = (
-        rf"{alias}: {name} treats each matrix as one number, .*: use elementwise\({name}, ...\) to change each weight"
-    )
-    toolbox = make_toolbox("mlp", digits, seed=1)
-    with pytest.warns(UserWarning, match=said) as found:
-        toolbox.register(alias, getattr(tools, name))
-    assert found[0].filename == __file__
-    toolbox.register(alias, elementwise(getattr(tools, name)))  # without a warning
-    with pytest.warns(UserWarning, match=said) as found:
-        evolve(members(), plain_toolbox(**{alias: getattr(tools, name)}), 0, seed=1)
-    assert found[0].filename == __file__
-
-
-def test_an_operator_is_warned_of_at_register_or_by_evolve(digits):
-    toolbox = make_toolbox("mlp", digits, seed=1)
-    with pytest.warns(UserWarning, match="mutGaussian treats each matrix as one number"):
-        toolbox.register("mutate", tools.mutGaussian, mu=0, sigma=0.1, indpb=0.1)
-    evolve(toolbox.population(n=4), toolbox, 0)  # without a second warning
-    toolbox.mate = partial(tools.cxBlend, alpha=0.5)  # `register` does not see it
-    with pytest.warns(UserWarning, match="cxBlend treats each matrix as one number") as found:
-        evolve(toolbox.population(n=4), toolbox, 0)
-    assert len(found) == 1
-
-
-@pytest.mark.parametrize("name", ["mutShuffleIndexes", "mutInversion", "cxMessyOnePoint", "cxOrdered"])
-def test_an_operator_that_moves_matrices_is_refused_by_name(digits, name):
-    alias = "mate" if name.startswith("cx") else "mutate"
-    said = f"{alias}: {name} moves matrices to other places, but a network needs each at its own"
-    with pytest.raises(ValueError, match=said):
-        make_toolbox("mlp", digits, seed=1).register(alias, getattr(tools, name))
-    for breeding in ("recipes", "plain"):
-        with pytest.raises(ValueError, match=said):
-            evolved(members(), plain_toolbox(**{alias: getattr(tools, name)}), breeding=breeding)
-
-
 def test_a_crossover_that_changes_lengths_is_named():
     with pytest.raises(
         ValueError, match=r"keeps its 1 matrices: got 0 for 1 \(an operator that changes lengths, as cxMes"

@@ -8,12 +8,10 @@ from deap import algorithms, base, creator, tools
 from loops import LOOPS, comma, plus, scored, simple
 
 from deap_nn import (
-    Annealed,
     Constant,
     ErrorScaled,
     Layout,
     OneFifth,
-    SelfAdaptive,
     WeightList,
     adapting,
     cxMask,
@@ -88,27 +86,6 @@ def test_sigma_follows_the_error(loop):
     assert sigma.sigma == pytest.approx(0.5 * min(individual.fitness.values[0] for individual in population), rel=0.6)
 
 
-@pytest.mark.parametrize("loop", LOOPS)
-@pytest.mark.parametrize(
-    "make", [lambda: ErrorScaled(0.1), lambda: OneFifth(0.1, 0.01), lambda: Annealed(0.2, 0.1, 9), Recorder]
-)
-def test_one_that_nothing_updates_warns_once(loop, make):
-    toolbox = by_hand(make(), held=False)
-    random.seed(1)
-    with pytest.warns(
-        UserWarning, match=r"sigma stays at 0\.\d: nothing updates .* Register .* adapting.*next_generation"
-    ) as caught:
-        loop(toolbox, toolbox.population(n=8), 5)
-    assert len(caught) == 1
-
-
-@pytest.mark.parametrize("loop", LOOPS)
-@pytest.mark.parametrize("sigma", [Constant(0.1), SelfAdaptive(0.1, 0.01), 0.1], ids=repr)
-def test_one_that_needs_no_update_never_warns(loop, sigma):
-    toolbox = by_hand(sigma, held=False)
-    loop(toolbox, toolbox.population(n=8), 4)  # a warning is an error here
-
-
 def accuracy(w):
     return (1 - error(w)[0],)
 
@@ -169,16 +146,6 @@ def test_a_loss_that_falls_below_1_and_a_cross_entropy_are_no_false_alarm():
             sigma.update([individual], generation)  # a warning is an error here
 
 
-def test_the_warning_waits_for_a_second_generation():
-    sigma = ErrorScaled(0.1)
-    toolbox = by_hand(sigma, held=False)
-    for _ in range(50):  # individuals without a score are no generation
-        toolbox.mutate(toolbox.individual())
-    simple(toolbox, toolbox.population(n=8), 1)
-    with pytest.warns(UserWarning, match="nothing updates"):
-        simple(toolbox, toolbox.population(n=8), 2)
-
-
 def test_an_update_by_hand_is_left_as_it_is():
     sigma = OneFifth(0.1, 0.01)
     toolbox = by_hand(sigma, held=False)
@@ -235,33 +202,12 @@ class TestUnderEvolve:
         assert rule.state() == expected != OneFifth(0.1, 0.001).state()
 
 
-class Halved:
-    """An adaptation that a checkpoint would keep, and could not restore."""
-
-    sigma = 0.1
-
-    def update(self, individuals, generation):
-        self.sigma /= 2
-
-    def state(self):
-        return {"sigma": self.sigma}
-
-
-class Forgetful(Halved):
-    """An adaptation without one of its methods."""
-
-    def reset(self):
-        self.sigma = 0.1
-
-
 @pytest.mark.parametrize(
     ("given", "said"),
     [
         ((3,), "select must be a function in DEAP's form, got 3"),
         ((selRankBoosted, 0.1), "adaptations must be objects with a method update, got 0.1"),
         ((selRankBoosted, Constant), "adaptations must be objects with a method update, got <class"),
-        ((selRankBoosted, Forgetful()), "^adaptations: Forgetful lacks restore: give it reset, state and"),
-        ((selRankBoosted, Halved()), "^adaptations: Halved lacks reset and restore: give it reset, state and"),
     ],
 )
 def test_adapting_says_what_is_wrong(given, said):

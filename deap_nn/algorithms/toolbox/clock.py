@@ -13,7 +13,7 @@ from typing import Any, cast
 from deap import base
 
 from deap_nn.core.registered import Registered, with_generation, words_of
-from deap_nn.operators.adaptation.protocol import Adaptation, hold, is_adaptation
+from deap_nn.operators.adaptation.protocol import Adaptation, is_adaptation
 from deap_nn.operators.adaptation.schedules import Annealed
 from deap_nn.operators.adaptation.selections import Count, adaptations_of, note_update
 
@@ -61,7 +61,6 @@ class Clock(Count):
             return None
         if isinstance(sigma, Annealed) and self.generations is not None:
             sigma.run_of(self.generations)
-        hold(sigma)
         return cast(Adaptation, sigma)
 
     @property

@@ -19,9 +19,8 @@ from deap_nn.core.registered import Registered, Traits, words_of
 from deap_nn.genome.individual import Individual
 from deap_nn.genome.layout import Layout
 from deap_nn.operators.adaptation.feedback import ErrorScaled, SelfAdaptive
-from deap_nn.operators.adaptation.protocol import check_whole
 from deap_nn.operators.adaptation.selections import adaptations_of, adapting
-from deap_nn.operators.by_name import check_suits_matrices, fitter_first, function_of, takes_many
+from deap_nn.operators.by_name import fitter_first, takes_many
 from deap_nn.operators.describe import name_of
 from deap_nn.operators.ranking import weights_of
 from deap_nn.operators.selection import operator_of
@@ -50,11 +49,8 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
     ----------
     clock : Clock
         The present generation.
-    checked : tuple of callable
-        The operators that ``register`` has checked, and warned of if need be.
     """
 
-    checked: tuple[Any, ...] = ()
     is_made = True
 
     def __init__(
@@ -77,9 +73,6 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
         """Register a function, as DEAP does; a ``select`` advances the generation before it selects."""
         if alias == "select" and operator_of(function) is not tools.selRandom:
             function = adapting(function, self.clock)
-        if alias in ("mate", "mutate"):
-            check_suits_matrices(alias, function)
-            self.checked = (*self.checked, function_of(function))
         if alias == "mutate" and hasattr(self, "evaluate"):
             name_fitness(kargs.get("sigma"), Traits(operator_of(self.evaluate)).problem)
         if alias == "recombination_weights" and Registered.read(self).step is None:
@@ -203,8 +196,6 @@ def check_called(toolbox: base.Toolbox, members: int) -> None:
         The size of the population.
     """
     registered, reproduction = Registered.read(toolbox), reproduction_of(toolbox)
-    if registered.sigma is not None:
-        check_whole(registered.sigma, "sigma")
     around_centre, weights, select = reproduction.shares_parents, reproduction.weights, registered.select
     if around_centre and isinstance(words_of(toolbox.mutate).get("sigma"), SelfAdaptive):
         raise ValueError("mutate: SelfAdaptive is not for an evolution strategy: its members share one sigma")

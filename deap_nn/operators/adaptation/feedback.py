@@ -10,7 +10,7 @@ import numpy as np
 from deap_nn.core.arguments import check_positive
 from deap_nn.core.seeding import Purpose, stream
 from deap_nn.genome.vectors import LARGEST_WEIGHT
-from deap_nn.operators.adaptation.protocol import State, _check_floor, check_sigma, hold
+from deap_nn.operators.adaptation.protocol import State, _check_floor, check_sigma
 from deap_nn.operators.ranking import fitness_key
 
 
@@ -63,7 +63,6 @@ class ErrorScaled:
 
     def update(self, individuals: Sequence[Any], generation: int) -> None:
         """Read the error of the best of the evaluated `individuals`."""
-        hold(self)
         evaluated = [individual for individual in individuals if individual.fitness.valid]
         if not evaluated:
             raise ValueError("individuals must have at least one member with a valid fitness: evaluate them first")
@@ -148,7 +147,6 @@ class OneFifth:
 
     def update(self, individuals: Sequence[Any], generation: int) -> None:
         """Count the successes among the evaluated `individuals`, by their first fitness value."""
-        hold(self)
         values = np.array([member.fitness.wvalues[0] for member in individuals if member.fitness.valid])
         if not values.size:
             raise ValueError("individuals must have at least one member with a valid fitness: evaluate them first")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from deap_nn.operators.adaptation.protocol import State, check_sigma, hold
+from deap_nn.operators.adaptation.protocol import State, check_sigma
 
 
 class Constant:
@@ -128,7 +128,6 @@ class Annealed:
 
     def update(self, individuals: Sequence[Any], generation: int) -> None:
         """Set sigma for the generation."""
-        hold(self)
         self._sigma = self._at(int(generation))
 
     def reset(self) -> None:

@@ -1,15 +1,11 @@
 """Selections that update adaptations."""
 
-import warnings
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from functools import partial
 from typing import Any, Protocol
 
 from deap_nn.core.seeding import seeded
-from deap_nn.operators.adaptation.feedback import SelfAdaptive
-from deap_nn.operators.adaptation.protocol import Adaptation, hold
-from deap_nn.operators.adaptation.schedules import Constant
 
 _updated: ContextVar[tuple[int, frozenset[int]] | None] = ContextVar("updated", default=None)
 """During a selection that updates adaptations: the new generation, and the ids of the adaptations updated already."""
@@ -36,8 +32,6 @@ class Adapting(Count):
     def __init__(self, operator: Callable[..., list[Any]], *adaptations: Any) -> None:
         self.operator = operator
         self.adaptations = adaptations
-        for adaptation in adaptations:
-            hold(adaptation)
 
     def __call__(self, individuals: Sequence[Any], *arguments: Any, **keywords: Any) -> list[Any]:
         """Update the adaptations, then select from the evaluated `individuals` with `operator`."""
@@ -88,7 +82,7 @@ def adapting(select: Callable[..., list[Any]], *adaptations: Updated) -> Adaptin
     Raises
     ------
     TypeError
-        If `select` is not callable, or an adaptation has no ``update``, or only some of the other methods.
+        If `select` is not callable, or an adaptation has no ``update``.
 
     Examples
     --------
@@ -105,10 +99,6 @@ def adapting(select: Callable[..., list[Any]], *adaptations: Updated) -> Adaptin
     for adaptation in adaptations:
         if isinstance(adaptation, type) or not callable(getattr(adaptation, "update", None)):
             raise TypeError(f"adaptations must be objects with a method update, got {adaptation!r}")
-        lacking = [name for name in ("reset", "state", "restore") if not callable(getattr(adaptation, name, None))]
-        if 0 < len(lacking) < 3:  # with none of them it only watches
-            named = f"{type(adaptation).__name__} lacks {' and '.join(lacking)}"
-            raise TypeError(f"adaptations: {named}: give it reset, state and restore, or none of them")
     return Adapting(select, *adaptations)
 
 
@@ -126,36 +116,3 @@ def adaptations_of(select: Any) -> list[Any]:
         found += getattr(select, "adaptations", ()) if isinstance(select, Adapting) else ()
         select = getattr(select, "func", None) or getattr(select, "operator", None)
     return found
-
-
-def warn_if_never_updated(adaptation: Adaptation, individual: Any) -> None:
-    """Warn once if an adaptation is used in a second generation of mutations without an update.
-
-    A mutation belongs to a later generation if the previously mutated individual has been scored since. To detect this,
-    the function keeps the fitness object of that individual; the individual itself can be garbage-collected.
-
-    Parameters
-    ----------
-    adaptation : Adaptation
-        The source of sigma. `SelfAdaptive` and an adaptation without changing state need no update.
-    individual : Any
-        The individual to mutate.
-    """
-    known = getattr(adaptation, "__dict__", None)
-    fitness = getattr(individual, "fitness", None)
-    if known is None or fitness is None or known.get("_held") or isinstance(adaptation, Constant | SelfAdaptive):
-        return
-    scored, values, state = known.get("_mutated") or (None, None, dict(adaptation.state()))
-    if not state:
-        return
-    known["_mutated"] = fitness, fitness.values if fitness.valid else None, state
-    if scored is None or not scored.valid or scored.values == values:
-        return
-    del known["_mutated"]
-    known["_held"] = True  # warn only once; a changed state shows that the script updates it
-    if adaptation.state() == state:
-        warnings.warn(
-            f"sigma stays at {adaptation.sigma:g}: nothing updates {adaptation!r}. Register the selection as "
-            "adapting(select, sigma), or call toolbox.next_generation(population) in a loop that never selects",
-            stacklevel=3,
-        )
