@@ -41,6 +41,8 @@ from deap_nn.operators.adaptation.selections import adapting as adapting
 from deap_nn.operators.crossover import cxBiased as cxBiased
 from deap_nn.operators.crossover import cxMask as cxMask
 from deap_nn.operators.crossover import cxMatrices as cxMatrices
+from deap_nn.operators.crossover import cxMean as cxMean
+from deap_nn.operators.crossover import cxScanning as cxScanning
 from deap_nn.operators.crossover import cxSplit as cxSplit
 from deap_nn.operators.crossover import cxUnits as cxUnits
 from deap_nn.operators.initialisation import initAround as initAround
@@ -48,8 +50,6 @@ from deap_nn.operators.initialisation import initNormal as initNormal
 from deap_nn.operators.initialisation import initScaled as initScaled
 from deap_nn.operators.mutation import mutGaussianAdaptive as mutGaussianAdaptive
 from deap_nn.operators.ranking import recombination_weights as recombination_weights
-from deap_nn.operators.recombination import cxMean as cxMean
-from deap_nn.operators.recombination import cxScanning as cxScanning
 from deap_nn.operators.selection import selLogRank as selLogRank
 from deap_nn.operators.selection import selRankBoosted as selRankBoosted
 from deap_nn.problems.keras_problem import KerasProblem as KerasProblem

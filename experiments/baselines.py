@@ -38,8 +38,8 @@ from deap_nn.maps import Map
 from deap_nn.maps.options import MAP_OPTIONS, add_map_options, chosen_map
 from deap_nn.maps.scoop import prepare_worker
 from deap_nn.models import keras_extras
+from deap_nn.operators.crossover import MOST_MATES
 from deap_nn.operators.describe import describe_algorithm
-from deap_nn.operators.recombination import MOST_MATES
 from deap_nn.process import signals
 from deap_nn.process.cli import Parser, check_new_folder, integer, number, run_command
 

@@ -18,8 +18,8 @@ from deap_nn.operators.adaptation.feedback import ErrorScaled, OneFifth, SelfAda
 from deap_nn.operators.adaptation.protocol import Adaptation, is_adaptation
 from deap_nn.operators.adaptation.schedules import Annealed, Constant
 from deap_nn.operators.by_name import CROSSOVERS, CrossoverName
+from deap_nn.operators.crossover import MOST_MATES
 from deap_nn.operators.initialisation import SCALES
-from deap_nn.operators.recombination import MOST_MATES
 from deap_nn.problems.keras_problem import KerasProblem
 
 if TYPE_CHECKING:

@@ -18,10 +18,9 @@ from deap_nn.operators.adaptation.protocol import is_adaptation
 from deap_nn.operators.adaptation.schedules import Annealed, Constant
 from deap_nn.operators.adaptation.selections import Adapting
 from deap_nn.operators.by_name import mates_of, operated_by
-from deap_nn.operators.crossover import cxMask
+from deap_nn.operators.crossover import cxMask, cxScanning
 from deap_nn.operators.mutation import mutGaussianAdaptive
 from deap_nn.operators.ranking import number_of_parents, recombination_weights
-from deap_nn.operators.recombination import cxScanning
 from deap_nn.operators.selection import operator_of, selRankBoosted
 
 FITNESS_NAMES = {"error": "the error of the best", "cross_entropy": "the error of the best, from its cross-entropy"}

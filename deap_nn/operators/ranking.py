@@ -12,7 +12,7 @@ import numpy as np
 from deap import base
 from numpy.typing import NDArray
 
-from deap_nn.core.arguments import check_count, check_number, check_positive
+from deap_nn.core.arguments import check_count
 
 
 def fitness_key(individuals: Iterable[Any], fit_attr: str = "fitness") -> Callable[[Any], Any]:
@@ -39,23 +39,7 @@ def rank_weights(size: int, pressure: float, boost: float, boosted: int) -> NDAr
     return probabilities
 
 
-FEWEST_OF_A_SHARE = 2
-"""The default minimum number of parents if a share of the individuals is given: a pair has two."""
-
-
-def check_parents(parents: float | None, fewest: int = FEWEST_OF_A_SHARE) -> None:
-    """Raise ValueError if a number of parents, or a share of the individuals, is out of range."""
-    check_count(fewest, "fewest")
-    if isinstance(parents, float | np.floating):
-        if not 0 < parents <= 1:
-            raise ValueError(
-                f"parents must be an integer of at least 1, or a share above 0 and up to 1, got {parents!r}"
-            )
-    elif parents is not None:
-        check_count(parents, "parents", 1)
-
-
-def number_of_parents(parents: float | None, size: int, fewest: int = FEWEST_OF_A_SHARE) -> int | None:
+def number_of_parents(parents: float | None, size: int, fewest: int = 2) -> int | None:
     """Return the number of parents among `size` individuals; None for all.
 
     Parameters
@@ -72,28 +56,12 @@ def number_of_parents(parents: float | None, size: int, fewest: int = FEWEST_OF_
     >>> number_of_parents(0.25, 200), number_of_parents(0.25, 20, fewest=10), number_of_parents(7, 20)
     (50, 10, 7)
     """
-    check_parents(parents, fewest)
-    if parents is None or not isinstance(parents, float | np.floating):
-        return parents
+    check_count(fewest, "fewest")
+    if not isinstance(parents, float | np.floating):
+        return None if parents is None else check_count(parents, "parents")
+    if not 0 < parents <= 1:
+        raise ValueError(f"parents must be an integer of at least 1, or a share above 0 and up to 1, got {parents!r}")
     return min(size, max(fewest, round(float(parents) * size)))
-
-
-def check_ranking(
-    pressure: float,
-    boost: float,
-    boosted: int,
-    parents: float | None,
-    fewest: int = FEWEST_OF_A_SHARE,
-    opposites: float = 0.0,
-) -> None:
-    """Raise ValueError if an argument of `selRankBoosted` is out of range, naming it."""
-    if not 1.0 <= check_number(pressure, "pressure") <= 2.0:
-        raise ValueError(f"pressure must be between 1 and 2, got {pressure!r}")
-    check_positive(boost, "boost")
-    check_count(boosted, "boosted", 0)
-    check_parents(parents, fewest)
-    if not 0.0 <= check_number(opposites, "opposites") <= 0.5:
-        raise ValueError(f"opposites must be a share of the parents between 0 and 0.5, got {opposites!r}")
 
 
 def log_rank_weights(size: int) -> NDArray[np.float64]:

@@ -11,12 +11,10 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_nn.core.arguments import check_count, check_generator
+from deap_nn.core.arguments import check_count, check_generator, check_number, check_positive
 from deap_nn.genome.population import mean_of, opposite_of
 from deap_nn.genome.weight_list import check_genome
 from deap_nn.operators.ranking import (
-    FEWEST_OF_A_SHARE,
-    check_ranking,
     fitness_key,
     log_rank_weights,
     number_of_parents,
@@ -57,7 +55,7 @@ def selRankBoosted(
     boost: float = 2.0,
     boosted: int = 1,
     parents: float | None = None,
-    fewest: int = FEWEST_OF_A_SHARE,
+    fewest: int = 2,
     opposites: float = 0.0,
     in_loops: bool = True,
     rng: np.random.Generator,
@@ -130,7 +128,12 @@ def selRankBoosted(
     """
     check_generator(rng)
     check_count(k, "k", 0)
-    check_ranking(pressure, boost, boosted, parents, fewest, opposites)
+    if not 1.0 <= check_number(pressure, "pressure") <= 2.0:
+        raise ValueError(f"pressure must be between 1 and 2, got {pressure!r}")
+    check_positive(boost, "boost")
+    check_count(boosted, "boosted", 0)
+    if not 0.0 <= check_number(opposites, "opposites") <= 0.5:
+        raise ValueError(f"opposites must be a share of the parents between 0 and 0.5, got {opposites!r}")
     fitness = _fitness_of(individuals, fit_attr)
     candidates = {id(individual): individual for individual in individuals}.values()
     most = number_of_parents(parents, len(candidates), fewest)

@@ -20,7 +20,7 @@ from deap_nn.breeding.reproduction import Pairs
 from deap_nn.breeding.store.keyframes import write_keyframe
 from deap_nn.callbacks.base import Callback
 from deap_nn.genome.layer_inputs import unpacked_inputs
-from deap_nn.operators.compiled import many, projection
+from deap_nn.operators.compiled import crossing, projection
 from deap_nn.runs.generations import CheckpointError, read_generations
 
 
@@ -170,7 +170,7 @@ def test_small_networks_are_bred_in_one_call(digits, monkeypatch, expected):
         return done
 
     monkeypatch.setattr(Pairs, "breed_many", noting)
-    monkeypatch.setattr(many, "SMALL", 1 << 16)
+    monkeypatch.setattr(crossing, "SMALL", 1 << 16)
     assert run(digits) == expected
     assert (True, MEMBERS // 4) in calls
 

@@ -13,9 +13,8 @@ from deap_nn.breeding.founders import breeder_of
 from deap_nn.breeding.recipe import Recipe
 from deap_nn.breeding.reproduction import Pairs
 from deap_nn.genome.vectors import empty_vector
-from deap_nn.operators.compiled import many
-from deap_nn.operators.compiled.crossing import scan_and_mutate
-from deap_nn.operators.compiled.many import scan_groups
+from deap_nn.operators.compiled import crossing
+from deap_nn.operators.compiled.crossing import scan_and_mutate, scan_groups
 
 FOUR = {"mate": cxScanning, "mates": 4}
 OWN_SIGMAS = {"mutate": partial(mutGaussianAdaptive, sigma=SelfAdaptive(0.3, 0.01), noise=TABLE)}
@@ -70,17 +69,17 @@ def test_one_call_takes_groups_side_by_side(second, written):
 
 
 def test_larger_genomes_are_bred_group_by_group(monkeypatch):
-    called, scan = [], many.scan_groups
+    called, scan = [], crossing.scan_groups
 
     def noting(*arguments, **keywords):
         called.append(arguments)
         scan(*arguments, **keywords)
 
-    monkeypatch.setattr(many, "scan_groups", noting)
+    monkeypatch.setattr(crossing, "scan_groups", noting)
     toolbox = wired(**FOUR, evaluate=Together(leaves_weights=True))
     at_once = result(toolbox)
     assert len(called) == 6
-    monkeypatch.setattr(many, "SMALL", LAYOUT.size - 1)
+    monkeypatch.setattr(crossing, "SMALL", LAYOUT.size - 1)
     assert result(toolbox) == at_once
     assert len(called) == 6
 

@@ -101,7 +101,7 @@ import gc
 passes = []
 gc.callbacks.append(lambda phase, info: passes.append(info["generation"]) if phase == "start" else None)
 import deap_nn.models.tensorflow
-import deap_nn.operators.compiled.many
+import deap_nn.operators.compiled.crossing
 print(passes.count(2))
 """
 

@@ -163,5 +163,5 @@ def test_a_class_may_say_that_there_is_a_strategy():
 
 
 def test_a_part_of_an_adaptation_is_no_sigma():
-    with pytest.raises(TypeError, match="^sigma must be a number, got namespace"):
+    with pytest.raises(TypeError, match=r"^sigma must be a number, got namespace"):
         mutGaussianAdaptive(WeightList([[1.0]]), sigma=SimpleNamespace(reset=print), rng=np.random.default_rng(1))

@@ -16,6 +16,7 @@ from deap_nn.breeding.reproduction.base import Places, Reproduction
 from deap_nn.breeding.variation import Variation
 from deap_nn.core.registered import Registered
 from deap_nn.genome.vectors import Halves, Vector, Vectors, empty_vector
+from deap_nn.operators.crossover import extrapolate
 from deap_nn.operators.ranking import (
     RecombinationWeights,
     counted,
@@ -24,7 +25,6 @@ from deap_nn.operators.ranking import (
     recombination_weights,
     weights_of,
 )
-from deap_nn.operators.recombination import extrapolate
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,8 @@ from deap_nn.core.registered import Registered
 from deap_nn.core.seeding import Purpose, seeded, stream
 from deap_nn.genome.vectors import Vector, Vectors
 from deap_nn.operators.by_name import checked_children, fitter_first, mates_of
-from deap_nn.operators.crossover import cxMask
+from deap_nn.operators.crossover import cxMask, cxScanning
 from deap_nn.operators.ranking import fitness_key
-from deap_nn.operators.recombination import cxScanning
 
 SCANNED = 4
 """The number of parents that one compiled pass scans."""
@@ -136,7 +135,7 @@ class Pairs(Reproduction):
         self, variation: Variation, runs: Sequence[Siblings], found: Mapping[int, Any], outs: NDArray[np.float32]
     ) -> int:
         """Write whole groups of four small genomes in one call of the compiled pass."""
-        from deap_nn.operators.compiled.many import SMALL, scan_groups
+        from deap_nn.operators.compiled.crossing import SMALL, scan_groups
 
         sure = variation.compiled and self.is_compiled and min(variation.cxpb, variation.mutpb) >= 1
         if not sure or self.mates != SCANNED or outs.shape[1] > SMALL:
