@@ -103,7 +103,7 @@ def make_toolbox(population: int, generations: int, seed: int, map_: Map = map) 
     """Wire genome, operators and fitness: children lie around one centre, which moves to the mean of the better."""
     toolbox = base.Toolbox()
     noise = NoiseTable(seed, LAYOUT.size)
-    toolbox.step = usual_step(population, generations, 2) / 3
+    toolbox.step = usual_step(population, generations, 2) / 4
     toolbox.register("individual", initNormal, Individual, LAYOUT, sigma=0.3, noise=noise)
     toolbox.register("population", initPopulation, toolbox, seed)
     toolbox.register("mutate", mutGaussianAdaptive, sigma=Annealed(0.3, 0.1, generations), noise=noise)
