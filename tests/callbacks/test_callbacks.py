@@ -6,11 +6,11 @@ import re
 import numpy as np
 import pytest
 from deap import tools
-from limits import evolve
+from limits import limited
 from own_callbacks import Failing, Screen
 from wirings import members, plain_toolbox
 
-from deap_nn import Callback, CallbackError, Checkpoint, make_toolbox
+from deap_nn import Callback, CallbackError, Checkpoint, evolve, make_toolbox
 from deap_nn.callbacks import progress
 from deap_nn.callbacks.progress import ProgressBar
 from deap_nn.callbacks.run_directory import RunDirectory
@@ -136,15 +136,9 @@ def test_so_is_one_that_fails_at_a_checkpoint(digits, tmp_path, method):
         toolbox = make_toolbox("mlp", digits, seed=1)
         checkpoint = Checkpoint(tmp_path / "checkpoint")
         try:
-            evolve(
-                toolbox.population(n=4),
-                toolbox,
-                generations,
-                seed=1,
-                callbacks=[callback],
-                checkpoint=checkpoint,
-                keyframe_seconds=0,
-            )
+            with limited(keyframe_seconds=0):
+                population = toolbox.population(n=4)
+                evolve(population, toolbox, generations, seed=1, callbacks=[callback], checkpoint=checkpoint)
         finally:
             checkpoint.close()
 
