@@ -2,14 +2,14 @@
 
 from own_callbacks import Watch
 
-from deap_nn import evolve, make_toolbox
+from deap_nn import ES, evolve, make_toolbox
 
 MEMBERS, GENERATIONS = 8, 5
 
 
-def made(digits, **words):
-    usual = {"seed": 3, "batch_size": 16, "preset": "es", "projected": True, "generations": GENERATIONS}
-    return make_toolbox("mlp", digits, **usual | words)
+def made(digits, algorithm=ES(projected=True), **words):  # noqa: B008  (frozen)
+    usual = {"seed": 3, "batch_size": 16, "generations": GENERATIONS}
+    return make_toolbox("mlp", digits, algorithm, **usual | words)
 
 
 def run(toolbox, generations=GENERATIONS, **words):

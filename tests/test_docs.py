@@ -8,7 +8,6 @@ import sys
 
 import pytest
 from conftest import ROOT
-from deap_nn.algorithms.toolbox.settings import NAMES
 
 import deap_nn
 from deap_nn.algorithms.algorithm import ALGORITHMS
@@ -115,7 +114,7 @@ def written(toolbox, registered, argument):
         return str("layer_inputs" in vars(toolbox))
     if registered == "evaluate":
         return str(getattr(toolbox.problem, argument))
-    of_the_toolbox = argument in ("mates", "step", "sampling")
+    of_the_toolbox = argument in ("mates", "step")
     value = getattr(toolbox, argument) if of_the_toolbox else getattr(toolbox, registered).keywords[argument]
     if argument == "scale":
         alike = "fixed" if value == (0.0625,) * len(toolbox.layout) else "widest"
@@ -152,12 +151,12 @@ def test_the_table_of_presets_is_what_make_toolbox_wires(digits):
             wanted = re.escape(written(toolbox, alias, argument))
             assert re.match(rf"{wanted}(?![\d.])", value), (name, argument, value)
             what.add(argument)
-    assert tuple(toolboxes) == NAMES
-    chosen = {"pressure", "boost", "boosted", "parents"}
+    assert list(toolboxes) == list(ALGORITHMS)
+    chosen = {"pressure", "boost", "parents"}
     assert (seen["ga", "select"], seen["article", "select"]) == (chosen | {"fewest", "opposites", "in_loops"}, chosen)
-    assert loops[0] == ["", *(f"`{name}`" for name in NAMES)]
+    assert loops[0] == ["", *(f"`{name}`" for name in ALGORITHMS)]
     needed = {"`evolve`": "evaluate", "`eaGenerateUpdate`": "generate"}
     for loop, *cells in loops[1:]:
-        for name, cell in zip(NAMES, cells, strict=True):
+        for name, cell in zip(ALGORITHMS, cells, strict=True):
             runs = hasattr(toolboxes[name], needed.get(loop, "mate"))
             assert re.match("yes$" if runs else "no\\b", cell), (loop, name)

@@ -169,17 +169,21 @@ class Algorithm:
         if projected is None:
             projected = named and centred and batch_size < WIDEST.get(str(model), 0)
         stratified = named if self.stratified is None else self.stratified
-        fitness = self.fitness if isinstance(model, KerasProblem) else self.fitness or "cross_entropy"
+        fitness = self.fitness or "cross_entropy"
+        if isinstance(model, KerasProblem):
+            if self.fitness not in (type(self).fitness, model.followed):
+                raise ValueError(f"fitness is not for a KerasProblem, which has its own loss, got {self.fitness!r}")
+            fitness = model.followed or self.fitness
         return dataclasses.replace(self, fitness=fitness, centred=centred, stratified=stratified, projected=projected)
 
-    def _with_sigma(self: Kind, sigma: float, schedule: str, share: float, scale: str) -> Kind:
-        """Return the algorithm with sigma, its schedule and scale decided; the final sigma is a share of the first."""
+    def _with_sigma(self: Kind, sigma: float, schedule: str, parts: float, scale: str) -> Kind:
+        """Return the algorithm with sigma, its schedule and scale decided; the final sigma is one of so many parts."""
         decided: dict[str, Any] = {"scale": scale if self.scale is None else self.scale}
         if not is_adaptation(self.sigma):
             decided["sigma"] = sigma if self.sigma is None else self.sigma
             decided["schedule"] = schedule if self.schedule is None else self.schedule
             if self.final_sigma is None and decided["schedule"] in ENDING:
-                decided["final_sigma"] = share * decided["sigma"]
+                decided["final_sigma"] = decided["sigma"] / parts
         return dataclasses.replace(self, **decided)
 
     def adaptation(self) -> Adaptation:
@@ -272,7 +276,7 @@ class GA(Algorithm):
         usual = (0.128, "fixed") if found.projected else (0.1, "fan_in")
         if followed is None and self.schedule is None:
             usual = (0.1, usual[1])
-        return found._with_sigma(usual[0], "self-adaptive" if followed is None else "error", 0.05, usual[1])
+        return found._with_sigma(usual[0], "self-adaptive" if followed is None else "error", 20, usual[1])
 
 
 @dataclass(frozen=True)
@@ -348,8 +352,8 @@ class ES(Algorithm):
             raise ValueError(f"bounds need a genetic algorithm: they would move the centre of ES, got {bounds!r}")
         found = self._with_scoring(model, batch_size, bounds)
         if found.projected:
-            return found._with_sigma(0.4, "geometric", 0.25, "widest")
-        return found._with_sigma(0.5, "geometric", 0.05, "fan_in")
+            return found._with_sigma(0.4, "geometric", 4, "widest")
+        return found._with_sigma(0.5, "geometric", 20, "fan_in")
 
 
 ALGORITHMS: Mapping[str, type[GA] | type[ES]] = {kind.name: kind for kind in (GA, ES, Article)}

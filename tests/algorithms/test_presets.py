@@ -1,4 +1,4 @@
-"""The algorithms by name under `evolve`; nothing that is registered is passed over, and former names still work."""
+"""The algorithms by name under `evolve`; nothing that is registered is passed over."""
 
 import copy
 import functools
@@ -10,7 +10,7 @@ from deap import algorithms, tools
 from keras_models import dense, labels, x_of
 from wirings import Counted, cx_rows, logged
 
-from deap_nn import Callback, cxMask, evolve, make_toolbox
+from deap_nn import GA, Callback, cxMask, evolve, make_toolbox
 
 MEMBERS, GENERATIONS = 12, 4
 
@@ -63,10 +63,10 @@ def test_a_crossover_of_any_number_gets_as_many_as_the_toolbox_says(digits):
 @pytest.mark.parametrize("opposites", [0.0, 0.5])
 def test_every_child_goes_through_mate_and_mutate_and_every_parent_through_select(digits, opposites):
     """In the plain way, without projected steps, which move the parents before; its bytes are those of recipes."""
-    words = {"opposites": opposites, "projected": False}
-    by_recipes = make_toolbox("mlp", digits, seed=1, batch_size=16, **words)
+    algorithm = GA(opposites=opposites, projected=False)
+    by_recipes = make_toolbox("mlp", digits, algorithm, seed=1, batch_size=16)
     expected = logged(*evolve(by_recipes.population(n=MEMBERS), by_recipes, GENERATIONS))
-    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, **words)
+    toolbox = make_toolbox("mlp", digits, algorithm, seed=1, batch_size=16)
     mated, mutated, selected, checked = [], [], [], []
 
     def mating(function):
@@ -129,13 +129,13 @@ def test_every_child_goes_through_mate_and_mutate_and_every_parent_through_selec
 def test_the_best_is_in_clearly_more_groups():
     """Under the boost of `ga` as it is; of 25 groups the best is in 9.7 by a boost of 2, and in 5.6 by none."""
 
-    def groups(**arguments):
-        toolbox = make_toolbox(dense(), (x_of(), labels()), seed=1, batch_size=4, **arguments)
+    def groups(algorithm):
+        toolbox = make_toolbox(dense(), (x_of(), labels()), algorithm, seed=1, batch_size=4)
         _, logbook = evolve(toolbox.population(n=100), toolbox, 30)
         assert logbook[0]["best_pairs"] == 0
         return toolbox.select.keywords["boost"], np.array(logbook.select("best_pairs")[1:])
 
-    (boost, boosted), (none, plain) = groups(), groups(boost=1.0)
+    (boost, boosted), (none, plain) = groups(GA()), groups(GA(boost=1.0))
     assert (boost, none) == (2.0, 1.0)
     error = np.sqrt((boosted.var(ddof=1) + plain.var(ddof=1)) / 30)
     assert boosted.mean() - plain.mean() > 5 * error

@@ -4,7 +4,7 @@ import pytest
 from deap import tools
 from wirings import cx_rows
 
-from deap_nn import SelfAdaptive, elementwise, evolve, make_toolbox
+from deap_nn import ES, GA, Article, SelfAdaptive, elementwise, evolve, make_toolbox
 from deap_nn.operators.describe import describe_algorithm
 
 
@@ -26,35 +26,30 @@ def test_verbose_prints_the_algorithm_and_the_stream(digits, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("algorithm", "said"),
     [
         (
-            {"preset": "es"},
+            ES(),
             "evolution strategy (es): children of one centre, which moves towards the best 6 of 12",
         ),
-        ({"preset": "article"}, "genetic algorithm (article): two parents crossed by a 0/1 mask (cxMask)"),
-        ({"crossover": "units"}, "two parents crossed (cxUnits)"),
-        ({"crossover": "none"}, "no crossover"),
-        ({"tournsize": 3}, "selection by selTournament"),
-        ({"sigma": 0.2}, "Gaussian mutation whose sigma is 0.2 (mutGaussianAdaptive)"),
+        (Article(), "genetic algorithm (article): two parents crossed by a 0/1 mask (cxMask)"),
+        (GA(crossover="units"), "two parents crossed (cxUnits)"),
+        (GA(crossover="none"), "no crossover"),
+        (GA(sigma=0.2, schedule="constant"), "Gaussian mutation whose sigma is 0.2 (mutGaussianAdaptive)"),
         (
-            {"sigma": SelfAdaptive(0.1, 0.005)},
+            GA(sigma=SelfAdaptive(0.1, 0.005)),
             "each member's own, from 0.1 and at least 0.005 (self-adaptive)",
         ),
-        (
-            {"preset": "es", "sampling": "mirrored"},
-            "towards the better of each mirrored pair with a step by the size of",
-        ),
-        ({}, "(selRankBoosted), parents moved along the inputs of dense layers, founders related by a spread of 0.5"),
-        ({"projected": False}, "(selRankBoosted), founders related by a spread of 0.5"),
-        ({"preset": "es"}, "by the size of the run, projected onto the inputs of dense layers, Gaussian"),
-        ({}, ", scored with centred layers on stratified mini-batches"),
-        ({"preset": "article", "centred": True}, ", scored with centred layers"),
-        ({"preset": "es", "centred": False}, ", scored on stratified mini-batches"),
+        (GA(), "(selRankBoosted), parents moved along the inputs of dense layers, founders related by a spread of 0.5"),
+        (GA(projected=False), "(selRankBoosted), founders related by a spread of 0.5"),
+        (ES(), "by the size of the run, projected onto the inputs of dense layers, Gaussian"),
+        (GA(), ", scored with centred layers on stratified mini-batches"),
+        (Article(centred=True), ", scored with centred layers"),
+        (ES(centred=False), ", scored on stratified mini-batches"),
     ],
 )
-def test_the_sentence_names_what_runs(digits, arguments, said):
-    assert said in describe_algorithm(make_toolbox("mlp", digits, seed=1, batch_size=16, **arguments), 12)
+def test_the_sentence_names_what_runs(digits, algorithm, said):
+    assert said in describe_algorithm(make_toolbox("mlp", digits, algorithm, seed=1, batch_size=16), 12)
 
 
 def test_the_sentence_names_a_function_of_a_users_own(digits):

@@ -1,5 +1,6 @@
 """What a checkpoint records of a made toolbox: all that decides a run's numbers, by the names of its version."""
 
+import dataclasses
 import inspect
 import json
 
@@ -8,50 +9,51 @@ import pytest
 from small_toolbox import small
 from wirings import wired
 
-from deap_nn import GA, Annealed, Constant, ErrorScaled, OneFifth, SelfAdaptive, make_toolbox
+from deap_nn import ES, GA, Annealed, Constant, ErrorScaled, OneFifth, SelfAdaptive, make_toolbox
 from deap_nn.algorithms.settings_record import check_settings, settings_record
 from deap_nn.runs.generations import CheckpointError
+
+ALGORITHM = [
+    (GA(centred=False), "centred"),
+    (GA(sigma=0.1), "mutate.sigma"),
+    (GA(schedule="constant"), "mutate.sigma"),
+    (GA(schedule="linear", final_sigma=0.02), "mutate.sigma"),
+    (GA(sigma=Constant(0.1)), "mutate.sigma"),
+    (GA(sigma=ErrorScaled(0.11)), "mutate.sigma"),
+    (GA(sigma=OneFifth(0.1, 0.01)), "mutate.sigma"),
+    (GA(sigma=SelfAdaptive(0.1, 0.01)), "mutate.sigma"),
+    (GA(sigma=Annealed(0.1, 0.01, 9)), "mutate.sigma"),
+    (GA(fitness="error"), "fitness"),
+    (GA(scale="widest"), "mutate.scale"),
+    (GA(scale="none"), "mutate.scale"),
+    (GA(scale="fan_in"), "mutate.scale"),
+    (GA(pressure=1.6), "select.pressure"),
+    (GA(boost=3.0), "select.boost"),
+    (GA(opposites=0.5), "select.in_loops"),
+    (GA(opposites=0.0), "select.opposites"),
+    (GA(spread=1.0), "individual.spread"),
+    (GA(stratified=False), "stratified"),
+    (GA(parents=0.25), "select.parents"),
+    (GA(mates=3), "mates"),
+    (GA(crossover="split"), "mate"),
+    (GA(init="normal"), "individual"),
+    (GA(projected=False, sigma=0.128, scale="fixed"), "projected"),
+    (ES(), "mutate.sigma"),
+    (ES(step=2.0), "step"),
+    (ES(parents=2), "weigh.parents"),
+]
 
 ARGUMENTS = [
     ({"batch_size": 17}, "batch_size"),
     ({"threads": 2}, "threads"),
-    ({"batch_generations": 2}, "batch_generations"),
-    ({"centred": False}, "centred"),
-    ({"sigma": Constant(0.1)}, "mutate.sigma"),
-    ({"sigma": ErrorScaled(0.11)}, "mutate.sigma"),
-    ({"fitness": "error"}, "fitness"),
-    ({"scale": "widest"}, "mutate.scale"),
-    ({"scale": None}, "mutate.scale"),
-    ({"scale": "fan_in"}, "mutate.scale"),
-    ({"mutation_indpb": 0.5}, "mutate.indpb"),
-    ({"mutated_matrices": "one"}, "mutate.matrices"),
     ({"bounds": (-1, 1)}, "individual.bounds"),
-    ({"pressure": 1.6}, "select.pressure"),
-    ({"boost": 3.0}, "select.boost"),
-    ({"boosted": 2}, "select.boosted"),
-    ({"opposites": 0.5}, "select.in_loops"),
-    ({"opposites": 0.0}, "select.opposites"),
-    ({"spread": 1.0}, "individual.spread"),
-    ({"stratified": False}, "stratified"),
-    ({"parents": 0.25}, "select"),
-    ({"mates": 3}, "mates"),
-    ({"mates": 2, "indpb": 0.3}, "mate"),
-    ({"crossover": "split"}, "mate"),
-    ({"tournsize": 4}, "select"),
     ({"validation_size": 40}, "validation_size"),
     ({"precision": "bfloat16"}, "precision"),
     ({"init": "normal"}, "individual"),
     ({"seed": 4}, "seed"),
-    ({"preset": "es", "step": 2.0}, "step"),
-    ({"preset": "es"}, "mutate.sigma"),
-    ({"preset": "es", "parents": 2}, "weigh.parents"),
-    ({"preset": "es", "sampling": "mirrored"}, "select"),
-    ({"projected": False, "sigma": ErrorScaled(0.128), "scale": "fixed"}, "projected"),
     ({"init": [np.zeros(shape) for shape in ((784, 64), (64,), (64, 10), (10,))]}, "individual.weights"),
-    ({"sigma": OneFifth(0.1, 0.01)}, "mutate.sigma"),
-    ({"sigma": SelfAdaptive(0.1, 0.01)}, "mutate.sigma"),
-    ({"sigma": Annealed(0.1, 0.01, 9)}, "mutate.sigma"),
 ]
+ARGUMENTS += [({"algorithm": algorithm}, named) for algorithm, named in ALGORITHM]
 
 
 @pytest.mark.parametrize(("arguments", "named"), ARGUMENTS, ids=str)
@@ -112,3 +114,14 @@ def test_each_argument_of_a_toolbox_is_recorded_or_decides_no_number():
     elsewhere |= {"container", "device"}  # the weights of its fitness; and where there is a GPU
     walked = {name for arguments, _ in ARGUMENTS for name in arguments}
     assert inspect.signature(make_toolbox).parameters.keys() == elsewhere | walked
+
+
+@pytest.mark.parametrize("kind", [GA, ES])
+def test_each_setting_of_an_algorithm_is_recorded(kind):
+    changed = {
+        field.name
+        for algorithm, _ in ALGORITHM
+        for field in dataclasses.fields(algorithm)
+        if getattr(algorithm, field.name) != field.default
+    }
+    assert {field.name for field in dataclasses.fields(kind)} <= changed

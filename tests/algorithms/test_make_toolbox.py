@@ -1,0 +1,350 @@
+"""What `make_toolbox` wires for each setting, what it decides by model and sizes, and the arguments that it refuses."""
+
+import importlib
+import random
+
+import numpy as np
+import pytest
+from conftest import MNIST
+from deap import algorithms, base
+from keras_models import two_objectives
+from wirings import logged
+
+from deap_nn import (
+    ES,
+    GA,
+    Annealed,
+    Callback,
+    Dataset,
+    ErrorScaled,
+    Individual,
+    KerasProblem,
+    Layout,
+    WeightList,
+    cxMask,
+    evolve,
+    initAround,
+    make_toolbox,
+    usual_step,
+)
+from deap_nn.algorithms.algorithm import ALGORITHMS
+from deap_nn.algorithms.from_config import toolbox_of
+from deap_nn.models.tensorflow import keras
+from deap_nn.operators.initialisation import fan_in_scales, widest_scales
+
+
+def made(digits, algorithm=GA(), **words):  # noqa: B008  (frozen)
+    return make_toolbox("mlp", digits, algorithm, **{"seed": 5, "batch_size": 16} | words)
+
+
+@pytest.mark.parametrize(
+    ("crossover", "mate", "indpb"),
+    [
+        ("mask", "cxScanning", None),
+        ("biased", "cxBiased", 0.25),
+        ("split", "cxSplit", None),
+        ("matrices", "cxMatrices", 0.5),
+        ("units", "cxUnits", 0.5),
+        ("average", "cxMean", None),
+        ("none", "cxMask", 0.0),
+    ],
+)
+def test_a_crossover_by_its_name(digits, crossover, mate, indpb):
+    toolbox = made(digits, GA(crossover=crossover))
+    assert toolbox.mate.func.__name__ == mate
+    assert toolbox.mate.keywords.get("indpb") == indpb
+    two = made(digits, GA(mates=2)).mate
+    assert (two.func, two.keywords["indpb"]) == (cxMask, 0.5)
+
+
+def test_means_of_as_many_as_are_mated(digits):
+    toolbox = made(digits, GA(crossover="average", mates=4, sigma=0.0, parents=1.0))
+    founders = np.stack([member.flat for member in toolbox.population(n=8)])
+    population, _ = evolve(toolbox.population(n=8), toolbox, 1)
+    for place, member in enumerate(population):
+        assert (member.flat == population[place - place % 4].flat).all()
+        found = np.linalg.lstsq(founders.T, member.flat, rcond=None)[0]
+        assert np.allclose(found[found > 1e-3] * 4, np.round(found[found > 1e-3] * 4), atol=1e-3)
+        assert found.sum() == pytest.approx(1, abs=1e-4)
+
+
+def test_no_crossover_leaves_the_parents_apart(digits):
+    toolbox = made(digits, GA(crossover="none", sigma=0.0, opposites=0.0, projected=False))
+    founders = {member.flat.tobytes() for member in toolbox.population(n=6)}
+    population, _ = evolve(toolbox.population(n=6), toolbox, 2)
+    assert {member.flat.tobytes() for member in population} <= founders
+    toolbox = made(digits, GA(sigma=0.0))
+    population, _ = evolve(toolbox.population(n=6), toolbox, 2)
+    assert not {member.flat.tobytes() for member in population} <= founders
+
+
+@pytest.mark.parametrize(("given", "parents"), [({}, 0.5), ({"parents": 1.0}, 1.0), ({"parents": 4}, 4)])
+def test_half_of_all_are_parents_if_nothing_is_said(digits, given, parents):
+    select = made(digits, GA(**given)).select.keywords
+    around = made(digits, ES(**given)).recombination_weights
+    assert (select["parents"], around.keywords["parents"]) == (parents, parents)
+    assert select["fewest"] == 10
+    assert np.count_nonzero(around(20) > 0) == (parents if parents == 4 else 10)
+
+
+def test_parents_are_a_share_or_a_number(digits):
+    seen = {}
+
+    class Parents(Callback):
+        def on_generation(self, evolution):
+            seen[len(evolution.population)] = max(evolution.parents, seen.get(len(evolution.population), 0))
+
+    toolbox = made(digits, GA(parents=0.25))
+    for members in (8, 80):
+        evolve(toolbox.population(n=members), toolbox, 6, callbacks=[Parents()])
+    assert seen[8] <= 4
+    assert 15 <= seen[80] <= 20
+
+
+@pytest.mark.parametrize("name", ["ga", "es", "article"])
+def test_a_toolbox_is_the_one_of_the_experiment(digits, name, monkeypatch):
+    monkeypatch.syspath_prepend(MNIST.parent)
+    options = importlib.import_module("mnist_options")
+    arguments = [f"--preset={name}", "--population=20", "--generations=3", "--model=mlp"]
+    config = options.config_of(options.parse_arguments(arguments))
+    own = make_toolbox("mlp", digits, ALGORITHMS[name](), seed=1, population=20, generations=3)
+    toolboxes = own, toolbox_of(config, digits)
+    results = [logged(*evolve(toolbox.population(n=20), toolbox, 3)) for toolbox in toolboxes]
+    assert results[0] == results[1]
+    assert own.algorithm == toolboxes[1].algorithm == ALGORITHMS[name]().resolved("mlp", 64)
+    assert own.problem == toolboxes[1].problem
+
+
+def test_what_was_measured_with_named_models_is_not_decided_for_others(digits):
+    own = keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(10)])
+    x, y = digits.x_train / np.float32(255), digits.y_train
+    toolboxes = {
+        "by name": make_toolbox("mlp", digits, seed=1),
+        "own": make_toolbox(own, digits, seed=1),
+        "arrays": make_toolbox(own, (x, y), seed=1),
+        "problem": make_toolbox(KerasProblem(own, x, y), seed=1),
+        "bounded": make_toolbox("mlp", digits, seed=1, bounds=(-1, 1)),
+        "one sample": make_toolbox("mlp", digits, seed=1, batch_size=1),
+    }
+    found = {}
+    for name, toolbox in toolboxes.items():
+        select, spread = toolbox.select.keywords, toolbox.individual.keywords.get("spread", 1.0)
+        scoring = toolbox.problem.centred, toolbox.problem.stratified
+        found[name] = (*scoring, select["parents"], select["opposites"], spread)
+    plain = (False, False, 0.25, 0.0, 1.0)
+    assert found.pop("by name") == (True, True, 0.5, 0.5, 0.5)
+    assert found.pop("one sample") == (False, True, 0.5, 0.5, 0.5)
+    assert found == {"own": plain, "arrays": plain, "problem": plain, "bounded": plain}
+    by_name, of_ones_own = (make_toolbox(model, digits, ES(), seed=1).problem for model in ("mlp", own))
+    assert (by_name.centred, by_name.stratified) == (True, True)
+    assert (of_ones_own.centred, of_ones_own.stratified) == (False, False)
+
+
+def test_opposites_that_are_decided_are_parents_in_evolve_only(digits):
+    """The members of ``eaMuPlusLambda`` need a fitness, which opposites do not have."""
+    for algorithm, others in ((GA(), False), (GA(opposites=0.5), True)):
+        toolbox = made(digits, algorithm)
+        population = toolbox.population(n=12)
+        for member in population:
+            member.fitness.values = toolbox.evaluate(member)
+        chosen = toolbox.select(population, 12)
+        best = sorted(population, key=lambda member: member.fitness.values)[:5]  # of 10 parents of 12, half
+        assert ({id(member) for member in chosen} <= {id(member) for member in best}) != others
+    random.seed(1)
+    toolbox = made(digits)
+    plus = {"mu": 6, "lambda_": 8, "cxpb": 0.5, "mutpb": 0.5, "ngen": 3, "verbose": False}
+    population, _ = algorithms.eaMuPlusLambda(toolbox.population(n=6), toolbox, **plus)
+    assert all(member.fitness.valid for member in population)
+
+
+def test_step_and_schedule_follow_from_the_run(digits):
+    toolbox = made(digits, ES())
+    assert toolbox.step == "usual"
+    for members, generations in ((8, 3), (12, 6)):
+        _, logbook = evolve(toolbox.population(n=members), toolbox, generations)
+        assert toolbox.step == usual_step(members, generations, 2, projected=True)
+        assert logbook[0]["sigma"] == 0.4
+        assert logbook[-1]["sigma"] == pytest.approx(0.1)
+    given = made(digits, ES(), generations=12)
+    _, logbook = evolve(given.population(n=12), given, 6)
+    assert given.step == usual_step(12, 12, 2, projected=True)
+    assert logbook[-1]["sigma"] == pytest.approx(0.4 * 0.25**0.5)
+    assert made(digits, ES(projected=False), population=8, generations=5).step == usual_step(8, 5, 2)
+
+
+def test_settings_that_are_given_take_the_place_of_those_that_are_decided(digits):
+    toolbox = made(digits, ES(step=1.5, sigma=Annealed(0.2, 0.1), parents=3))
+    _, logbook = evolve(toolbox.population(n=8), toolbox, 4)
+    assert (toolbox.step, logbook[-1]["sigma"]) == (1.5, pytest.approx(0.1))
+    assert np.count_nonzero(toolbox.recombination_weights(20) > 0) == 3
+    toolbox = made(digits, GA(boost=7, parents=0.5, sigma=0.2, schedule="constant", mates=2))
+    assert toolbox.select.keywords["boost"] == 7
+    assert toolbox.mate.func is cxMask
+    assert repr(toolbox.mutate.keywords["sigma"]) == "Constant(0.2)"
+
+
+def test_the_seed_is_that_of_the_toolbox(digits):
+    toolbox = made(digits)
+    first = logged(*evolve(toolbox.population(n=6), toolbox, 2))
+    assert first == logged(*evolve(toolbox.population(n=6), toolbox, 2, seed=5))
+    with pytest.raises(ValueError, match="seed must be the toolbox's, 5, or left out, got 6"):
+        evolve(toolbox.population(n=6), toolbox, 2, seed=6)
+    bare = base.Toolbox()
+    for name in ("mate", "mutate", "select", "evaluate"):
+        setattr(bare, name, getattr(toolbox, name))
+    with pytest.raises(ValueError, match="seed must be given"):
+        evolve(toolbox.population(n=6), bare, 2)
+    with pytest.raises(TypeError, match="seed"):
+        make_toolbox("mlp", digits)
+
+
+def test_a_population_of_the_given_size(digits):
+    toolbox = made(digits, population=7)
+    assert [len(toolbox.population()), len(toolbox.population(n=3)), len(toolbox.population(5))] == [7, 3, 5]
+    with pytest.raises(ValueError, match="n must be given: make_toolbox got no population"):
+        made(digits).population()
+
+
+@pytest.mark.parametrize("algorithm", [GA(sigma=Annealed(0.5, 0.05)), ES()], ids=["ga", "es"])
+def test_a_resumed_run_keeps_the_schedule_it_was_begun_with(digits, tmp_path, algorithm):
+    def run(ngen, **more):
+        toolbox = made(digits, algorithm, **more)
+        return evolve(toolbox.population(n=8), toolbox, ngen, checkpoint=tmp_path / "kept" if not more else None)
+
+    _, first = run(3)
+    _, resumed = run(6)
+    assert resumed[:4] == first
+    assert resumed.select("sigma")[3:] == [first[-1]["sigma"]] * 4
+    assert resumed == run(6, generations=3)[1]
+
+
+def test_an_annealed_sigma_needs_a_length_in_deaps_loops(digits):
+    toolbox = made(digits, GA(sigma=Annealed(0.5, 0.1)))
+    with pytest.raises(ValueError, match=r"Annealed\(0.5, 0.1\) needs the number of generations outside evolve"):
+        algorithms.eaSimple(toolbox.population(n=6), toolbox, 0.9, 0.9, 3, verbose=False)
+    _, logbook = evolve(toolbox.population(n=6), toolbox, 3)  # the refused loop has not spoilt it
+    assert logbook[-1]["sigma"] == pytest.approx(0.1)
+    toolbox = made(digits, GA(sigma=Annealed(0.5, 0.05)), generations=3)
+    algorithms.eaSimple(toolbox.population(n=6), toolbox, 0.9, 0.9, 3, verbose=False)
+    assert toolbox.clock.sigma == pytest.approx(0.05)
+
+
+def test_a_used_adaptation_is_reset_in_another_toolbox(digits):
+    first = made(digits, GA(sigma=ErrorScaled(0.5)))
+    evolve(first.population(n=6), first, 2)
+    assert made(digits, GA(sigma=first.clock.adaptation)).clock.sigma == 0.5
+
+
+def test_founders_around_given_weights_are_as_far_apart_as_the_scale_says():
+    layout = Layout(("one", "two"), ((400, 50), (50, 400)))
+    weights = [np.ones(shape) for shape in layout.shapes]
+    for scale, expected in ((None, fan_in_scales(layout)), ((3.0, 0.0), (3.0, 0.0))):
+        made = initAround(Individual, layout, weights=weights, sigma=0.5, scale=scale, rng=np.random.default_rng(1))
+        assert [matrix.std() for matrix in made] == pytest.approx([0.5 * one for one in expected], rel=0.05)
+    for wrong, said in (
+        ((1.0,), "scale must have a factor for each of 2 matrices, got 1"),
+        ((1.0, -1.0), "scale must"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            initAround(Individual, layout, weights=weights, sigma=0.5, scale=wrong, rng=np.random.default_rng(1))
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "sigma", "scales"),
+    [
+        (GA(), 0.128, fan_in_scales),
+        (GA(projected=False), 0.1, fan_in_scales),
+        (GA(scale=np.ones(4)), 0.128, fan_in_scales),
+        (ES(), 0.4, widest_scales),
+        (ES(projected=False), 0.5, fan_in_scales),
+    ],
+)
+def test_founders_around_given_weights_are_at_the_first_sigma(digits, algorithm, sigma, scales):
+    weights = [np.zeros(shape) for shape in made(digits).layout.shapes]
+    toolbox = made(digits, algorithm, init=weights)
+    second = toolbox.population(n=2)[1]
+    wanted = sigma * np.array(scales(toolbox.layout))
+    assert [second[place].std() for place in (0, 2)] == pytest.approx(wanted[[0, 2]], rel=0.1)
+    assert toolbox.algorithm.init == "scaled"
+    assert getattr(toolbox.algorithm, "spread", 1.0) == 1.0
+
+
+def test_init_by_name_takes_the_place_of_the_algorithms(digits):
+    assert made(digits, GA(), init="normal").algorithm.init == "normal"
+    assert made(digits, ALGORITHMS["article"](), init="scaled").individual.func.__name__ == "initScaled"
+
+
+@pytest.mark.parametrize(
+    ("keywords", "error", "message"),
+    [
+        ({"seed": -1}, ValueError, "seed"),
+        ({"algorithm": GA}, TypeError, r"algorithm must be GA\(...\), ES\(...\) or Article\(...\), got <class"),
+        ({"algorithm": "es"}, TypeError, r"algorithm must be GA\(...\), ES\(...\) or Article\(...\), got 'es'"),
+        ({"init": "zeros"}, ValueError, "init must be 'scaled' or 'normal', or a file that ends in .npz, .keras or"),
+        ({"batch_size": 0}, ValueError, "batch_size must be an integer of at least 1"),
+        ({"batch_size": 321}, ValueError, "batch_size must be at most the 320 training samples"),
+        ({"validation_size": 2.5}, ValueError, "validation_size"),
+        ({"threads": True}, ValueError, "threads"),
+        ({"population": 0}, ValueError, "population must be an integer of at least 1"),
+        ({"generations": -1}, ValueError, "generations must be an integer of at least 0"),
+        ({"precision": "half"}, ValueError, "precision must be 'float32' or 'bfloat16', got 'half'"),
+        ({"device": "tpu"}, ValueError, "device must be 'cpu' or 'gpu', got 'tpu'"),
+        ({"data": 5}, TypeError, "data must be"),
+        ({"model": "resnet"}, ValueError, "model must be"),
+        ({"model": "LeNet-5"}, ValueError, r"lenet5, mlp, got 'LeNet-5': did you mean \"lenet5\"\?"),
+        ({"bounds": (1, -1)}, ValueError, r"bounds must be two finite numbers, the lower one first, got \(1, -1\)"),
+        ({"bounds": 1}, ValueError, "bounds must be two finite numbers, the lower one first, got 1"),
+        ({"bounds": (-1, "1")}, TypeError, "bounds must be a number, got '1'"),
+        ({"algorithm": ES(), "bounds": (-1, 1)}, ValueError, "bounds need a genetic algorithm"),
+        ({"algorithm": GA(scale=[1.0])}, ValueError, "scale must have a factor for each of 4 matrices, got 1"),
+        ({"algorithm": GA(spread=0.5), "init": "some.npz"}, ValueError, "spread is for founders that are drawn"),
+        (
+            {"algorithm": GA(spread=0.5), "init": "normal"},
+            ValueError,
+            "spread below 1 is for founders of init='scaled'",
+        ),
+        (
+            {"data": (1, 2, 3, 4), "model": keras.Sequential()},
+            ValueError,
+            r"data must be \(x, y\) or \(x, y, sample_weight\)",
+        ),
+        ({"data": (1, 2)}, TypeError, r"data of \(x, y\) need a Keras model"),
+        ({"data": "mnist6k"}, ValueError, r"data set 'mnist6k', known are auto, .*: did you mean \"mnist5k\"\?"),
+        ({"data": "nothing/mnist6k"}, ValueError, "nothing/mnist6k: no such file or folder"),
+        ({"data": None}, TypeError, "data must be a name, a path, a Dataset"),
+        ({"container": list}, TypeError, "container must make a WeightList with a fitness"),
+        ({"container": WeightList}, TypeError, "container must make a WeightList with a fitness"),
+        ({"data": Dataset(*[np.zeros((70, 3)), np.arange(70) % 5] * 3)}, ValueError, "takes samples of shape"),
+        (
+            {"data": Dataset(*[np.zeros((70, 784)), np.arange(70)] * 3)},
+            ValueError,
+            "has outputs for 10 classes, the data have 70",
+        ),
+    ],
+)
+def test_bad_arguments_are_named(digits, keywords, error, message):
+    arguments = {"model": "mlp", "data": digits, "seed": 1} | keywords
+    with pytest.raises(error, match=message):
+        make_toolbox(arguments.pop("model"), arguments.pop("data"), **arguments)
+
+
+def test_a_model_for_bytes_is_warned_of(digits):
+    layers = [keras.Input((28, 28)), keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(10)]
+    model = keras.Sequential(layers)
+    said = "bytes are divided by 255 before the model gets them, and layer rescaling.* scales them again: remove it"
+    with pytest.warns(UserWarning, match=said):
+        make_toolbox(model, digits, seed=1)
+    make_toolbox(keras.Sequential([layers[0], keras.layers.Rescaling(2.0, -1.0), *layers[2:]]), digits, seed=1)
+    parts = [getattr(digits, f"{axis}_{part}") for part in ("train", "validation", "test") for axis in "xy"]
+    floats = Dataset(*[part.astype(np.float32) if part.ndim > 1 else part for part in parts])
+    make_toolbox(model, floats, seed=1)
+
+
+def test_a_fitness_that_is_not_what_evaluate_gives_is_refused(digits):
+    with pytest.warns(UserWarning, match="container has a fitness that is maximised, but evaluate returns the cross"):
+        maximised = make_toolbox("mlp", digits, **two_objectives((1.0,)))
+    for toolbox in (maximised, make_toolbox("mlp", digits, **two_objectives((-1.0, -1.0)))):
+        with pytest.raises(
+            ValueError, match=r"^population must have a fitness of one value that is minimised, as cros"
+        ):
+            evolve(toolbox.population(n=4), toolbox, 1, seed=1)
