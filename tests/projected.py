@@ -6,8 +6,10 @@ from deap_nn import ES, evolve, make_toolbox
 
 MEMBERS, GENERATIONS = 8, 5
 
+PROJECTED = ES(projected=True)
 
-def made(digits, algorithm=ES(projected=True), **words):  # noqa: B008  (frozen)
+
+def made(digits, algorithm=PROJECTED, **words):
     usual = {"seed": 3, "batch_size": 16, "generations": GENERATIONS}
     return make_toolbox("mlp", digits, algorithm, **usual | words)
 

@@ -12,6 +12,7 @@ from wirings import HALF, LAYOUT, TABLE, simple, wired
 from deap_nn import (
     ES,
     GA,
+    Article,
     CheckpointError,
     Individual,
     SelfAdaptive,
@@ -24,11 +25,11 @@ from deap_nn import (
 from deap_nn.core.logbooks import rows_of
 
 BOUNDED = [
-    {"mates": 2},
-    {"mates": 4},
-    {"preset": "article", "fitness": "cross_entropy"},
-    {"crossover": "average", "init": "normal"},
-    {"crossover": "split", "sigma": SelfAdaptive(0.3, 0.01)},
+    GA(mates=2),
+    GA(mates=4),
+    Article(fitness="cross_entropy"),
+    GA(crossover="average", init="normal"),
+    GA(crossover="split", sigma=SelfAdaptive(0.3, 0.01)),
 ]
 
 
@@ -41,7 +42,7 @@ def test_bounded_weights_have_the_same_bytes_by_recipes_plainly_and_resumed(digi
     """As with the ``gene_space`` of PyGAD."""
 
     def toolbox():
-        return make_toolbox("mlp", digits, seed=1, bounds=(-0.1, 0.05), **given)
+        return make_toolbox("mlp", digits, given, seed=1, bounds=(-0.1, 0.05))
 
     def run(ngen, **options):
         made = toolbox()
@@ -55,7 +56,7 @@ def test_bounded_weights_have_the_same_bytes_by_recipes_plainly_and_resumed(digi
     assert run(3, breeding="plain") == whole
     run(1, checkpoint=tmp_path / "kept")
     assert run(3, checkpoint=tmp_path / "kept") == whole
-    made = make_toolbox("mlp", digits, seed=1, bounds=(-0.1, 0.06), **given)
+    made = make_toolbox("mlp", digits, given, seed=1, bounds=(-0.1, 0.06))
     with pytest.raises(CheckpointError, match=r"individual.bounds was \[-0.1, 0.05\] when the run began, and is"):
         evolve(made.population(n=6), made, 4, checkpoint=tmp_path / "kept")
 
@@ -109,7 +110,7 @@ def test_bounded_weights_stay_so_in_deaps_loops_and_around_given_ones(digits):
 
 
 def test_an_evolution_strategy_refuses_bounds(digits):
-    with pytest.raises(ValueError, match="bounds needs preset='ga': 'es' has children of one centre"):
+    with pytest.raises(ValueError, match="bounds need a genetic algorithm: they would move the centre"):
         make_toolbox("mlp", digits, ES(), seed=1, bounds=(-1, 1))
     toolbox = make_toolbox("mlp", digits, ES(), seed=1)
     toolbox.register("mutate", mutGaussianAdaptive, sigma=0.1, bounds=(-1, 1))

@@ -32,7 +32,7 @@ class TestGenerateUpdate:
 
     @pytest.mark.parametrize("members", [2, 7, 12])
     def test_the_fitness_is_that_of_evolve(self, digits, members):
-        words = {"seed": 3, "batch_size": 16, "preset": "es"}
+        words = {"algorithm": ES(), "seed": 3, "batch_size": 16}
         toolbox = make_toolbox("mlp", digits, **words)
         population, expected = evolve(toolbox.population(n=members), toolbox, GENERATIONS)
         toolbox = make_toolbox("mlp", digits, population=members, generations=GENERATIONS, **words)

@@ -106,21 +106,21 @@ def test_what_cannot_be_projected_is_refused(digits):
     with pytest.raises(ValueError, match="projected needs centred layers"):
         make_toolbox("mlp", digits, Article(projected=True), seed=1)
     with pytest.raises(ValueError, match="projected needs centred layers"):
-        made(digits, centred=False)
+        made(digits, ES(centred=False, projected=True))
     x = np.zeros((60, 40), np.float32)
     model = keras.Sequential([keras.Input((40,)), keras.layers.Dense(2)])
     problem = KerasProblem(model, x, np.arange(60) % 2, loss="cross_entropy", centred=True, validation_split=0)
     with pytest.raises(ValueError, match="more inputs than a mini-batch has samples, 40"):
         make_toolbox(problem, algorithm=ES(projected=True), seed=1, batch_size=40)
-    with pytest.raises(TypeError, match="projected must be True or False"):
-        made(digits, projected="yes")
+    with pytest.raises(ValueError, match="projected must be yes or no, got 'yes'"):
+        ES(projected="yes")
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--preset", "article", "--projected", "yes"], "argument --projected: needs --centred yes"),
-        (["--preset", "es", "--centred", "no", "--projected", "yes"], "argument --projected: needs --centred yes"),
+        (["--preset", "article", "--projected", "yes"], "argument --projected: needs centred layers"),
+        (["--preset", "es", "--centred", "no", "--projected", "yes"], "argument --projected: needs centred layers"),
         (["--preset", "es", "--projected", "perhaps"], "argument --projected: must be yes or no, got 'perhaps'"),
         (
             ["--preset", "es", "--projected", "yes", "--batch-size", 784],

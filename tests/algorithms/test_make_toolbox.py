@@ -32,8 +32,10 @@ from deap_nn.algorithms.from_config import toolbox_of
 from deap_nn.models.tensorflow import keras
 from deap_nn.operators.initialisation import fan_in_scales, widest_scales
 
+USUAL = GA()
 
-def made(digits, algorithm=GA(), **words):  # noqa: B008  (frozen)
+
+def made(digits, algorithm=USUAL, **words):
     return make_toolbox("mlp", digits, algorithm, **{"seed": 5, "batch_size": 16} | words)
 
 

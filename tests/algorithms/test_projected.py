@@ -13,7 +13,7 @@ from own_callbacks import Watch
 from projected import GENERATIONS, MEMBERS, made, run
 from wirings import mapping, scored
 
-from deap_nn import Annealed, Individual, open_map, usual_step
+from deap_nn import ES, Annealed, Individual, open_map, usual_step
 from deap_nn.algorithms import resuming
 from deap_nn.breeding.recipe import CENTRE_PLACE, Recipe
 from deap_nn.breeding.reproduction import AroundCentre
@@ -33,7 +33,7 @@ def expected(digits):
 def test_recipes_and_plain_breeding_have_the_same_bytes(digits):
     found = run(made(digits), breeding="plain")
     assert found == run(made(digits))
-    assert found[0] != run(made(digits, projected=False))[0]
+    assert found[0] != run(made(digits, ES(projected=False)))[0]
 
 
 def test_workers_have_the_same_bytes(digits, expected):
@@ -75,11 +75,11 @@ class Own(AroundCentre):
 
 def test_a_strategy_of_ones_own_is_projected_both_ways(digits):
     def own():
-        toolbox = made(digits, step=2.0)
+        toolbox = made(digits, ES(projected=True, step=2.0))
         toolbox.reproduction = Own(2.0, toolbox.recombination_weights)
         return toolbox
 
-    assert run(own()) == run(own(), breeding="plain") == run(made(digits, step=2.0))
+    assert run(own()) == run(own(), breeding="plain") == run(made(digits, ES(projected=True, step=2.0)))
 
 
 def test_a_keyframe_is_made_if_layer_inputs_take_much_memory(digits, tmp_path, monkeypatch):
@@ -114,7 +114,7 @@ def test_a_run_whose_settings_are_not_kept_is_held_to_its_projection(digits, tmp
         pytest.warns(UserWarning, match="does not hold the run's settings"),
         pytest.raises(CheckpointError, match="is of a run with projected=True"),
     ):
-        run(made(digits, projected=False), checkpoint=tmp_path / "older")
+        run(made(digits, ES(projected=False)), checkpoint=tmp_path / "older")
 
 
 def test_the_mean_of_all_is_the_centre_that_the_next_generation_is_bred_from(digits, monkeypatch):
@@ -153,7 +153,7 @@ def test_it_is_resumed_and_its_checkpoint_has_the_inputs(digits, tmp_path, expec
     assert means == expected[2][2:]  # the last generation before the resume is told again
     same = {"scale": "widest", "sigma": Annealed(0.4, 0.1), "step": usual_step(MEMBERS, GENERATIONS, 2, projected=True)}
     with pytest.raises(CheckpointError, match="projected was True when the run began, and is False"):
-        run(made(digits, projected=False, **same), checkpoint=tmp_path)
+        run(made(digits, ES(projected=False, **same)), checkpoint=tmp_path)
 
 
 @pytest.mark.parametrize("change", [lambda inputs: inputs[:-1], lambda inputs: b"\x09" + inputs[1:]])

@@ -2,6 +2,7 @@
 
 import collections
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from own_callbacks import Watch
 from projected import GENERATIONS, MEMBERS, made
 from wirings import OtherHost, mapping
 
-from deap_nn import ErrorScaled, SelfAdaptive, open_map
+from deap_nn import GA, SelfAdaptive, open_map
 from deap_nn.algorithms import resuming
 from deap_nn.breeding import past
 from deap_nn.breeding import task as genome_tasks
@@ -23,9 +24,11 @@ from deap_nn.genome.layer_inputs import unpacked_inputs
 from deap_nn.operators.compiled import crossing, projection
 from deap_nn.runs.generations import CheckpointError, read_generations
 
+USUAL = GA()
 
-def run(digits, words=None, generations=GENERATIONS, map_=None, members=MEMBERS, **more):
-    toolbox = made(digits, **{"preset": "ga"} | (words or {}))
+
+def run(digits, algorithm=USUAL, generations=GENERATIONS, map_=None, members=MEMBERS, bounds=None, **more):
+    toolbox = made(digits, algorithm, **({} if bounds is None else {"bounds": bounds}))
     if map_ is not None:
         toolbox.register("map", map_)
     population, logbook = evolve(toolbox.population(n=members), toolbox, generations, **more)
@@ -38,24 +41,23 @@ def expected(digits):
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("algorithm", "bounds"),
     [
-        {},
-        {"opposites": 0.0},
-        {"mates": 2},
-        {"mates": 3},
-        {"tournsize": 3},
-        {"mutation_indpb": 0.5},
-        {"bounds": (-0.5, 0.5), "centred": True},
-        {"crossover": "average"},
-        {"sigma": SelfAdaptive(0.1, 0.01)},
+        (GA(), None),
+        (GA(opposites=0.0), None),
+        (GA(mates=2), None),
+        (GA(mates=3), None),
+        (GA(centred=True, projected=True), (-0.5, 0.5)),
+        (GA(crossover="average"), None),
+        (GA(sigma=SelfAdaptive(0.1, 0.01)), None),
     ],
     ids=str,
 )
-def test_recipes_and_plain_breeding_have_the_same_bytes(digits, words):
-    found = run(digits, words, members=12)
-    assert found == run(digits, words, members=12, breeding="plain")
-    assert found[0] != run(digits, words | {"projected": False}, members=12)[0]
+def test_recipes_and_plain_breeding_have_the_same_bytes(digits, algorithm, bounds):
+    found = run(digits, algorithm, members=12, bounds=bounds)
+    assert found == run(digits, algorithm, members=12, bounds=bounds, breeding="plain")
+    plain = replace(algorithm, projected=False)
+    assert found[0] != run(digits, plain, members=12, bounds=bounds)[0]
 
 
 def test_groups_and_children_that_stay_as_they_are_move_along_too(digits):
@@ -80,7 +82,7 @@ class Counting(Own):
 
 def test_a_strategy_of_ones_own_gets_the_moved_parents(digits, expected):
     for own in (Own, Counting):
-        toolbox = made(digits, preset="ga")
+        toolbox = made(digits, USUAL)
         toolbox.reproduction = own(toolbox.mate, toolbox.mates)
         population, _ = evolve(toolbox.population(n=MEMBERS), toolbox, GENERATIONS)
         assert [member.flat.tobytes() for member in population] == expected[0]
@@ -184,7 +186,7 @@ def test_a_keyframe_is_made_if_layer_inputs_take_much_memory(digits, tmp_path, m
     assert frames[-1]
 
 
-def centroids_of_a_run(digits, words=None):
+def centroids_of_a_run(digits, algorithm=USUAL):
     """Return, for each generation, the centroid and the mean of its parents' weights, and the members."""
     found = []
 
@@ -194,7 +196,7 @@ def centroids_of_a_run(digits, words=None):
             both = [lineage.weights(recipe) for recipe in lineage.ancestry.centroids(evolution.generation)[-2:]]
             found.append((both[-1], both[0], np.stack([member.flat for member in evolution.population])))
 
-    toolbox = made(digits, **{"preset": "ga"} | (words or {}))
+    toolbox = made(digits, algorithm)
     evolve(toolbox.population(n=MEMBERS), toolbox, 4, callbacks=[Watch(note)])
     return found, toolbox.layout
 
@@ -212,7 +214,7 @@ def test_the_centroid_of_the_next_generation_lies_along_the_inputs_of_the_mini_b
 
 def test_children_have_the_centroid_as_their_mean(digits):
     """Without mutation each locus of a group's children has the values of its four parents, once each."""
-    found, _ = centroids_of_a_run(digits, {"sigma": 1e-12})
+    found, _ = centroids_of_a_run(digits, GA(sigma=1e-12, schedule="constant"))
     for centroid, mean, children in found[1:]:
         np.testing.assert_allclose(children.mean(axis=0, dtype=np.float64), centroid, atol=1e-6)
         assert np.abs(centroid - mean).max() > 1e-4
@@ -220,13 +222,13 @@ def test_children_have_the_centroid_as_their_mean(digits):
 
 def test_it_is_resumed_and_its_checkpoint_has_the_inputs(digits, tmp_path, expected):
     run(digits, generations=2, checkpoint=tmp_path)
-    first, toolbox = read_generations(tmp_path), made(digits, preset="ga")
+    first, toolbox = read_generations(tmp_path), made(digits, USUAL)
     assert not first[0].inputs
     for generation in first[1:]:
         assert set(unpacked_inputs(generation.inputs, toolbox.layout.shapes)) == {0, 2}
     assert run(digits, checkpoint=tmp_path) == expected
     with pytest.raises(CheckpointError, match="projected was True when the run began, and is False"):
-        run(digits, {"projected": False, "sigma": ErrorScaled(0.128), "scale": "fixed"}, checkpoint=tmp_path)
+        run(digits, GA(projected=False, sigma=0.128, scale="fixed"), checkpoint=tmp_path)
 
 
 @pytest.mark.parametrize("kept", [1, 2, 3])

@@ -9,6 +9,7 @@ from small_toolbox import small
 from wirings import LAYOUT, wired
 
 from deap_nn import (
+    GA,
     ErrorScaled,
     Individual,
     KerasProblem,
@@ -144,7 +145,7 @@ class Own:
 
 
 def hand_wired(digits, **arguments):
-    toolbox = small(digits, **({"sigma": arguments.pop("sigma")} if "sigma" in arguments else {}))
+    toolbox = small(digits, **({"algorithm": GA(sigma=arguments.pop("sigma"))} if "sigma" in arguments else {}))
     toolbox.register("evaluate", penalty, **({"factor": 2.0} | arguments))
     return toolbox
 

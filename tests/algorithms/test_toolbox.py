@@ -80,22 +80,6 @@ def test_select_moves_the_minibatch_and_the_mutation(digits):
     assert [toolbox.evaluate(individual) for individual in population] != first
 
 
-def test_a_minibatch_stays_for_the_given_number_of_generations(digits):
-    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, batch_generations=3)
-    usual = make_toolbox("mlp", digits, seed=1, batch_size=16)
-    (member,) = toolbox.population(n=1)
-
-    def scores(toolbox, generations):
-        found = []
-        for toolbox.evaluate.func.generation in generations:
-            train_error = toolbox.assess(member, toolbox.evaluate.func.generation)["train_error"]
-            found.append((toolbox.evaluate(member), train_error))
-        return found
-
-    assert scores(toolbox, range(7)) == scores(usual, [0, 0, 0, 1, 1, 1, 2])
-    assert len(set(scores(usual, range(3)))) == 3
-
-
 def test_the_default_sigma_goes_by_the_fitness(digits):
     assert make_toolbox("mlp", digits, seed=1).clock.adaptation.fitness == "cross_entropy"
     assert make_toolbox("mlp", digits, GA(fitness="error"), seed=1).clock.adaptation.fitness == "error"

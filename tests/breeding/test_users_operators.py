@@ -8,6 +8,7 @@ from deap import tools
 from wirings import LAYOUT, TABLE, result, wired
 
 from deap_nn import (
+    GA,
     Individual,
     WeightList,
     cxBiased,
@@ -79,14 +80,13 @@ def passing(function):
 
 
 def test_a_decorated_crossover_keeps_the_order_of_its_individuals(digits):
-    def made(*decorators, **words):
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, **words)
+    def made(algorithm, *decorators):
+        toolbox = make_toolbox("mlp", digits, algorithm, seed=1, batch_size=16)
         toolbox.decorate("mate", *decorators)
         return [row["min"] for row in evolve(toolbox.population(n=12), toolbox, 3, breeding="plain")[1]]
 
-    biased = {"crossover": "biased", "indpb": 0.0, "sigma": 0.0}
-    assert made(passing, **biased) == made(**biased)
-    assert made(passing) == made()
+    for algorithm in (GA(crossover="biased", sigma=0.0), GA()):
+        assert made(algorithm, passing) == made(algorithm)
 
 
 def test_a_function_that_is_changed_in_place_is_named():

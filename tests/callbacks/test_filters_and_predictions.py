@@ -9,7 +9,7 @@ import pytest
 from limits import evolve
 from own_callbacks import Stop
 
-from deap_nn import GA, Callback, Checkpoint, Layout, RunDirectory, make_toolbox
+from deap_nn import ES, GA, Callback, Checkpoint, Layout, RunDirectory, make_toolbox
 from deap_nn.callbacks.run_directory import filters as filters_module
 from deap_nn.callbacks.run_directory import predictions
 from deap_nn.callbacks.run_directory.filters import FilterTrace, first_filters, image_shape
@@ -119,22 +119,22 @@ def of_other_filters():
 
 
 @pytest.mark.parametrize(
-    ("content", "said", "arguments"),
+    ("content", "said", "algorithm"),
     [
-        (None, "filters.npz is missing", {}),
-        (b"", "filters.npz: cannot be read", {"preset": "es"}),
-        (b"PK\x03\x04 and no more", "filters.npz: cannot be read", {"mates": 2}),
-        (of_other_filters(), "filters.npz holds other filters", {}),
+        (None, "filters.npz is missing", GA()),
+        (b"", "filters.npz: cannot be read", ES()),
+        (b"PK\x03\x04 and no more", "filters.npz: cannot be read", GA(mates=2)),
+        (of_other_filters(), "filters.npz holds other filters", GA()),
     ],
     ids=["missing", "empty", "torn", "other"],
 )
 def test_a_lost_file_of_filters_is_said_and_made_again_from_the_records(
-    digits, tmp_path, content, said, arguments, monkeypatch
+    digits, tmp_path, content, said, algorithm, monkeypatch
 ):
     monkeypatch.setattr(filters_module, "MOST_ROWS", 6)
 
     def run(folder, *stop):
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, **arguments)
+        toolbox = make_toolbox("mlp", digits, algorithm, seed=1, batch_size=16)
         callbacks = [FilterTrace(folder / "filters.npz", *first_filters(toolbox.layout, (28, 28))), *map(Stop, stop)]
         options = {"checkpoint": folder / "checkpoint", "callbacks": callbacks, "keyframe_seconds": None}
         evolve(toolbox.population(n=8), toolbox, 14, **options)

@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT
 from deap import algorithms, tools
 
-from deap_nn import WeightList, make_toolbox
+from deap_nn import GA, WeightList, make_toolbox
 from deap_nn.breeding.breeder import founder
 from deap_nn.callbacks.base import Evolution
 from deap_nn.core.errors import WORST, InputError
@@ -30,13 +30,16 @@ FILES |= {"best.npz", "best.keras", "fitness.png", "weights.png"}
 FILES |= {"filters.npz", "answers.npz", "report.html"}
 
 
-def mlp(digits, **options):
-    return make_toolbox("mlp", digits, seed=3, **options)
+USUAL = GA()
+
+
+def mlp(digits, algorithm=USUAL, **options):
+    return make_toolbox("mlp", digits, algorithm, seed=3, **options)
 
 
 @pytest.mark.parametrize("method", ["sgd", "adam"])
 def test_backpropagation_is_that_of_keras_on_the_mini_batches_of_the_experiment(digits, method):
-    toolbox = mlp(digits, batch_size=32, centred=False, stratified=False)
+    toolbox = mlp(digits, GA(centred=False, stratified=False), batch_size=32)
     first = founder(toolbox.individual, 3, 0)
     kinds = {"sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}
     found = methods.Backpropagation(toolbox, founder(toolbox.individual, 3, 0), kinds[method](0.01))
@@ -54,7 +57,7 @@ def test_backpropagation_is_that_of_keras_on_the_mini_batches_of_the_experiment(
 
 
 def test_backpropagation_goes_down_the_gradient_of_a_centred_network(digits):
-    toolbox = mlp(digits, batch_size=32, centred=True, stratified=True)
+    toolbox = mlp(digits, GA(centred=True, stratified=True), batch_size=32)
     start = founder(toolbox.individual, 3, 0)
     before = toolbox.evaluate(start)[0]
     found = methods.Backpropagation(toolbox, founder(toolbox.individual, 3, 0), keras.optimizers.SGD(0.01))
@@ -66,9 +69,9 @@ def test_backpropagation_goes_down_the_gradient_of_a_centred_network(digits):
     assert toolbox.evaluate(found.network)[0] < before
 
 
-@pytest.mark.parametrize("scale", [None, "fan_in"])
+@pytest.mark.parametrize("scale", ["none", "fan_in"])
 def test_the_strategy_goes_down_the_gradient_that_its_population_sees(digits, scale):
-    toolbox = mlp(digits, scale=scale)
+    toolbox = mlp(digits, GA(scale=scale))
     centre = founder(toolbox.individual, 3, 0).flat.copy()
     around = methods.Around(toolbox, 3, 7, 0.02)
     members = []
@@ -79,7 +82,7 @@ def test_the_strategy_goes_down_the_gradient_that_its_population_sees(digits, sc
         members += list(pair)
     noise = np.array(members) - centre
     spread = noise[::2].std(axis=0)[: 784 * 64].mean()
-    assert spread == pytest.approx(0.02 * (1 if scale is None else np.sqrt(2 / 784)), rel=0.5)
+    assert spread == pytest.approx(0.02 * (1 if scale == "none" else np.sqrt(2 / 784)), rel=0.5)
     weights = np.array([0.5, -0.25, 0.75])
     np.testing.assert_allclose(around.sum(weights), weights @ noise[::2], atol=1e-6)
     np.testing.assert_array_equal(around.sum(np.zeros(3)), 0)
@@ -95,7 +98,7 @@ def test_the_strategy_goes_down_the_gradient_that_its_population_sees(digits, sc
 
 
 def test_the_noise_of_the_strategy_may_be_independent_and_fall(digits):
-    toolbox = mlp(digits, scale=None)
+    toolbox = mlp(digits, GA(scale="none"))
     network = founder(toolbox.individual, 3, 0)
     options = {"mirrored": False, "falling": (0.25, 0.5, 8)}
     strategy = methods.OpenAIES(toolbox, network, keras.optimizers.SGD(4.0), 5, 0.02, **options)

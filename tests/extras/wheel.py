@@ -54,11 +54,12 @@ assert hall[0].fitness.values[0] < 0.05, hall[0].fitness
 """
 
 SWEEP = """
-from deap_nn import RunDirectory, evolve, make_toolbox, read_runs
+from deap_nn import ES, GA, RunDirectory, evolve, make_toolbox, read_runs
 
-for name in ("ga", "es"):
+for algorithm in (GA(), ES()):
     for seed in (1, 2):
-        toolbox = make_toolbox("mlp", "mnist5k", seed=seed, preset=name)
+        toolbox = make_toolbox("mlp", "mnist5k", algorithm, seed=seed)
+        name = algorithm.name
         with RunDirectory(f"sweep/{name}-{seed}", settings={"seed": seed, "preset": name}) as directory:
             evolve(toolbox.population(n=30), toolbox, 10, callbacks=[directory])
 frame = read_runs("sweep").to_dataframe()
