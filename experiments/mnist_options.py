@@ -57,7 +57,7 @@ class Settings:
     )
     init_weights: Annotated[
         str | None,
-        text("scaled, normal, or a file of weights to begin around [by preset]", "FILE", group="run", option="--init"),
+        text("scaled, normal, or a file of weights [by preset]", "FILE", group="run", option="--init"),
     ] = None
     dataset: Annotated[str, one_of("digits; auto: mnist if available, else mnist5k", *DATA_SETS, group="data")] = "auto"
     data: Annotated[str | None, text("IDX folder or .npz, named by --dataset [--dataset]", "PATH", group="data")] = None
@@ -110,15 +110,15 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> Namespace:
     if given.get("resume") is not None:
         return resumed(given)
     kind = ALGORITHMS[given.get("preset", Settings.preset)]
+    settings = Settings(**{name: given[name] for name in given.keys() & options_of(Settings).keys()})
+    words = {name: given[name] for name in given.keys() & options_of(kind).keys()}
+    if settings.init_weights in ("scaled", "normal"):
+        words["init"] = settings.init_weights
+        settings = dataclasses.replace(settings, init_weights=None)
+    elif settings.init_weights is not None and kind is not ES and words.setdefault("spread", 1.0) != 1:
+        raise InputError("argument --spread: is for founders that are drawn, not for those of --init")
+    settings = with_files(settings)
     try:
-        settings = Settings(**{name: given[name] for name in given.keys() & options_of(Settings).keys()})
-        words = {name: given[name] for name in given.keys() & options_of(kind).keys()}
-        if settings.init_weights in ("scaled", "normal"):
-            words["init"] = settings.init_weights
-            settings = dataclasses.replace(settings, init_weights=None)
-        elif settings.init_weights is not None and kind is not ES:
-            words.setdefault("spread", 1.0)
-        settings = with_files(settings)
         algorithm = kind(**words).resolved(settings.model if settings.keras is None else None, settings.batch_size)
     except ValueError as error:
         name, _, why = str(error).partition(" ")
@@ -181,16 +181,15 @@ def resumed(given: Mapping[str, Any]) -> Namespace:
         raise InputError(f"argument {option}: not with --resume: the run keeps its own")
     config = read_config(folder, "--resume")
     config |= kept_files(folder, config)
-    data = config.pop("data", None)
-    if isinstance(data, dict) and "data" not in given:
-        config |= {"data": data["path"]} if data.get("path") else {"dataset": data.get("name")}
     try:
-        if isinstance(config.get("generations"), int):
+        if isinstance(config["generations"], int):
             config["generations"] = requested_generations(folder, config)
-        stored = {name: config[name] for name in options_of(Settings) if name in config and name not in NOT_STORED}
+        stored = {name: config[name] for name in options_of(Settings).keys() - {*NOT_STORED, "data"}}
+        path = config["data"].get("path")
+        stored |= {"data": path} if path else {"dataset": config["data"].get("name")}
         settings = with_files(Settings(**(stored | {name: given[name] for name in given if name not in MAP_OPTIONS})))
         algorithm = algorithm_of(config)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         said = f"has no {error.args[0]}" if isinstance(error, KeyError) else str(error)
         raise InputError(f"argument --resume: config.json: {said}") from error
     options = [f"--{name.replace('_', '-')}" for name in given]

@@ -61,14 +61,14 @@ Sigma = Annotated[
     float | Adaptation | None,
     Option(
         "first sigma of mutation",
-        f"a number from 0 to {LARGEST_WEIGHT:g}, or an adaptation",
+        f"a number from 0 to {LARGEST_WEIGHT:g}",
         float,
         lambda value: is_adaptation(value) or (is_finite(value) and 0 <= value <= LARGEST_WEIGHT),
         "X",
     ),
 ]
 Schedule = Annotated[str | None, one_of("rule by which sigma changes", *SCHEDULES)]
-FinalSigma = Annotated[float | None, real("sigma at the end, or the smallest", 0, LARGEST_WEIGHT)]
+FinalSigma = Annotated[float | None, real("sigma at the end, or the smallest [--sigma / 4 or 20]", 0, LARGEST_WEIGHT)]
 Scale = Annotated[
     str | Sequence[float] | NDArray[Any] | None,
     Option(
@@ -93,7 +93,7 @@ Crossover = Annotated[CrossoverName, one_of("operator that combines the parents"
 Pressure = Annotated[float, real("pressure of linear ranking, 1 to 2", 1, 2)]
 Boost = Annotated[float, real("draw the best X times as often", 0.001, 1e9)]
 Opposites = Annotated[float | None, real("share of opposites among parents", 0, 0.5)]
-Step = Annotated[float | None, real("step of the centre", 1e-6, 999_999)]
+Step = Annotated[float | None, real("step of the centre [by members and generations]", 1e-6, 999_999)]
 
 Kind = TypeVar("Kind", bound="Algorithm")
 

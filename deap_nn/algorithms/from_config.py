@@ -11,6 +11,7 @@ from deap import base
 
 from deap_nn.algorithms.algorithm import ALGORITHMS, ES, GA
 from deap_nn.algorithms.toolbox.make import make_toolbox
+from deap_nn.core.arguments import check_choice
 from deap_nn.data.dataset import Dataset
 from deap_nn.runs.config import digest_of
 
@@ -23,6 +24,7 @@ def algorithm_of(config: Mapping[str, Any]) -> GA | ES:
     ValueError, KeyError
         If a setting is not allowed, or missing.
     """
+    check_choice("preset", config["preset"], tuple(ALGORITHMS))
     kind = ALGORITHMS[config["preset"]]
     return kind(**{field.name: config[field.name] for field in dataclasses.fields(kind)})
 

@@ -137,7 +137,7 @@ def add_options(parser: Any, kind: type, defaults: Mapping[str, Any], *, only: C
     kind : type
         The dataclass.
     defaults : mapping
-        The defaults that ``--help`` shows; of a setting without one, the help names it.
+        The defaults that ``--help`` shows, unless the help of a setting names its own.
     only : collection of str
         The names of the settings to add; all if it is empty.
     """
@@ -146,7 +146,7 @@ def add_options(parser: Any, kind: type, defaults: Mapping[str, Any], *, only: C
             continue
         value = defaults.get(name)
         shown = ("no", "yes")[value] if isinstance(value, bool) else value
-        told = option.help if shown is None or not option.metavar else f"{option.help} [{shown}]"
+        told = option.help if shown is None or "[" in option.help or not option.metavar else f"{option.help} [{shown}]"
         words = {"type": option.parse, "metavar": option.metavar} if option.metavar else {"action": "store_true"}
         add = parser.groups[option.group].add_argument
         add(option.option, dest=name, default=argparse.SUPPRESS, help=told, **words)

@@ -34,7 +34,7 @@ CROSSOVERS = "mask, biased, split, matrices, units, average or none"
 
 LIMITS = [
     (GA, "fitness", "error or cross_entropy", ["error", "cross_entropy"], ["accuracy", "crossentropy"]),
-    (GA, "sigma", f"a number from 0 to {LARGEST}, or an adaptation", [0, 0.1], [-0.1, float("nan"), float("inf")]),
+    (GA, "sigma", f"a number from 0 to {LARGEST}", [0, 0.1], [-0.1, float("nan"), float("inf")]),
     (GA, "schedule", SCHEDULES, ["error", "one-fifth"], ["errors", ""]),
     (GA, "final_sigma", f"a number from 0 to {LARGEST}", [0.01], [-1, float("nan"), 1e39]),
     (GA, "scale", SCALES, ["none", "fixed"], ["fan_out", "own"]),

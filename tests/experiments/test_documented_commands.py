@@ -6,6 +6,8 @@ import pytest
 from conftest import ROOT, run_here
 from deap import creator
 
+from deap_nn.algorithms.algorithm import ALGORITHMS
+from deap_nn.core.options import options_of as options_of_type
 from deap_nn.process import cli
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -51,8 +53,10 @@ def help_of(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def options_of(help_of):
-    """The options of each command, without those of its examples."""
-    return {name: set(OPTION.findall(text.partition("\nexamples:")[0])) for name, text in help_of.items()}
+    """The options of each command, without those of its examples; of `mnist` those of each algorithm."""
+    found = {name: set(OPTION.findall(text.partition("\nexamples:")[0])) for name, text in help_of.items()}
+    found["mnist"] |= {f"--{name.replace('_', '-')}" for kind in ALGORITHMS.values() for name in options_of_type(kind)}
+    return found
 
 
 @pytest.mark.parametrize("name", GROUPED)

