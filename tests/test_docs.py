@@ -130,7 +130,7 @@ def written(toolbox, registered, argument):
 
 def test_the_table_of_presets_is_what_make_toolbox_wires(digits):
     *_, operators, loops = tables_of((DOCS / "howto" / "deap-loops.md").read_text())
-    assert operators[0] == ["preset", "registered as", "operator", "argument", "value", "source"]
+    assert operators[0] == ["algorithm", "registered as", "operator", "argument", "value", "source"]
     seen, toolboxes, fitness = {}, {}, {"cross_entropy": "cross-entropy", "error": "error rate"}
     for preset, registered, operator, named, values, source in operators[1:]:
         if preset:

@@ -126,7 +126,7 @@ def evolve(
         The run's seed. If left out, the seed of a toolbox by `make_toolbox`.
     cxpb, mutpb : float
         The probabilities that a group is mated and that a child is mutated, 0 to 1. In a toolbox with a ``step``
-        children come from one centre, and `cxpb` has no effect; with ``preset="es"`` it must be 1.
+        children come from one centre, and `cxpb` has no effect; with `ES` it must be 1.
     stats : deap.tools.Statistics, optional
         Adds its columns or chapters to the logbook.
     halloffame : deap.tools.HallOfFame, optional
