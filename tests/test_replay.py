@@ -78,21 +78,3 @@ def test_a_run_with_opposites_is_resumed_by_two_processes_and_replayed(here, war
     assert (answer.returncode, answer.stderr) == (0, "")
     assert answer.stdout.startswith("generation 7, member 5: fitness ")
     assert "differs" not in answer.stdout
-
-
-def test_a_run_from_before_ga_had_opposites_goes_on_as_it_was(here, digits_file, tmp_path):
-    """Its ``config.json`` has none of the later settings, and its preset has other values now."""
-    former = {"--centred": "no", "--stratified": "no", "--opposites": "0", "--spread": "1", "--parents": "5"}
-    options = [word for pair in former.items() for word in pair]
-    small = ["--model", "mlp", "--population", "12", "--data", digits_file, "--no-progress", *options]
-    for name, generations in (("whole", "5"), ("run", "3")):
-        answer = here(MNIST, *small, "--generations", generations, "--output", tmp_path / name)
-        assert answer.returncode == 0, answer.stderr
-    config = json.loads((tmp_path / "run" / "config.json").read_text())
-    for name in ("centred", "stratified", "opposites", "spread", "centred_layers"):
-        del config[name]
-    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
-    answer = here(MNIST, "--resume", tmp_path / "run", "--generations", "5", "--no-progress")
-    assert answer.returncode == 0, answer.stderr
-    whole, run = (np.genfromtxt(tmp_path / name / "logbook.csv", delimiter=",") for name in ("whole", "run"))
-    np.testing.assert_array_equal(run, whole)

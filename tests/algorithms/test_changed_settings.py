@@ -31,7 +31,7 @@ CHANGED = [
     ({"fitness": "error"}, "fitness was 'cross_entropy' when the run began, and is 'error'"),
     ({"scale": "widest"}, "mutate.scale was"),
     ({"crossover": "biased", "mates": 2}, "mate was 'cxScanning' when the run began, and is 'cxBiased'"),
-    ({"parents": 11}, "select.parents was 10 when the run began, and is 11"),
+    ({"parents": 11}, "select.parents was 0.5 when the run began, and is 11"),
     ({"population": 22}, "population was 20 when the run began, and is 22"),
 ]
 

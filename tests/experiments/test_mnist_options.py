@@ -85,46 +85,6 @@ def test_a_network_of_ones_own_and_given_weights(options, place):
         options.parse_arguments([*given, "--spread=0.5"])
 
 
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ("--preset es --boost 3", "unrecognized arguments: --boost 3"),
-        ("--preset es --mates=3", "unrecognized arguments: --mates=3"),
-        ("--step 2", "unrecognized arguments: --step 2"),
-        ("--preset article --step 2", "unrecognized arguments: --step 2"),
-        ("--fitnes error", 'unrecognized arguments: --fitnes error: did you mean "--fitness"?'),
-        ("--preset GA", "argument --preset: must be ga, es or article, got 'GA': did you mean \"ga\"?"),
-        ("--parents 300", "argument --parents: must be at most the population of 200, got 300"),
-        ("--preset es --parents 150", "argument --parents: must be at most half of the population of 200 under --pre"),
-        (
-            "--parents 0",
-            "argument --parents: must be an integer of at least 1, or a share above 0 and up to 1, got '0'",
-        ),
-        ("--final-sigma 0.01", "argument --final-sigma: needs a schedule that is linear, geometric, one-fifth or self"),
-        ("--schedule linear --final-sigma 0", "argument --final-sigma: must be above 0 if sigma is, got 0.0"),
-        ("--schedule one-fifth --final-sigma 3", "argument --final-sigma: must be at most sigma, 0.128, got 3.0"),
-        ("--preset es --schedule self-adaptive", "argument --schedule: must not be self-adaptive: the children of"),
-        ("--sigma -1", "argument --sigma: must be a number from 0 to 3.40282e+38, got '-1'"),
-        ("--crossover units --mates 3", "argument --mates: must be 2 if crossover is units, got 3"),
-        ("--init normal --spread 0.5", "argument --spread: below 1 is for founders of init='scaled', got 0.5"),
-        ("--init nothing.npz", "argument --init: nothing.npz: no such file"),
-        ("--keras nothing.keras", "argument --keras: nothing.keras: no such file"),
-        ("--keras nothing.keras --model mlp", "argument --model: not with --keras, which names the model"),
-        ("--batch-size 1 --centred yes", "argument --batch-size: must be at least 2 with --centred yes, got 1"),
-        ("--centred no --projected yes", "argument --projected: needs centred layers"),
-        ("--workers 2", "argument --workers: needs --map processes, dask or ray"),
-        ("--scheduler tcp://127.0.0.1:1", "argument --scheduler: needs --map dask or ray"),
-        ("--resume nowhere", "argument --resume: nowhere is not a folder"),
-    ],
-)
-def test_a_wrong_option_ends_in_one_line_with_status_2(here, tmp_path, digits_file, given, said):
-    answer = here(MNIST, *given.split(), "--data", digits_file, "--output", "run")
-    (line,) = answer.stderr.splitlines()
-    assert line.startswith(f"mnist.py: error: {said}")
-    assert (answer.returncode, answer.stdout) == (2, "")
-    assert not (tmp_path / "run").exists()
-
-
 LINEAR, OF_ES = ("--schedule", "linear"), ("--preset", "es")
 
 NUMBERS = {

@@ -164,12 +164,12 @@ def spoilt(folder, name, **changes):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-def test_runs_that_were_gone_on_with_or_validated_on_fewer_are_not_taken(swept, here, digits_file, tmp_path):
+def test_runs_that_were_gone_on_with_or_changed_are_not_taken(swept, here, digits_file, tmp_path):
     folder, _ = swept
     arguments = SWEEP, folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out", "--only-draw"
     for name, changes, said in (
         ("status.json", {"asked_generations": 9}, "generations 9 and not 3"),
-        ("config.json", {"validation_size": 10}, "validation_size 10 and not "),
+        ("config.json", {"batch_size": 10}, "batch_size 10 and not 64"),
     ):
         shutil.copytree(folder / "out", tmp_path / "out")
         spoilt(tmp_path / "out" / "mean-2", name, **changes)
