@@ -84,7 +84,7 @@ MNIST_CASES = [
     (["--schedule", "linear", "--final-sigma", "0"], "--final-sigma: must be above 0 if sigma is, got 0.0"),
     (
         ["--final-sigma", "0.01"],
-        "--final-sigma: needs a schedule that is linear, geometric, one-fifth or self-adaptive",
+        "--final-sigma: needs a schedule that is linear, geometric, one-fifth or self-",
     ),
     (["--init", "nothing.npz"], "--init: nothing.npz: no such file"),
     (["--keras", "nothing.keras"], "--model: not with --keras, which names the model"),

@@ -169,7 +169,7 @@ class Algorithm:
         if projected is None:
             projected = named and centred and batch_size < WIDEST.get(str(model), 0)
         stratified = named if self.stratified is None else self.stratified
-        fitness = self.fitness or "cross_entropy"
+        fitness: Fitness = self.fitness or "cross_entropy"
         if isinstance(model, KerasProblem):
             if self.fitness not in (type(self).fitness, model.followed):
                 raise ValueError(f"fitness is not for a KerasProblem, which has its own loss, got {self.fitness!r}")
