@@ -31,7 +31,7 @@ from deap_nn.core.seeding import MAX_SEED
 from deap_nn.maps import Map
 from deap_nn.maps.options import MAP_OPTIONS, add_map_options, chosen_map
 from deap_nn.maps.scoop import prepare_worker
-from deap_nn.operators.adaptation.schedules import Annealed
+from deap_nn.operators.adaptation import Annealed
 from deap_nn.process import signals
 from deap_nn.process.cli import Parser, check_new_folder, integer, run_command
 

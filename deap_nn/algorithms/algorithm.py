@@ -14,9 +14,15 @@ from numpy.typing import NDArray
 from deap_nn.core.arguments import check_choice, check_count
 from deap_nn.core.options import Option, check_fields, is_finite, is_whole, one_of, real, whole, yes_or_no
 from deap_nn.genome.vectors import LARGEST_WEIGHT
-from deap_nn.operators.adaptation.feedback import ErrorScaled, OneFifth, SelfAdaptive
-from deap_nn.operators.adaptation.protocol import Adaptation, is_adaptation
-from deap_nn.operators.adaptation.schedules import Annealed, Constant
+from deap_nn.operators.adaptation import (
+    Adaptation,
+    Annealed,
+    Constant,
+    ErrorScaled,
+    OneFifth,
+    SelfAdaptive,
+    is_adaptation,
+)
 from deap_nn.operators.by_name import CROSSOVERS, CrossoverName
 from deap_nn.operators.crossover import MOST_MATES
 from deap_nn.operators.initialisation import SCALES

@@ -18,8 +18,7 @@ from deap_nn.core.seeding import Purpose, seeded, stream
 from deap_nn.genome.noise import LARGEST_TABLE, NoiseTable, noise_numbers
 from deap_nn.genome.vectors import Shape, Vector, copied_vector
 from deap_nn.genome.weight_list import WeightList
-from deap_nn.operators.adaptation.feedback import SelfAdaptive
-from deap_nn.operators.adaptation.protocol import check_sigma
+from deap_nn.operators.adaptation import SelfAdaptive, check_sigma
 from deap_nn.operators.by_name import function_of
 from deap_nn.operators.mutation import matrix_factors, mutGaussianAdaptive
 from deap_nn.operators.selection import operator_of

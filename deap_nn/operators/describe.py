@@ -13,10 +13,15 @@ from deap import base
 
 from deap_nn.core.registered import Registered, words_of
 from deap_nn.genome.noise import NoiseTable
-from deap_nn.operators.adaptation.feedback import ErrorScaled, OneFifth, SelfAdaptive
-from deap_nn.operators.adaptation.protocol import is_adaptation
-from deap_nn.operators.adaptation.schedules import Annealed, Constant
-from deap_nn.operators.adaptation.selections import Adapting
+from deap_nn.operators.adaptation import (
+    Adapting,
+    Annealed,
+    Constant,
+    ErrorScaled,
+    OneFifth,
+    SelfAdaptive,
+    is_adaptation,
+)
 from deap_nn.operators.by_name import mates_of, operated_by
 from deap_nn.operators.crossover import cxMask, cxScanning
 from deap_nn.operators.mutation import mutGaussianAdaptive

@@ -9,8 +9,7 @@ from deap_nn.core.arguments import check_bounds, check_generator, check_probabil
 from deap_nn.genome.noise import NoiseTable, noise_slice
 from deap_nn.genome.vectors import Vector, split_vector
 from deap_nn.genome.weight_list import WeightList, check_genome
-from deap_nn.operators.adaptation.feedback import SelfAdaptive
-from deap_nn.operators.adaptation.protocol import Adaptation, check_sigma, is_adaptation
+from deap_nn.operators.adaptation import Adaptation, SelfAdaptive, check_sigma, is_adaptation
 from deap_nn.operators.registry import operator
 
 Genome = TypeVar("Genome", bound=WeightList)

@@ -24,7 +24,7 @@ from deap_nn import (
     mutGaussianAdaptive,
     selRankBoosted,
 )
-from deap_nn.operators.adaptation.protocol import Adaptation
+from deap_nn.operators.adaptation import Adaptation
 
 
 def evaluated(*values):

@@ -7,7 +7,7 @@ from sklearn.metrics import f1_score
 
 from deap_nn import KerasProblem, SelfAdaptive, evolve_model, make_toolbox
 from deap_nn.models.tensorflow import keras, tf
-from deap_nn.operators.adaptation.feedback import ErrorScaled
+from deap_nn.operators.adaptation import ErrorScaled
 
 LOSSES = {
     "named": ("sparse_categorical_crossentropy", 2, "softmax", "sparse_categorical_crossentropy"),

@@ -13,9 +13,7 @@ from typing import Any, cast
 from deap import base
 
 from deap_nn.core.registered import Registered, with_generation, words_of
-from deap_nn.operators.adaptation.protocol import Adaptation, is_adaptation
-from deap_nn.operators.adaptation.schedules import Annealed
-from deap_nn.operators.adaptation.selections import Count, adaptations_of, note_update
+from deap_nn.operators.adaptation import Adaptation, Annealed, Count, adaptations_of, is_adaptation, note_update
 
 
 class Clock(Count):

@@ -18,8 +18,7 @@ from deap_nn.core import notebook
 from deap_nn.core.registered import Registered, Traits, words_of
 from deap_nn.genome.individual import Individual
 from deap_nn.genome.layout import Layout
-from deap_nn.operators.adaptation.feedback import ErrorScaled, SelfAdaptive
-from deap_nn.operators.adaptation.selections import adaptations_of, adapting
+from deap_nn.operators.adaptation import ErrorScaled, SelfAdaptive, adaptations_of, adapting
 from deap_nn.operators.by_name import fitter_first, takes_many
 from deap_nn.operators.describe import name_of
 from deap_nn.operators.ranking import weights_of

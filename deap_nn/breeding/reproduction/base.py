@@ -15,7 +15,7 @@ from deap_nn.breeding.variation import Variation, checked_mutant, clip, happens,
 from deap_nn.core.seeding import Purpose, seeded, stream
 from deap_nn.genome.population import mean_of
 from deap_nn.genome.vectors import Halves, Vector, Vectors, moved_along
-from deap_nn.operators.adaptation.selections import adapting
+from deap_nn.operators.adaptation import adapting
 from deap_nn.operators.describe import settings_of
 from deap_nn.operators.ranking import RecombinationWeights
 

@@ -1,0 +1,551 @@
+"""Adaptations of the mutation step size sigma, and selections that update them."""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from functools import partial
+from math import exp
+from typing import Any, Literal, Protocol, TypeGuard, runtime_checkable
+
+import numpy as np
+
+from deap_nn.core.arguments import check_number, check_positive
+from deap_nn.core.seeding import Purpose, seeded, stream
+from deap_nn.genome.vectors import LARGEST_WEIGHT
+from deap_nn.operators.ranking import fitness_key
+
+State = Mapping[str, float]
+
+
+@runtime_checkable
+class Adaptation(Protocol):
+    """Adapts the mutation step size sigma during a run.
+
+    ``update`` gets the population once a generation; mutation uses ``sigma`` until the next update. ``reset`` restores
+    the initial state. ``state`` returns everything that changes, and ``restore`` sets it again.
+    """
+
+    @property
+    def sigma(self) -> float:
+        """The current standard deviation of the noise, at least 0."""
+
+    def update(self, individuals: Sequence[Any], generation: int) -> None:
+        """Adapt to the evaluated `individuals`, which become the parents of `generation`."""
+
+    def reset(self) -> None:
+        """Restore the initial state, as at the beginning of a run."""
+
+    def state(self) -> dict[str, float]:
+        """Return everything that changes, as numbers by name."""
+
+    def restore(self, state: State) -> None:
+        """Set the values that ``state`` returned."""
+
+
+def is_adaptation(value: object) -> TypeGuard[Adaptation]:
+    """Return whether an object has the methods of an `Adaptation`; its ``sigma``, which may be unknown, is not read."""
+    methods = ("update", "reset", "state", "restore")
+    return not isinstance(value, type) and all(callable(getattr(value, name, None)) for name in methods)
+
+
+def check_sigma(value: float, name: str) -> float:
+    """Return a mutation step size, or raise ValueError if it is negative or not a finite float32."""
+    if not 0 <= check_number(value, name) <= LARGEST_WEIGHT:
+        raise ValueError(f"{name} must be finite and at least 0, a float32, got {value!r}")
+    return float(value)
+
+
+def _check_floor(sigma: float, floor: float) -> tuple[float, float]:
+    if not 0 < check_sigma(floor, "floor") <= check_sigma(sigma, "sigma"):
+        raise ValueError(f"floor must be above 0 and at most sigma, got {floor!r} and {sigma!r}")
+    return float(sigma), float(floor)
+
+
+class Constant:
+    """The same sigma in all generations.
+
+    Parameters
+    ----------
+    sigma : float
+        The standard deviation of the noise, at least 0.
+
+    Examples
+    --------
+    >>> Constant(0.1).sigma
+    0.1
+    """
+
+    def __init__(self, sigma: float) -> None:
+        self._sigma = check_sigma(sigma, "sigma")
+
+    @property
+    def sigma(self) -> float:
+        """The standard deviation of the noise."""
+        return self._sigma
+
+    def update(self, individuals: Sequence[Any], generation: int) -> None:
+        """Do nothing."""
+
+    def reset(self) -> None:
+        """Do nothing."""
+
+    def state(self) -> dict[str, float]:
+        """Return an empty state."""
+        return {}
+
+    def restore(self, state: State) -> None:
+        """Do nothing."""
+
+    def __repr__(self) -> str:
+        return f"Constant({self._sigma})"
+
+
+class Annealed:
+    r"""Sigma changes from an initial to a final value over the generations.
+
+    At generation `g`, with :math:`t = g/G`, sigma is :math:`\sigma_0 (\sigma_1/\sigma_0)^t`, or
+    :math:`\sigma_0 + (\sigma_1 - \sigma_0) t` if `shape` is "linear"; it stays at :math:`\sigma_1` after
+    generation `G`.
+
+    Parameters
+    ----------
+    sigma, final : float
+        The initial and the final standard deviation, both above 0.
+    generations : int, optional
+        `G`, at least 1. Default: the number of generations of the run, which `evolve` fills in. DEAP's own loops need
+        it here or as ``make_toolbox(generations=...)``.
+    shape : {"geometric", "linear"}
+        The form of the schedule.
+
+    Examples
+    --------
+    >>> annealed = Annealed(0.4, 0.1, 2)
+    >>> annealed.update([], 1)
+    >>> round(annealed.sigma, 3)
+    0.2
+    >>> linear = Annealed(0.4, 0.1, 2, shape="linear")
+    >>> linear.update([], 1)
+    >>> linear.sigma
+    0.25
+    """
+
+    def __init__(
+        self,
+        sigma: float,
+        final: float,
+        generations: int | None = None,
+        *,
+        shape: Literal["geometric", "linear"] = "geometric",
+    ) -> None:
+        self.first = check_sigma(sigma, "sigma")
+        self.final = check_sigma(final, "final")
+        if min(self.first, self.final) == 0:
+            raise ValueError(f"sigma and final must be above 0, got {sigma!r} and {final!r}")
+        if generations is not None and generations < 1:
+            raise ValueError(f"generations must be at least 1, got {generations!r}")
+        if shape not in ("geometric", "linear"):
+            raise ValueError(f"shape must be 'geometric' or 'linear', got {shape!r}")
+        self.generations = None if generations is None else int(generations)
+        self.shape = shape
+        self._sigma: float | None = self.first
+
+    _of_the_run: int | None = None
+
+    def run_of(self, generations: int | None) -> None:
+        """Set the number of generations of the run, at least 0, used as `G` if none was given; None if unknown."""
+        self._of_the_run = None if generations is None else max(1, int(generations))
+
+    @property
+    def sigma(self) -> float:
+        """The current standard deviation of the noise.
+
+        Raises
+        ------
+        ValueError
+            After generation 0, if the number of generations is not known.
+        """
+        if self._sigma is None:
+            raise ValueError(
+                f"{self!r} needs the number of generations outside evolve: give it as Annealed(..., generations=N) "
+                "or make_toolbox(..., generations=N)"
+            )
+        return self._sigma
+
+    def _at(self, generation: int) -> float | None:
+        """Return sigma in a generation; None after generation 0 if the number of generations is not known."""
+        length = self.generations or self._of_the_run
+        if not generation or length is None:
+            return None if generation else self.first
+        done = min(generation / length, 1.0)
+        if self.shape == "linear":
+            return self.first * (1.0 - done) + self.final * done
+        return self.first * float((self.final / self.first) ** done)
+
+    def update(self, individuals: Sequence[Any], generation: int) -> None:
+        """Set sigma for the generation."""
+        self._sigma = self._at(int(generation))
+
+    def reset(self) -> None:
+        """Restore the initial sigma."""
+        self._sigma = self.first
+
+    def state(self) -> dict[str, float]:
+        """Return sigma if it is known, and the number of generations if it is that of the run."""
+        of_the_run = self._of_the_run if self.generations is None else None
+        state = {"sigma": self._sigma, "generations": of_the_run}
+        return {name: value for name, value in state.items() if value is not None}
+
+    def restore(self, state: State) -> None:
+        """Set sigma and the number of generations of the run."""
+        if "generations" in state:
+            self.run_of(int(state["generations"]))
+        self._sigma = state.get("sigma")
+
+    def __repr__(self) -> str:
+        length = "" if self.generations is None else f", {self.generations}"
+        shape = "" if self.shape == "geometric" else f", shape={self.shape!r}"
+        return f"Annealed({self.first}, {self.final}{length}{shape})"
+
+
+class ErrorScaled:
+    r"""The article's adaptation: sigma is proportional to the error of the best member.
+
+    Sigma is :math:`c\,e` with the error `e` of the best: the fitness itself if that is an error rate, and
+    :math:`1 - e^{-f}` if the fitness `f` is a cross-entropy (one minus the geometric mean of the probabilities that the
+    network gives the right classes).
+
+    Parameters
+    ----------
+    factor : float
+        `c`, the standard deviation at an error of 1, at least 0.
+    fitness : {"error", "cross_entropy"}, optional
+        The kind of fitness, which is minimised. Default: that of ``make_toolbox``, or "error" without it.
+
+    Warns
+    -----
+    UserWarning
+        Once, if the fitness is maximised, or the error of the best is outside 0 to 1 for ten updates in a row.
+
+    References
+    ----------
+    "My experiments in replacing deep learning backpropagation (SGD) with a genetic algorithm", Towards Data
+    Science, on mutation that follows convergence.
+
+    Examples
+    --------
+    >>> ErrorScaled(0.1).sigma
+    0.1
+    """
+
+    PATIENCE = 10
+    """The number of updates in a row with an error outside 0 to 1 before the warning."""
+
+    _outside: int | None = 0  # such updates in a row; None after the warning
+
+    def __init__(self, factor: float = 0.1, *, fitness: Literal["error", "cross_entropy"] | None = None) -> None:
+        if fitness not in (None, "error", "cross_entropy"):
+            raise ValueError(f"fitness must be 'error' or 'cross_entropy', got {fitness!r}")
+        self.factor = check_sigma(factor, "factor")
+        self.fitness = fitness
+        self._error = 1.0
+
+    @property
+    def sigma(self) -> float:
+        """The current standard deviation of the noise."""
+        return self.factor * self._error
+
+    def update(self, individuals: Sequence[Any], generation: int) -> None:
+        """Read the error of the best of the evaluated `individuals`."""
+        evaluated = [individual for individual in individuals if individual.fitness.valid]
+        if not evaluated:
+            raise ValueError("individuals must have at least one member with a valid fitness: evaluate them first")
+        fitness = max(evaluated, key=fitness_key(evaluated)).fitness
+        best = float(fitness.values[0])
+        self._warn_if_no_error(best, maximised=fitness.weights[0] > 0)
+        error = 1.0 - exp(-max(best, 0.0)) if self.fitness == "cross_entropy" else best
+        self._error = min(max(error, 0.0), 1.0)
+
+    def _warn_if_no_error(self, best: float, *, maximised: bool) -> None:
+        if self._outside is None:
+            return
+        bounded = self.fitness == "cross_entropy" or 0.0 <= best <= 1.0
+        self._outside = 0 if bounded else self._outside + 1
+        if not maximised and self._outside < self.PATIENCE:
+            return
+        got = "" if maximised else f", and the best is at {best:g} after {self._outside} generations outside"
+        self._outside = None
+        warnings.warn(
+            f"ErrorScaled needs an error that is minimised, between 0 and 1{got}: take SelfAdaptive or Annealed",
+            stacklevel=4,
+        )
+
+    def reset(self) -> None:
+        """Restore the initial error, 1."""
+        self._error = 1.0
+
+    def state(self) -> dict[str, float]:
+        """Return the error of the best."""
+        return {"error": self._error}
+
+    def restore(self, state: State) -> None:
+        """Set the error."""
+        self._error = float(state["error"])
+
+    def __repr__(self) -> str:
+        return f"ErrorScaled({self.factor}, fitness={self.fitness!r})"
+
+
+class OneFifth:
+    r"""Sigma grows while more than one fifth of the members succeed, and falls while fewer do.
+
+    A member succeeds if its fitness is better than the 80 % quantile of the generation before, the bound of its best
+    fifth. With the share :math:`p` of successful members, sigma is multiplied by :math:`\exp((p - 1/5) / (4/5\,d))`.
+    Each generation has a mini-batch of its own, so an easy mini-batch looks like success.
+
+    Parameters
+    ----------
+    sigma : float
+        The initial standard deviation, above 0.
+    floor : float
+        The lower bound of sigma, above 0 and at most the initial one.
+    damping : float
+        `d`, above 0; a larger value makes the adaptation slower.
+
+    References
+    ----------
+    I. Rechenberg, "Evolutionsstrategie", 1973; S. Kern et al., "Learning probability distributions in continuous
+    evolutionary algorithms - a comparative review", Natural Computing 3, 2004 (the formula); O. Ait Elhara, A. Auger
+    and N. Hansen, "A median success rule for non-elitist evolution strategies", GECCO 2013 (success by a quantile of
+    the generation before).
+
+    Examples
+    --------
+    >>> rule = OneFifth(0.1, 0.001)
+    >>> rule.sigma
+    0.1
+    """
+
+    SHARE = 0.2
+
+    def __init__(self, sigma: float, floor: float, *, damping: float = 2.0) -> None:
+        self.first, self.floor = _check_floor(sigma, floor)
+        self.damping = check_positive(damping, "damping")
+        self._sigma = self.first
+        self._bar: float | None = None
+
+    @property
+    def sigma(self) -> float:
+        """The current standard deviation of the noise."""
+        return self._sigma
+
+    def update(self, individuals: Sequence[Any], generation: int) -> None:
+        """Count the successes among the evaluated `individuals`, by their first fitness value."""
+        values = np.array([member.fitness.wvalues[0] for member in individuals if member.fitness.valid])
+        if not values.size:
+            raise ValueError("individuals must have at least one member with a valid fitness: evaluate them first")
+        if self._bar is not None:
+            successes = float(np.mean(values > self._bar))
+            factor = exp((successes - self.SHARE) / ((1.0 - self.SHARE) * self.damping))
+            self._sigma = float(np.float32(min(max(self._sigma * factor, self.floor), LARGEST_WEIGHT)))
+        self._bar = float(np.quantile(values, 1.0 - self.SHARE))
+
+    def reset(self) -> None:
+        """Restore the initial sigma."""
+        self._sigma, self._bar = self.first, None
+
+    def state(self) -> dict[str, float]:
+        """Return sigma and, after the first update, the value that a successful member must exceed."""
+        return {"sigma": self._sigma} | ({} if self._bar is None else {"bar": self._bar})
+
+    def restore(self, state: State) -> None:
+        """Set both."""
+        self._sigma = float(state["sigma"])
+        self._bar = float(state["bar"]) if "bar" in state else None
+
+    def __repr__(self) -> str:
+        return f"OneFifth({self.first}, {self.floor}, damping={self.damping})"
+
+
+class SelfAdaptive:
+    r"""Each member has its own sigma, which its children inherit and vary; selection favours the useful ones.
+
+    A child's sigma is that of the parent at its place times :math:`e^{\tau z}`, with a standard normal :math:`z`, but
+    at least the floor. Without a floor sigma shrinks to 0: the child that changes least loses least on the next batch.
+
+    Parameters
+    ----------
+    sigma : float
+        The sigma of the initial population, above 0.
+    floor : float
+        The lower bound of sigma, above 0 and at most the initial one.
+    rate : float
+        :math:`\tau`, above 0. The usual :math:`1/\sqrt{2n}` is too small to change sigma if `n` is millions of weights.
+
+    References
+    ----------
+    H.-G. Beyer and H.-P. Schwefel, "Evolution strategies: a comprehensive introduction", Natural Computing 1, 2002,
+    section 4.2.2.
+
+    Examples
+    --------
+    >>> SelfAdaptive(0.1, 0.001).sigma
+    0.1
+    """
+
+    def __init__(self, sigma: float, floor: float, *, rate: float = 0.2) -> None:
+        self.first, self.floor = _check_floor(sigma, floor)
+        self.rate = check_positive(rate, "rate")
+        self._sigma = self.first
+
+    @property
+    def sigma(self) -> float:
+        """The median of the members' standard deviations at the last update."""
+        return self._sigma
+
+    def varied(self, amount: float, rng: np.random.Generator) -> float:
+        """Return the sigma of a child, given that of its parent."""
+        grown = amount * exp(min(self.rate * rng.standard_normal(), 100.0))
+        return float(np.float32(min(max(grown, self.floor), LARGEST_WEIGHT)))
+
+    def inherited(self, amounts: Sequence[float], seed: int, generation: int) -> list[float]:
+        """Return the sigma of each child of a generation, given those of the parents at their places."""
+        rng = stream(seed, Purpose.SIGMA, generation)
+        made = [self.varied(amount, rng) for amount in amounts]
+        self._sigma = float(np.median(made)) if made else self.first
+        return made
+
+    def of(self, individual: Any) -> float:
+        """Return an individual's sigma: its attribute ``strategy``, or the initial sigma if it has none."""
+        own = getattr(individual, "strategy", None)
+        return self.first if own is None else float(own)
+
+    def update(self, individuals: Sequence[Any], generation: int) -> None:
+        """Read the median of the `individuals`; only selection and inheritance change it."""
+        if individuals:
+            self._sigma = float(np.median([self.of(individual) for individual in individuals]))
+
+    def reset(self) -> None:
+        """Restore the initial sigma."""
+        self._sigma = self.first
+
+    def state(self) -> dict[str, float]:
+        """Return the median."""
+        return {"sigma": self._sigma}
+
+    def restore(self, state: State) -> None:
+        """Set the median."""
+        self._sigma = float(state["sigma"])
+
+    def __repr__(self) -> str:
+        return f"SelfAdaptive({self.first}, {self.floor}, rate={self.rate})"
+
+
+_updated: ContextVar[tuple[int, frozenset[int]] | None] = ContextVar("updated", default=None)
+"""During a selection that updates adaptations: the new generation, and the ids of the adaptations updated already."""
+
+
+class Count:
+    """A counter of generations: the clock of a toolbox, or a selection that updates adaptations without a clock."""
+
+    generation = 0
+
+
+class Adapting(Count):
+    """A selection that first updates adaptations, as `adapting` returns it.
+
+    Parameters
+    ----------
+    operator : callable
+        A selection in DEAP's form.
+    *adaptations : Adaptation
+        Updated with the individuals of each call. A selection nested in another one, as in a decorated one, does not
+        update the adaptations that the outer selection has updated.
+    """
+
+    def __init__(self, operator: Callable[..., list[Any]], *adaptations: Any) -> None:
+        self.operator = operator
+        self.adaptations = adaptations
+
+    def __call__(self, individuals: Sequence[Any], *arguments: Any, **keywords: Any) -> list[Any]:
+        """Update the adaptations, then select from the evaluated `individuals` with `operator`."""
+        outer = _updated.get()
+        count = next((found for found in self.adaptations if isinstance(found, Count)), self)
+        generation, done = outer or (count.generation + 1, frozenset())
+        each = {id(adaptation): adaptation for adaptation in self.adaptations}
+        fresh = [adaptation for key, adaptation in each.items() if key not in done]
+        token = _updated.set((generation, done | set(map(id, fresh))))
+        try:
+            for adaptation in fresh:
+                adaptation.update(individuals, generation)
+            if outer is None and count is self:  # a clock counts by itself, and may begin no generation
+                self.generation = generation
+            rng = keywords.pop("rng", None)
+            select = partial(self.operator, **keywords)
+            chosen: list[Any] | None = (select if rng is None else seeded(select, rng))(individuals, *arguments)
+            if chosen is None:
+                name = getattr(self.operator, "__name__", "select")
+                raise TypeError(f"select must return a list of individuals, not None: end {name} with a return")
+            return chosen
+        finally:
+            _updated.reset(token)
+
+
+class Updated(Protocol):
+    """An object that `adapting` updates: an `Adaptation`, or any other that needs each population."""
+
+    def update(self, individuals: Sequence[Any], generation: int) -> None:
+        """Adapt to the evaluated `individuals`, which become the parents of `generation`."""
+
+
+def adapting(select: Callable[..., list[Any]], *adaptations: Updated) -> Adapting:
+    """Return a selection that updates adaptations with each population that it selects from.
+
+    DEAP's loops call ``select`` once a generation, with the evaluated population; `make_toolbox` registers its
+    selections in this form. The returned selection takes the arguments of `select`. An argument ``rng`` also seeds
+    DEAP's own selections, which do not take it.
+
+    Parameters
+    ----------
+    select : callable
+        A selection in DEAP's form, such as `selRankBoosted` or ``deap.tools.selTournament``.
+    *adaptations : Adaptation
+        Objects with a method ``update(individuals, generation)``, such as the ``sigma`` that ``mutate`` is registered
+        with. An object that has no other method of an `Adaptation` is neither reset nor kept in a checkpoint.
+
+    Raises
+    ------
+    TypeError
+        If `select` is not callable, or an adaptation has no ``update``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from deap import base
+    >>> from deap_nn import ErrorScaled, mutGaussianAdaptive, selRankBoosted
+    >>> sigma, rng = ErrorScaled(0.1), np.random.default_rng(1)
+    >>> toolbox = base.Toolbox()
+    >>> toolbox.register("mutate", mutGaussianAdaptive, sigma=sigma, rng=rng)
+    >>> toolbox.register("select", adapting(selRankBoosted, sigma), parents=20, rng=rng)
+    """
+    if not callable(select):
+        raise TypeError(f"select must be a function in DEAP's form, got {select!r}")
+    for adaptation in adaptations:
+        if isinstance(adaptation, type) or not callable(getattr(adaptation, "update", None)):
+            raise TypeError(f"adaptations must be objects with a method update, got {adaptation!r}")
+    return Adapting(select, *adaptations)
+
+
+def note_update(adaptation: Any, generation: int) -> None:
+    """Record in the current selection, if there is one, the new generation and that an adaptation is updated."""
+    under_way = _updated.get()
+    if under_way is not None:
+        _updated.set((generation, under_way[1] | {id(adaptation)}))
+
+
+def adaptations_of(select: Any) -> list[Any]:
+    """Return the adaptations that a registered selection and the selections in it update, in their order."""
+    found: list[Any] = []
+    while select is not None:
+        found += getattr(select, "adaptations", ()) if isinstance(select, Adapting) else ()
+        select = getattr(select, "func", None) or getattr(select, "operator", None)
+    return found

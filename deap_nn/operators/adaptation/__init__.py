@@ -1,1 +1,0 @@
-"""Adaptations of the mutation step size sigma, and selections that update them."""
