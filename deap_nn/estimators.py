@@ -8,28 +8,23 @@ workshop on languages for data mining and machine learning, 2013.
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
-from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from deap.tools import Logbook
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 
-from deap_nn.algorithms.evolving import evolve
-from deap_nn.algorithms.toolbox.make import make_toolbox
-from deap_nn.callbacks.candidates import Candidates
+from deap_nn.algorithms.algorithm import ES, GA
 from deap_nn.callbacks.early_stopping import EarlyStopping
 from deap_nn.core.arguments import check_count, check_number
 from deap_nn.core.optional import optional
 from deap_nn.core.seeding import global_state_kept
 from deap_nn.data.samples import weighted_only
 from deap_nn.data.standardise import mean_and_scale, standardised
-from deap_nn.problems.keras_problem import KerasProblem
+from deap_nn.model_evolution import evolve_model
 
 if TYPE_CHECKING:
     import keras
@@ -54,6 +49,7 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
 
     model: Callable[[int, int], keras.Model] | None = None
     _: KW_ONLY
+    algorithm: GA | ES | None = None
     hidden_layer_sizes: int | Sequence[int] = (32,)
     activation: str = "tanh"
     population: int = 100
@@ -63,21 +59,14 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
     patience: int | None = None
     random_state: Any = None
     verbose: bool = False
-    preset: str = "ga"
-    sigma: Any = None
     init: Any = None
 
-    def _samples_type(self) -> type[np.floating[Any]]:
-        """Return the type to check samples as: the perceptron's are standardised before they are rounded to float32."""
-        return np.float64 if self.model is None else np.float32
+    def _checked(self, x: ArrayLike, *y: ArrayLike, **options: Any) -> Any:
+        """Return checked samples and targets; a perceptron's are standardised before they are rounded to float32."""
+        return validate_data(self, x, *y, dtype=np.float64 if self.model is None else np.float32, **options)
 
     def _evolve(self, x: NDArray[Any], y: NDArray[Any], weights: NDArray[Any] | None, *, outputs: int) -> None:
         """Evolve a network for checked samples and targets, and keep it."""
-        check_count(self.population, "population", 2)
-        check_count(self.generations, "generations")
-        check_count(self.batch_size, "batch_size")
-        if self.patience is not None:
-            check_count(self.patience, "patience")
         if not 0 < check_number(self.validation_fraction, "validation_fraction") < 1:
             raise ValueError(
                 f"validation_fraction must be above 0 and below 1, got {self.validation_fraction!r}: "
@@ -90,69 +79,45 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
             )
         random = check_random_state(self.random_state)
         order, seed = random.permutation(len(x)), int(random.randint(2**31))
-        x, y = x[order], y[order]
-        self.input_mean_: Any = None
-        self.input_scale_: Any = None
         if self.model is None:
-            mean, scale = mean_and_scale(x)
-            x, self.input_mean_, self.input_scale_ = standardised(x, mean, scale), mean, scale
+            self.input_mean_, self.input_scale_ = mean_and_scale(x[order])
+            x = standardised(x, self.input_mean_, self.input_scale_)
             network = _perceptron(x.shape[1], outputs, self.hidden_layer_sizes, self.activation)
         else:
             network = _of_function(self.model, x.shape[1], outputs)
-        given = (x, y) if weights is None else (x, y, weights[order])
-        trained, held = (tuple(array[part] for array in given) for part in (slice(cut), slice(cut, None)))
-        problem = KerasProblem(network, trained, loss=self._loss, validation_data=held)
-        try:
-            candidates, logbook = self._evolve_problem(problem, seed)
-            model = network
-            if self.model is not None:  # a copy, as a function may return the same model twice
-                with contextlib.suppress(TypeError):  # the model cannot be built from its configuration
-                    model = problem.to_model(candidates.individual)
-            if model is network:
-                problem.assign(candidates.individual, network)
-        finally:
-            problem.release()
-        self.model_, self.logbook_, self.n_iter_ = model, logbook, len(logbook) - 1
-        self._from_logits = problem.from_logits[0]
-
-    @contextlib.contextmanager
-    def _unchanged_on_failure(self) -> Iterator[None]:
-        """Restore all attributes if the body, a `fit`, fails."""
-        before = dict(vars(self))
-        try:
-            yield
-        except BaseException:
-            self.__dict__ = before
-            raise
+        given = [array[order] for array in (x, y, weights) if array is not None]
+        result = evolve_model(
+            network,
+            tuple(array[:cut] for array in given),
+            algorithm=self.algorithm or GA(),
+            population=self.population,
+            generations=self.generations,
+            seed=seed,
+            loss=self._loss,
+            validation_data=tuple(array[cut:] for array in given),
+            batch_size=min(check_count(self.batch_size, "batch_size"), cut),
+            init=self.init,
+            map=map,
+            callbacks=[EarlyStopping(patience=self.patience)],
+            progress=self.verbose,
+        )
+        result.problem.release()
+        self.model_, self.logbook_, self.n_iter_ = result.model, result.logbook, len(result.logbook) - 1
+        self._from_logits = result.problem.from_logits[0]
 
     def __sklearn_is_fitted__(self) -> bool:
         """Return whether the estimator has a network."""
         return hasattr(self, "model_")
 
-    def _evolve_problem(self, problem: KerasProblem, seed: int) -> tuple[Candidates, Logbook]:
-        chosen: dict[str, Any] = {"preset": self.preset, "sigma": self.sigma, "init": self.init}
-        toolbox = make_toolbox(problem, seed=seed, batch_size=min(self.batch_size, len(problem.samples)), **chosen)
-        toolbox.register("map", map)
-        candidates = Candidates(toolbox)
-        callbacks = [EarlyStopping(patience=self.patience), candidates]
-        members = toolbox.population(n=self.population)
-        _, logbook = evolve(members, toolbox, self.generations, seed=seed, callbacks=callbacks, progress=self.verbose)
-        return candidates, logbook
-
     def _outputs(self, x: ArrayLike) -> NDArray[np.float64]:
         """Return the network's outputs; shape (samples, outputs)."""
         check_is_fitted(self)
-        mean = getattr(self, "input_mean_", None)
-        samples = validate_data(self, x, dtype=np.float32 if mean is None else np.float64, reset=False)
-        if mean is not None:
-            samples = standardised(samples, mean, self.input_scale_)
-        rows = []
-        for start in range(0, len(samples), CHUNK):
-            chunk = samples[start : start + CHUNK]
-            padded = np.zeros((CHUNK, samples.shape[1]), np.float32)
-            padded[: len(chunk)] = chunk
-            rows.append(np.asarray(self.model_(padded, training=False), np.float64)[: len(chunk)])
-        return np.concatenate(rows)
+        samples = self._checked(x, reset=False)
+        if self.model is None:
+            samples = standardised(samples, self.input_mean_, self.input_scale_)
+        padded = np.pad(samples, ((0, -len(samples) % CHUNK), (0, 0)))
+        rows = [self.model_(part, training=False) for part in np.split(padded, len(padded) // CHUNK)]
+        return np.concatenate(rows)[: len(samples)].astype(np.float64)
 
 
 @dataclass(eq=False, repr=False)
@@ -167,12 +132,14 @@ class EvolvedClassifier(ClassifierMixin, _Evolved):  # type: ignore[misc]  # nor
     model : callable, optional
         Takes the numbers of features and of classes, and returns a built Keras model. Its outputs are a softmax or
         logits, one for each class. By default a perceptron on standardised samples.
+    algorithm : GA, ES or Article, optional
+        The algorithm with its settings; ``GA()`` by default.
     hidden_layer_sizes : int or sequence of int
         The units of the perceptron's hidden layers.
     activation : str
         Their activation, by its name in Keras.
     population, generations : int
-        The number of members, at least 2, and of generations after the initial one, at least 1.
+        The number of members, at least 2, and of generations after the initial one, at least 0.
     batch_size : int
         Samples in a mini-batch, at least 1; all, if there are fewer.
     validation_fraction : float
@@ -183,8 +150,8 @@ class EvolvedClassifier(ClassifierMixin, _Evolved):  # type: ignore[misc]  # nor
         The seed or generator of all random numbers.
     verbose : bool
         Whether to show progress.
-    preset, sigma, init
-        The algorithm, the mutation step size and the first weights, as in `make_toolbox`.
+    init
+        The first weights, as in `make_toolbox`.
     class_weight : dict or "balanced", optional
         A weight for each label, 1 if left out; "balanced" is inverse to the number of samples.
 
@@ -192,9 +159,9 @@ class EvolvedClassifier(ClassifierMixin, _Evolved):  # type: ignore[misc]  # nor
     ----------
     model_ : keras.Model
         The network. The default perceptron takes standardised samples.
-    input_mean_, input_scale_ : numpy.ndarray or None
-        The mean and the scale of each feature that standardise the perceptron's samples, shape (features,). None if
-        `model` was given, which takes samples unchanged.
+    input_mean_, input_scale_ : numpy.ndarray
+        The mean and the scale of each feature that standardise the perceptron's samples, shape (features,). A `model`
+        takes samples unchanged.
     classes_ : numpy.ndarray
         The labels, sorted.
     logbook_ : deap.tools.Logbook
@@ -222,14 +189,13 @@ class EvolvedClassifier(ClassifierMixin, _Evolved):  # type: ignore[misc]  # nor
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> EvolvedClassifier:
         """Evolve a network for samples of shape (samples, features), and labels and weights of shape (samples,)."""
-        with self._unchanged_on_failure():
-            samples, labels = validate_data(self, X, y, dtype=self._samples_type(), ensure_min_samples=2)
-            check_classification_targets(labels)
-            self.classes_, numbers = np.unique(labels, return_inverse=True)
-            weights = _weights(sample_weight, samples)
-            if self.class_weight is not None:
-                weights = compute_sample_weight(self.class_weight, labels) * (1.0 if weights is None else weights)
-            self._evolve(*weighted_only(samples, numbers, weights), outputs=len(self.classes_))
+        samples, labels = self._checked(X, y, ensure_min_samples=2)
+        check_classification_targets(labels)
+        self.classes_, numbers = np.unique(labels, return_inverse=True)
+        weights = _weights(sample_weight, samples)
+        if self.class_weight is not None:
+            weights = compute_sample_weight(self.class_weight, labels) * (1.0 if weights is None else weights)
+        self._evolve(*weighted_only(samples, numbers, weights), outputs=len(self.classes_))
         return self
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -257,8 +223,8 @@ class EvolvedRegressor(RegressorMixin, _Evolved):  # type: ignore[misc]  # nor h
     model : callable, optional
         Takes the numbers of features and of targets, and returns a built Keras model with an output for each target.
         By default a perceptron on standardised samples.
-    hidden_layer_sizes, activation, population, generations, batch_size, validation_fraction, patience, random_state, \
-verbose, preset, sigma, init
+    algorithm, hidden_layer_sizes, activation, population, generations, batch_size, validation_fraction, patience, \
+random_state, verbose, init
         As for `EvolvedClassifier`.
 
     Attributes
@@ -290,15 +256,13 @@ verbose, preset, sigma, init
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> EvolvedRegressor:
         """Evolve a network for samples of shape (samples, features) and targets of (samples,) or (samples, targets)."""
-        options = {"dtype": self._samples_type(), "multi_output": True, "y_numeric": True, "ensure_min_samples": 2}
-        with self._unchanged_on_failure():
-            samples, given = validate_data(self, X, y, **options)
-            self._one_target = np.ndim(given) == 1
-            targets = np.asarray(given, np.float64).reshape(len(samples), -1)
-            samples, targets, weights = weighted_only(samples, targets, _weights(sample_weight, samples))
-            self.target_mean_, self.target_scale_ = mean_and_scale(targets)
-            scaled = standardised(targets, self.target_mean_, self.target_scale_)
-            self._evolve(samples, scaled, weights, outputs=targets.shape[1])
+        samples, given = self._checked(X, y, multi_output=True, y_numeric=True, ensure_min_samples=2)
+        self._one_target = np.ndim(given) == 1
+        targets = np.asarray(given, np.float64).reshape(len(samples), -1)
+        samples, targets, weights = weighted_only(samples, targets, _weights(sample_weight, samples))
+        self.target_mean_, self.target_scale_ = mean_and_scale(targets)
+        scaled = standardised(targets, self.target_mean_, self.target_scale_)
+        self._evolve(samples, scaled, weights, outputs=targets.shape[1])
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -325,9 +289,8 @@ def _of_function(model: Any, features: int, outputs: int) -> keras.Model:
     network = model(features, outputs)
     if not isinstance(network, keras.Model):
         raise TypeError(f"model must return a Keras model, got {type(network).__name__}")
-    shape = np.shape(network(np.zeros((2, features), np.float32), training=False))
-    if shape != (2, outputs):
-        raise ValueError(f"model must have {outputs} outputs a sample, got a shape of {shape} for two samples")
+    if network.output_shape != (None, outputs):
+        raise ValueError(f"model must have {outputs} outputs a sample, got the shape {network.output_shape}")
     return network
 
 
@@ -336,13 +299,10 @@ def _perceptron(features: int, outputs: int, hidden_layer_sizes: int | Sequence[
     """Return a built perceptron."""
     from deap_nn.models.tensorflow import keras
 
-    layers = [keras.Input((features,), dtype="float32")]
-    sizes: Any = [hidden_layer_sizes] if isinstance(hidden_layer_sizes, Integral) else hidden_layer_sizes
-    if not isinstance(sizes, Iterable):
-        raise TypeError(f"hidden_layer_sizes must be an integer or a sequence of them, got {sizes!r}")
-    counts = [check_count(size, "each of hidden_layer_sizes") for size in sizes]
-    layers += [keras.layers.Dense(count, activation, dtype="float32") for count in counts]
-    return keras.Sequential([*layers, keras.layers.Dense(outputs, dtype="float32")])
+    sizes = [check_count(size, "each of hidden_layer_sizes") for size in np.atleast_1d(hidden_layer_sizes)]
+    hidden = [keras.layers.Dense(size, activation, dtype="float32") for size in sizes]
+    layers = [keras.Input((features,), dtype="float32"), *hidden, keras.layers.Dense(outputs, dtype="float32")]
+    return keras.Sequential(layers)
 
 
 __all__ = ["EvolvedClassifier", "EvolvedRegressor"]
