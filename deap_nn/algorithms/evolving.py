@@ -17,7 +17,7 @@ from deap_nn.algorithms.toolbox.made import MadeToolbox, StrategyToolbox, check_
 from deap_nn.breeding.founders import breeder_of, is_warm, keep_founders
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.breeding.plain import Breeding, Plain
-from deap_nn.callbacks.base import Callback, Evolution, OnGeneration, checked_callbacks
+from deap_nn.callbacks.base import Callback, Evolution, checked_callbacks
 from deap_nn.callbacks.progress import ProgressBar, in_notebook
 from deap_nn.core.arguments import check_count, check_probability
 from deap_nn.core.errors import warn_user
@@ -94,8 +94,7 @@ def evolve(
     mutpb: float = 1.0,
     stats: tools.Statistics | tools.MultiStatistics | None = None,
     halloffame: tools.HallOfFame | None = None,
-    callbacks: Iterable[Callback] = (),
-    on_generation: Callable[[Evolution], object] | None = None,
+    callbacks: Iterable[Callback | Callable[[Evolution], object]] = (),
     checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
     breeding: Literal["recipes", "plain"] = "recipes",
     progress: bool | None = None,
@@ -131,12 +130,10 @@ def evolve(
         Adds its columns or chapters to the logbook.
     halloffame : deap.tools.HallOfFame, optional
         Updated with every generation.
-    callbacks : iterable of Callback
-        Called in this order. If one registers another ``select`` or ``evaluate``, or a ``mutate`` with another
-        ``sigma``, the next generation uses it. Plain breeding also uses other operators, ``mates``, ``step`` and
-        ``recombination_weights``; recipes refuse them.
-    on_generation : callable, optional
-        A function that is called with the `Evolution` after each generation, after the callbacks.
+    callbacks : iterable of Callback or callable
+        Called in this order; a function gets the `Evolution` after each generation. If one registers another ``select``
+        or ``evaluate``, or a ``mutate`` with another ``sigma``, the next generation uses it. Plain breeding also uses
+        other operators, ``mates``, ``step`` and ``recombination_weights``; recipes refuse them.
     checkpoint : Checkpoint or path-like, optional
         Where to keep each generation: a folder, or an open `Checkpoint`, which stays open. If it has generations, the
         run resumes after the last one. With the same arguments the result is that of an uninterrupted run. It needs
@@ -213,8 +210,6 @@ def evolve(
     if checkpoint is not None and halloffame is not None:
         check_hall(halloffame)
     watching = checked_callbacks(callbacks)
-    if on_generation is not None:
-        watching.append(OnGeneration(on_generation))
     if checkpoint is not None and halloffame is not None:
         watching.append(KeptHall(halloffame))
     if progress is None:

@@ -7,7 +7,7 @@ import os
 import reprlib
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
@@ -24,7 +24,6 @@ from deap_nn.callbacks.base import Callback, Evolution, naming
 from deap_nn.core.environment import environment
 from deap_nn.core.files import plain
 from deap_nn.core.logbooks import last_record, record
-from deap_nn.genome.vectors import Vector
 from deap_nn.runs.checkpoint import Checkpoint
 from deap_nn.runs.generations import CheckpointError, Generation, keyframes_in, read_generations
 
@@ -148,29 +147,19 @@ def go_on(
     evolution.parents = last.parents
     evolution.seconds, evolution.elapsed = last.seconds, last.elapsed
     evolution.best = max(population, key=attrgetter("fitness"))
-    evolution.member, first = lineage.past.recall, lineage.past.begins_at()
-    functions: dict[int, Callable[[Vector], None]] = {}
-
-    def revisit(generation: int, function: Callable[[Vector], None]) -> bool:
-        if generation >= first:
-            functions[generation] = function
-        return generation >= first
-
-    evolution.revisit = revisit
+    evolution.member = lineage.past.recall
     clock.restore(last.number, last.adaptation)
     for name, callback in _named(watching):
         with naming(callback, "restore"):
             callback.restore(evolution, [generation.states.get(name, {}) for generation in past])
     wanted = _members(watching)
-    places = {number: past[number].best if number else founders[past[0].best] for number in functions}
-    visits = [(lineage.past.recall(number, places[number]), see) for number, see in functions.items()]
-    line = lineage.past.line([*wanted, *(member for member, _ in visits)]) if last.number else []
+    line = lineage.past.line(wanted) if last.number else []
     genomes = sum(map(len, line))
     if genomes and lineage.past.seconds_to_breed(genomes) > LONG_SECONDS:
         takes = f"takes about {lineage.past.seconds_to_breed(genomes):.0f} s"
         warnings.warn(f"recomputing {genomes} genomes {takes}", stacklevel=3)
-    lineage.past.replay(line, wanted, visits)
-    evolution.member = evolution.revisit = None
+    lineage.past.replay(line, wanted)
+    evolution.member = None
     lineage.past.forget()
     past.clear()  # it takes memory, and the logbook and the lineage now hold all that is needed
 

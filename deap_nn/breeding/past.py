@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,23 +102,13 @@ class Past:
             places = {generation_and_place(key)[1] for key in parents}
         return line[::-1]
 
-    def begins_at(self) -> int:
-        """Return the earliest generation that can be bred without ancestors before the keyframe; 0 without one."""
-        keyframe = self._known.keyframe
-        return 0 if keyframe is None else Keyframe(keyframe).generation
-
     def last_members(self) -> list[Any]:
         """Return the members of the last generation of a resumed run."""
         members: list[Any] = self._lineage.present(self._ancestry.last())
         return members
 
-    def replay(
-        self,
-        line: Sequence[Sequence[Recipe]],
-        wanted: Iterable[Any] = (),
-        visits: Iterable[tuple[Any, Callable[[Vector], None]]] = (),
-    ) -> None:
-        """Recompute the parents that a resumed run needs, on all processors, and the weights of some members.
+    def replay(self, line: Sequence[Sequence[Recipe]], wanted: Iterable[Any] = ()) -> None:
+        """Recompute the parents that a resumed run needs, on all processors, and some members.
 
         Parameters
         ----------
@@ -127,29 +116,22 @@ class Past:
             The parents of each generation, as `line` returns them.
         wanted : iterable
             Members that become full individuals.
-        visits : iterable of (member, function)
-            Members that stay light; each function gets the weights of its member.
         """
-        waiting: dict[int, list[Callable[[], object]]] = {}
+        waiting: dict[int, list[Any]] = {}
         for member in wanted:
             if isinstance(member, LightMember):
-                waiting.setdefault(member.recipe.generation, []).append(partial(getattr, member, "flat"))
-        for member, see in visits:
-            waiting.setdefault(member.recipe.generation, []).append(partial(self._show, member, see))
+                waiting.setdefault(member.recipe.generation, []).append(member)
         for parents in line:
             self._lineage.settle({recipe.id: recipe for recipe in parents})
             self._lineage.bred_since += len(parents)
             with busy:
                 genomes = self._lineage.informed()
                 genomes.keep((recipe.id for recipe in parents), threads=processors())
-            for look in waiting.pop(self._lineage.generation, ()):
-                look()  # while its parents are in the cache
-        for looks in waiting.values():
-            for look in looks:
-                look()  # from the keyframe or the seeds
-
-    def _show(self, member: Any, see: Callable[[Vector], None]) -> None:
-        see(self._lineage.look(member))
+            for member in waiting.pop(self._lineage.generation, ()):
+                member.flat  # noqa: B018  (it is bred while its parents are in the cache)
+        for members in waiting.values():
+            for member in members:
+                member.flat  # noqa: B018  (it is bred from the keyframe or the seeds)
 
     def recall(self, generation: int, place: int | Sequence[int]) -> Any:
         """Return a member of an earlier generation of a resumed run, or the mean of several."""

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from deap import base, tools
 
-from deap_nn.core.errors import EvaluationError, warn_user
+from deap_nn.core.errors import EvaluationError
 from deap_nn.core.logbooks import Row, flattened, last_record
 from deap_nn.core.registered import Registered
 from deap_nn.genome.layout import Layout
 from deap_nn.genome.population import mean_of
-from deap_nn.genome.vectors import Matrix, Vector
+from deap_nn.genome.vectors import Matrix
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.process.workers import out_of_memory
 
@@ -33,9 +32,7 @@ class Evolution:
     Ctrl-C.
 
     While a callback is restored, ``member(generation, place)`` returns a member of an earlier generation, or with
-    several places the mean of these members. ``revisit(generation, function)`` calls a function with the weights of the
-    best member of an earlier generation as soon as they are recomputed. It returns false if they will not be, because
-    the run resumes from a later keyframe.
+    several places the mean of these members.
 
     ``look(member)`` returns ``member.flat`` without keeping the weights in the member; the array is valid until the
     next call. ``parents`` is the number of different parents of the present generation, 0 for the initial one.
@@ -62,7 +59,6 @@ class Evolution:
     error: BaseException | None = None
     scored: int = 0
     member: Callable[..., Any] | None = None
-    revisit: Callable[[int, Callable[[Vector], None]], bool] | None = None
     look: Callable[[Any], Any] = attrgetter("flat")
     parents: int = 0
     mean: Callable[[Sequence[Any]], Any] = mean_of
@@ -174,8 +170,8 @@ class OnGeneration(Callback):
     """
 
     def __init__(self, function: Callable[[Evolution], object]) -> None:
-        if not callable(function):
-            raise TypeError(f"on_generation must be a function of the evolution, got {function!r}")
+        if not callable(function) or isinstance(function, type):
+            raise TypeError(f"callbacks must be Callback objects or functions of the evolution, got {function!r}")
         self.function = function
 
     def on_generation(self, evolution: Evolution) -> None:
@@ -198,48 +194,11 @@ class CallbackError(RuntimeError):
     method: str
 
 
-def checked_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
-    """Return callbacks as a list, or raise TypeError."""
+def checked_callbacks(callbacks: Iterable[Callback | Callable[[Evolution], object]]) -> list[Callback]:
+    """Return callbacks as a list, with an `OnGeneration` for each plain function; TypeError for other objects."""
     if not isinstance(callbacks, Iterable):
-        is_function = callable(callbacks) and not isinstance(callbacks, Callback | type)
-        raise _no_callback(callbacks if is_function else type(callbacks), "" if not is_function else FOR_FUNCTIONS)
-    given: list[Any] = list(callbacks)
-    for one in given:
-        if isinstance(one, type):
-            raise _no_callback(one, f": {one.__name__}() makes an object of this class")
-        if not isinstance(one, Callback):
-            raise _no_callback(one, FOR_FUNCTIONS if callable(one) else "")
-        check_hooks(one)
-    return cast(list[Callback], given)
-
-
-FOR_FUNCTIONS = ": a plain function is for on_generation="
-
-
-def _no_callback(given: object, remedy: str) -> TypeError:
-    return TypeError(f"callbacks must be a list of Callback objects, got {repr(given)[:60]}{remedy}")
-
-
-def check_hooks(callback: Callback) -> None:
-    """Warn of each method of a callback whose name resembles a hook: the run never calls it.
-
-    Raises
-    ------
-    TypeError
-        If the callback has methods of its own and no hook, so the run would call none of them.
-    """
-    kind = type(callback)
-    hooks = [name for name in vars(Callback) if not name.startswith("_")]
-    has_hooks = any(hook in vars(callback) or getattr(kind, hook) is not getattr(Callback, hook) for hook in hooks)
-    for name in dir(kind):
-        if name.startswith("_") or hasattr(Callback, name) or not callable(getattr(kind, name)):
-            continue
-        meant = difflib.get_close_matches(name.lower(), hooks, 1, 0.85)
-        remedy = f"did you mean {meant[0]}?" if meant else f"the hooks are {', '.join(hooks)}"
-        if not has_hooks:
-            raise TypeError(f"{kind.__name__}.{name} is never called: {remedy}")
-        if meant or name.startswith("on_"):
-            warn_user(f"{kind.__name__}.{name} is not called by the run: {remedy} (else name it _{name})")
+        raise TypeError(f"callbacks must be a list, got {callbacks!r}")
+    return [one if isinstance(one, Callback) else OnGeneration(one) for one in callbacks]
 
 
 class naming:  # noqa: N801  (a context manager; one made of a generator cannot rename StopIteration)

@@ -242,7 +242,7 @@ def test_a_run_does_not_hold_its_founders(toolbox):
         gc.collect()
         alive.append(sum(founder() is not None for founder in founders))
 
-    evolve(population, toolbox, 2, on_generation=count)
+    evolve(population, toolbox, 2, callbacks=[count])
     assert alive[-1] == 0
 
 

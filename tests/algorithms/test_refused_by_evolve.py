@@ -73,9 +73,11 @@ def test_a_selection_that_would_take_everybody_is_refused(toolbox, select):
 @pytest.mark.parametrize(
     ("callbacks", "said"),
     [
-        ([EarlyStopping], "callbacks must be a list of Callback objects, got <class .*EarlyStopping"),
-        (EarlyStopping(patience=1), "callbacks must be a list of Callback objects, got <class .*EarlyStopping"),
-        ([print], "callbacks must be a list of Callback objects, got <built-in function print>"),
+        (
+            [EarlyStopping],
+            "callbacks must be Callback objects or functions of .*, got <class .*EarlyStopping",
+        ),
+        (EarlyStopping(patience=1), "callbacks must be a list, got <.*EarlyStopping"),
     ],
 )
 def test_what_is_no_callback_is_named(toolbox, callbacks, said):

@@ -93,7 +93,7 @@ def test_a_keyword_of_a_users_mutation_may_not_change_in_a_run(digits):
         evolution.toolbox.mutate.keywords["scale"] = 2.0
 
     with pytest.raises(ValueError, match=r"^mutate was registered again before generation 2: it cannot change"):
-        evolve(toolbox.population(n=4), toolbox, 3, on_generation=lambda e: e.generation == 1 and change(e))
+        evolve(toolbox.population(n=4), toolbox, 3, callbacks=[lambda e: e.generation == 1 and change(e)])
 
 
 def scaled(individual, scale):
@@ -142,7 +142,7 @@ def test_a_registered_mutation_is_registered_with_another_argument(digits, anoth
 
 def test_a_copy_of_a_toolbox_made_in_a_run_is_not_in_one(digits):
     toolbox, copies = make_toolbox("mlp", digits, seed=1), []
-    evolve(toolbox.population(n=4), toolbox, 0, on_generation=lambda e: copies.append(copy.deepcopy(e.toolbox)))
+    evolve(toolbox.population(n=4), toolbox, 0, callbacks=[lambda e: copies.append(copy.deepcopy(e.toolbox))])
     copies[0].register("mutate", keep)
     with pytest.warns(UserWarning, match="let keep return"):
         copies[0].mutate(toolbox.individual())

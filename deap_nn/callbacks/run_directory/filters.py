@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import warnings
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_nn.callbacks.base import Callback, Evolution
+from deap_nn.callbacks.base import Evolution
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import ALWAYS_READ, write_arrays
 from deap_nn.genome.layout import Layout
-from deap_nn.genome.vectors import Vector
 from deap_nn.runs.reading import read_arrays
 
 MOST_ROWS = 60
@@ -36,12 +34,6 @@ def image_shape(shape: Sequence[int]) -> tuple[int, int] | None:
     if len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3)):
         return (shape[0], shape[1]) if min(shape[:2]) > 1 else None
     return None
-
-
-def filters_of(path: Path, layout: Layout | None, shape: Sequence[int] | None) -> FilterTrace | None:
-    """Return the callback that keeps a model's filters, or None if it reads no samples of this shape as images."""
-    found = None if layout is None or shape is None else first_filters(layout, shape)
-    return None if found is None else FilterTrace(path, *found)
 
 
 def first_filters(layout: Layout, sample_shape: Sequence[int]) -> tuple[str, NDArray[np.int64]] | None:
@@ -81,15 +73,15 @@ def first_filters(layout: Layout, sample_shape: Sequence[int]) -> tuple[str, NDA
     return layout.names[first], places[:count].copy()  # a view would keep the array of all places in memory
 
 
-class FilterTrace(Callback):
-    """Keep the first layer's filters of the best member of some generations, in a file that is always whole.
+class FilterTrace:
+    """The first layer's filters of the best member of some generations, in a file that is always whole.
 
     At most ``MOST_ROWS`` generations at equal distances are kept, and the last one. The distance doubles when there
     would be more.
 
     Parameters
     ----------
-    path : path-like
+    path : Path
         An ``.npz`` file: ``generations``, shape (rows,); ``filters``, shape (rows, filters, height, width), float16,
         the means over the channels; and ``matrix``, the name of the layer's matrix.
     matrix : str
@@ -98,83 +90,35 @@ class FilterTrace(Callback):
         The places of the filters in a flat vector, as `first_filters` returns them.
     """
 
-    def __init__(self, path: str | os.PathLike[str], matrix: str, places: NDArray[np.int64]) -> None:
-        self.path = Path(path)
+    def __init__(self, path: Path, matrix: str, places: NDArray[np.int64]) -> None:
+        self.path = path
         self._matrix, self._places = matrix, places
         self._rows: dict[int, NDArray[np.float16]] = {}
         self._every = 1
 
-    def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
-        """Read the rows before the last generation, for which ``on_generation`` is called again.
-
-        Missing rows are recomputed, if the resume recomputes their generations anyway.
-        """
-        self._space(evolution.generation - 1)
-        rows, damage = self._read()
-        needed = range(0, evolution.generation, self._every)
-        self._rows = {generation: rows[generation] for generation in needed if generation in rows}
-        lost = [
-            generation for generation in needed if generation not in rows and not self._revisit(evolution, generation)
-        ]
-        if damage and needed:
-            since = f" from generation {max(lost) + self._every}: earlier ones would take long" if lost else ""
-            warnings.warn(f"{damage}: it is recomputed{since}", stacklevel=2)
-
-    def _read(self) -> tuple[dict[int, NDArray[np.float16]], str]:
-        """Return the rows of the file by generation, and a description of any damage."""
-        if not os.path.lexists(self.path):
-            return {}, f"{self.path} is missing"
-        try:
+    def restore(self, generation: int) -> None:
+        """Read the rows before a generation; a file that is missing or damaged begins again."""
+        with contextlib.suppress(InputError):
             arrays = read_arrays(self.path, "generations", "filters", most=ALWAYS_READ)
-        except InputError as error:
-            return {}, str(error)
-        generations, filters = arrays["generations"], arrays["filters"]
-        shape = self._places.shape[:-1]
-        if (
-            generations.dtype != np.int64
-            or filters.dtype != np.float16
-            or filters.shape != (*generations.shape, *shape)
-        ):
-            return {}, f"{self.path} holds other filters"
-        return dict(zip(generations.tolist(), filters, strict=True)), ""
+            numbers, filters = arrays["generations"], arrays["filters"]
+            if numbers.dtype == np.int64 and filters.shape == (*numbers.shape, *self._places.shape[:-1]):
+                rows = zip(numbers.tolist(), filters.astype(np.float16), strict=True)
+                self._rows = {number: row for number, row in rows if number < generation}
 
-    def _revisit(self, evolution: Evolution, generation: int) -> bool:
-        """Request a row of an earlier generation; return false if the resume does not recompute that generation."""
-
-        def see(flat: Vector) -> None:
-            self._rows[generation] = self._row(flat)
-
-        return evolution.revisit is not None and evolution.revisit(generation, see)
-
-    def _space(self, generation: int) -> None:
-        """Double the distance of the rows until there are at most ``MOST_ROWS`` up to a generation."""
+    def keep(self, evolution: Evolution, *, last: bool = False) -> None:
+        """Keep the last row, if its generation is one of the equal distances or the last of the run."""
+        generation = evolution.row["gen"]
         while generation // self._every >= MOST_ROWS:
             self._every *= 2
-
-    def on_generation(self, evolution: Evolution) -> None:
-        """Keep a row, if the generation is one of the equal distances."""
-        self._space(evolution.generation)
-        if evolution.generation % self._every == 0:
-            self._keep(evolution)
-
-    def on_end(self, evolution: Evolution) -> None:
-        """Keep the last generation too."""
-        if evolution.logbook and evolution.row["gen"] not in self._rows:
-            self._keep(evolution)
-
-    def _keep(self, evolution: Evolution) -> None:
-        kept = {generation: row for generation, row in sorted(self._rows.items()) if generation % self._every == 0}
-        self._rows = kept | {evolution.row["gen"]: self._row(evolution.look(evolution.best))}
+        if generation in self._rows or not (last or generation % self._every == 0):
+            return
+        largest = float(np.finfo(np.float16).max)
+        means = np.asarray(evolution.look(evolution.best))[self._places].mean(axis=-1)
+        self._rows = {number: row for number, row in sorted(self._rows.items()) if number % self._every == 0}
+        self._rows[generation] = np.clip(means, -largest, largest).astype(np.float16)
         arrays: dict[str, Any] = {
             "generations": np.array(list(self._rows)),
             "filters": np.stack(list(self._rows.values())),
             "matrix": np.array(self._matrix),
         }
         write_arrays(self.path, arrays)
-
-    def _row(self, flat: Vector) -> NDArray[np.float16]:
-        """Return the filters in a flat vector."""
-        largest = float(np.finfo(np.float16).max)
-        means = np.asarray(flat)[self._places].mean(axis=-1)
-        found: NDArray[np.float16] = np.clip(means, -largest, largest).astype(np.float16)
-        return found

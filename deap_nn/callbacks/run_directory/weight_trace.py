@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,35 +34,23 @@ def traced_places(layout: Layout, seed: int) -> NDArray[np.int64]:
 
 
 class WeightTrace:
-    """A row of weights for each generation, in a temporary file: in memory they would take more than the logbook.
-
-    Parameters
-    ----------
-    folder : Path
-        The folder of that file. It has no name there, so that a killed run leaves no file behind.
+    """Some weights of the best member of each generation.
 
     Attributes
     ----------
-    last : bytes
-        The last row, float32 with the least significant byte first; empty until weights are chosen.
+    rows : list of bytes
+        A row for each generation: float32 with the least significant byte first; empty ones until weights are chosen.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115  (open as long as the run)
+    def __init__(self) -> None:
+        self.rows: list[bytes] = []
         self._places: NDArray[np.int64] | None = None
         self._names: list[str] = []
-        self.last = b""
 
     @property
     def is_chosen(self) -> bool:
         """Whether the traced weights are chosen."""
         return self._places is not None
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether the rows are released."""
-        return self._file.closed
 
     def choose(self, layout: Layout, seed: int) -> None:
         """Choose the traced weights."""
@@ -81,44 +64,17 @@ class WeightTrace:
             return b""
         return np.asarray(evolution.look(evolution.best)[self._places], "<f4").tobytes()
 
-    def append(self, row: bytes) -> None:
-        """Add a row.
-
-        Raises
-        ------
-        OSError
-            If the disk is full.
-        """
-        if self._file.write(row) != len(row):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._folder))
-        self.last = row
-
-    @contextlib.contextmanager
-    def whole_or_nothing(self) -> Iterator[None]:
-        """Remove the rows that were added in the body, if the body fails."""
-        end = self._file.tell()
-        try:
-            yield
-        except BaseException:
-            self._file.truncate(end)
-            self._file.seek(end)
-            raise
-
     def write(self, path: Path) -> None:
         """Write all rows into an ``.npz`` file.
 
         It has ``weights``, shape (generations, weights), float32; their ``places`` in the flat vector; and
         ``matrices``, the name of each weight's matrix. Without a row no file is written.
         """
-        if self._places is None or not self.last:
+        if self._places is None or not self.rows:
             return
         arrays: dict[str, NDArray[Any]] = {
-            "weights": np.memmap(self._file, "<f4", "r").reshape(-1, len(self._names)),  # mapped, not read into memory
+            "weights": np.frombuffer(b"".join(self.rows), "<f4").reshape(-1, len(self._names)),
             "places": self._places,
             "matrices": np.array(self._names),
         }
         write_arrays(path, arrays)
-
-    def close(self) -> None:
-        """Release the rows."""
-        self._file.close()
