@@ -34,9 +34,6 @@ def _bar_class(notebook: bool) -> Any:
     return found
 
 
-CELLS = 20
-"""The least width of the bar on a terminal, in characters; figures that do not fit beside it are left out."""
-
 FORMAT = "{desc}|{bar}| {elapsed}{postfix}"
 """The format of the bar's line, as tqdm's ``bar_format``."""
 
@@ -100,18 +97,11 @@ class ProgressBar(Callback):
         self._bar.total, self._bar.n, self._bar.leave = total, 0, total is not None
 
     def _draw(self, work: str, figures: Sequence[str] = ()) -> None:
-        """Show the bar with the first figures that fit."""
-        bar, self._drawn = self._bar, time.perf_counter()
-        if bar is None:
-            return
-        bar.desc = f"{work} "
-        for count in range(len(figures), -1, -1):
-            bar.postfix = ", ".join(figures[:count])
-            known = bar.format_dict
-            beside = bar.format_meter(**known | {"bar_format": FORMAT.replace("{bar}", "")})
-            if known["ncols"] is None or len(beside) + CELLS <= known["ncols"]:
-                break
-        bar.refresh()
+        """Show the bar with figures; tqdm cuts the line off at the width of the terminal."""
+        self._drawn = time.perf_counter()
+        if self._bar is not None:
+            self._bar.set_description_str(f"{work} ", refresh=False)
+            self._bar.set_postfix_str(", ".join(figures))
 
     def _close(self) -> None:
         if self._bar is not None:

@@ -107,7 +107,7 @@ def test_progress_is_a_bar_on_a_terminal(toolbox):
 
 
 @pytest.mark.parametrize(("columns", "most"), [(80, 900), (80, 2_000), (120, 2_000)])
-def test_a_bar_has_twenty_cells_and_whole_figures(columns, most):
+def test_a_bar_is_no_wider_than_the_terminal(columns, most):
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 40, columns, 0, 0))
     row = {"nevals": 2_000, "val_error": 0.123, "sigma": 0.000123}
@@ -128,18 +128,14 @@ def test_a_bar_has_twenty_cells_and_whole_figures(columns, most):
             text += os.read(ours, 65_536).decode()
     os.close(ours)
     lines = [line.strip() for line in re.split("[\r\n]", text) if line.strip()]
-    whole = r"\d:\d\d left|\d\.\d h left|val 0\.123|best loss 12\.35|100% scored|sigma 0\.000123|211 eval/s"
     for line in lines:
-        work, cells, figures = line.split("|")
+        work, _, figures = line.split("|")
         assert re.fullmatch(rf"compiling|gen \d+/{most}|scoring the candidates", work.strip())
-        assert len(cells) >= 20
-        assert len(line) < columns
-        assert re.fullmatch(rf" \d\d:\d\d(, ({whole}))*", figures)
-    assert any("left, val 0.123" in line for line in lines)
-    assert any("left, val 0.123, best loss 12.35" in line for line in lines) == ((columns, most) != (80, 2_000))
-    assert any(line.endswith(" 100% scored") for line in lines)
+        assert len(line) <= columns
+        assert re.match(r" \d\d:\d\d", figures)
+    assert any("left, val 0.123, best loss 12.35" in line for line in lines)
     assert any(line.startswith("scoring the candidates |") for line in lines)
-    assert any("eval/s" in line for line in lines) == (columns == 120)
+    assert columns == 80 or any("eval/s" in line for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from deap_nn.callbacks.run_directory.settings import config_of, sample_shape
 from deap_nn.callbacks.run_directory.weight_trace import WeightTrace
 from deap_nn.core.environment import versions
 from deap_nn.core.errors import InputError
-from deap_nn.core.files import SMALL_BYTES, json_text, read_plain, sync_folder, write_arrays, write_json, write_with
+from deap_nn.core.files import json_text, sync_folder, write_arrays, write_json, write_with
 from deap_nn.core.logbooks import rows_of, write_rows
 from deap_nn.core.registered import Registered
 from deap_nn.genome.layout import Layout
@@ -100,8 +100,6 @@ class RunDirectory(Callback):
         self._filters: FilterTrace | None = None
         self._config: dict[str, Any] | None = None
         self._restored = not again
-        self._status_path = kept = Path(os.path.abspath(path), "status.json")
-        self._before = read_plain(kept, SMALL_BYTES) if again and os.path.lexists(kept) else None
         if again and not self.path.is_dir():
             raise FileNotFoundError(errno.ENOENT, "no such folder to resume", str(self.path))
         if again:
@@ -224,6 +222,7 @@ class RunDirectory(Callback):
             self._filters.restore(evolution.generation)
         self._trace.rows = [bytes.fromhex(state["trace"]) for state in seen]
         self._rows.restore(rows_of(evolution.logbook), [state["timing"] for state in seen])
+        self._write_status()
 
     def on_start(self, evolution: Evolution) -> None:
         """Write the settings and choose the traced weights, unless that is done already."""
@@ -232,6 +231,7 @@ class RunDirectory(Callback):
         self._has_run, self._evolution, toolbox = True, evolution, evolution.toolbox
         self.status.setdefault("asked_generations", evolution.generations)
         self._restored |= not (self.path / "logbook.csv").exists()
+        self._write_status()
         if not (self.path / "config.json").exists():
             self.write_config(config_of(evolution, self._settings))
         layout = Registered.read(toolbox).layout
@@ -341,11 +341,8 @@ class RunDirectory(Callback):
         self._is_closed, self._trace = True, WeightTrace()
         atexit.unregister(self._note_an_early_end)
         self._evolution = None  # this releases the population, and its genomes in shared memory
-        if self._restored or self._before is None:
-            self._write_status(durable=True)
-        else:  # the run was not resumed, so its status must not change
-            before = self._before
-            write_with(self._status_path, lambda partial: partial.write_bytes(before))
+        self._write_status(durable=True)
 
     def _write_status(self, *, durable: bool = False) -> None:
-        write_json(self.path / "status.json", self.status, durable=durable)
+        if self._restored:  # else the status is that of a run which this one does not resume
+            write_json(self.path / "status.json", self.status, durable=durable)
