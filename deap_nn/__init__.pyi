@@ -12,10 +12,10 @@ from deap_nn.callbacks.base import CallbackError as CallbackError
 from deap_nn.callbacks.base import Evolution as Evolution
 from deap_nn.callbacks.run_directory import RunDirectory as RunDirectory
 from deap_nn.core.errors import MapError as MapError
-from deap_nn.core.frames import to_dataframe as to_dataframe
-from deap_nn.core.frames import to_parquet as to_parquet
 from deap_nn.core.logbooks import to_csv as to_csv
+from deap_nn.core.logbooks import to_dataframe as to_dataframe
 from deap_nn.core.logbooks import to_json as to_json
+from deap_nn.core.logbooks import to_parquet as to_parquet
 from deap_nn.data.dataset import Dataset as Dataset
 from deap_nn.data.loading import load_dataset as load_dataset
 from deap_nn.genome.elementwise import elementwise as elementwise

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import read_plain
-from deap_nn.core.frames import to_dataframe
-from deap_nn.core.logbooks import record
+from deap_nn.core.logbooks import record, to_dataframe
 from deap_nn.core.notebook import paragraph, table
 from deap_nn.core.optional import optional
 from deap_nn.runs.reading import Columns, read_arrays, read_columns, read_json

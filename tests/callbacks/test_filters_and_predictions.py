@@ -8,10 +8,9 @@ from limits import evolve
 from own_callbacks import Stop
 
 from deap_nn import GA, Callback, Checkpoint, Layout, RunDirectory, make_toolbox
-from deap_nn.callbacks.run_directory import filters as filters_module
-from deap_nn.callbacks.run_directory import predictions
-from deap_nn.callbacks.run_directory.filters import FilterTrace, first_filters, image_shape
+from deap_nn.callbacks.run_directory import predictions, traces
 from deap_nn.callbacks.run_directory.predictions import write_predictions
+from deap_nn.callbacks.run_directory.traces import FilterTrace, first_filters, image_shape
 from deap_nn.data.dataset import Dataset
 from deap_nn.report.describe import describe_run
 
@@ -80,7 +79,7 @@ class Kept(Callback):
 
 
 def test_a_limited_number_of_rows_is_kept_and_they_are_the_best_members(toolbox, tmp_path, monkeypatch):
-    monkeypatch.setattr(filters_module, "MOST_ROWS", 6)
+    monkeypatch.setattr(traces, "MOST_ROWS", 6)
     best, path = Best(), tmp_path / "filters.npz"
     trace = Kept(path, toolbox)
     evolve(toolbox.population(n=8), toolbox, 13, seed=1, callbacks=[best, trace])
@@ -95,7 +94,7 @@ def test_a_limited_number_of_rows_is_kept_and_they_are_the_best_members(toolbox,
 
 @pytest.mark.parametrize("stops", [(4,), (7, 9), (13,)])
 def test_a_resumed_run_keeps_the_same_rows(toolbox, tmp_path, monkeypatch, stops):
-    monkeypatch.setattr(filters_module, "MOST_ROWS", 6)
+    monkeypatch.setattr(traces, "MOST_ROWS", 6)
 
     def run(folder, stop=None):
         folder.mkdir(exist_ok=True)

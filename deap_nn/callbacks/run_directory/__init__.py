@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 
 from deap_nn.callbacks.base import Callback, Evolution
 from deap_nn.callbacks.candidates import SCORED_EVERY
-from deap_nn.callbacks.run_directory.filters import FilterTrace, first_filters
 from deap_nn.callbacks.run_directory.predictions import best_model, write_model, write_predictions
 from deap_nn.callbacks.run_directory.rows import Rows
 from deap_nn.callbacks.run_directory.settings import config_of, sample_shape
-from deap_nn.callbacks.run_directory.weight_trace import WeightTrace
+from deap_nn.callbacks.run_directory.traces import FilterTrace, WeightTrace, first_filters
 from deap_nn.core.environment import versions
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import json_text, sync_folder, write_arrays, write_json, write_with
