@@ -1,0 +1,123 @@
+"""`evolve` by recipes has the bytes of the loop that breeds whole individuals in one process."""
+
+from functools import partial
+
+import pytest
+from deap import tools
+from reference_loop import reference
+from wirings import HALF, LAYOUT, TABLE, cx_rows, halve, result, wired
+
+from deap_nn import (
+    Annealed,
+    NoiseTable,
+    OneFifth,
+    SelfAdaptive,
+    cxBiased,
+    cxMask,
+    cxMatrices,
+    cxScanning,
+    cxSplit,
+    cxUnits,
+    elementwise,
+    make_toolbox,
+    mutGaussianAdaptive,
+    recombination_weights,
+    selRankBoosted,
+)
+
+PRESETS = {
+    "ga": {},
+    "ga, not projected": {"projected": False},
+    "ga, no opposites": {"opposites": 0.0},
+    "ga, one constant sigma": {"sigma": 0.1, "projected": False, "opposites": 0.0},
+    "ga, bounds": {"bounds": (-0.05, 0.05)},
+    "es": {"preset": "es"},
+    "es, not projected": {"preset": "es", "projected": False},
+    "article": {"preset": "article"},
+}
+
+
+@pytest.mark.parametrize("given", PRESETS.values(), ids=PRESETS)
+def test_an_algorithm_has_the_bytes_of_the_plain_loop(digits, given):
+    def made():
+        return make_toolbox("mlp", digits, seed=1, batch_size=16, population=11, generations=5, **given)
+
+    expected = reference(made(), n=11, ngen=5)
+    assert result(made(), n=11, ngen=5) == expected
+    assert len(set(expected[0])) == 11
+
+
+def nearly(ind1, ind2, *, rng):
+    """A crossover of a user's own that does not say what order it wants."""
+    return cxBiased(ind1, ind2, indpb=0.1, rng=rng)
+
+
+def swapped(first, second):
+    """A crossover of a user's own that returns its individuals in the other order, and draws nothing."""
+    return second, first
+
+
+OPERATORS = {
+    "fused": lambda: {},
+    "any probability": lambda: {"mate": partial(cxMask, indpb=0.2)},
+    "drawn noise": lambda: {"mutate": partial(mutGaussianAdaptive, sigma=0.1)},
+    "DEAP's crossover": lambda: {"mate": tools.cxTwoPoint},
+    "DEAP's operators on numbers": lambda: {
+        "mate": elementwise(tools.cxTwoPoint),
+        "mutate": elementwise(tools.mutGaussian, mu=0, sigma=0.1, indpb=0.5),
+    },
+    "split": lambda: {"mate": cxSplit},
+    "matrices": lambda: {"mate": partial(cxMatrices, indpb=0.4)},
+    "units": lambda: {"mate": cxUnits},
+    "biased": lambda: {"mate": cxBiased},
+    "a function around biased": lambda: {"mate": nearly},
+    "annealed": lambda: {"mutate": partial(mutGaussianAdaptive, sigma=Annealed(0.3, 0.01, 8), noise=TABLE)},
+    "annealed over the run": lambda: {"mutate": partial(mutGaussianAdaptive, sigma=Annealed(0.3, 0.01), noise=TABLE)},
+    "the one-fifth rule": lambda: {"mutate": partial(mutGaussianAdaptive, sigma=OneFifth(0.3, 0.01))},
+    "each with its own sigma": lambda: {
+        "mutate": partial(mutGaussianAdaptive, sigma=SelfAdaptive(0.3, 0.01), noise=TABLE)
+    },
+    "a user's operators": lambda: {"mutate": halve, "mate": cx_rows},
+    "a closure": lambda: {"mutate": lambda individual, rng: halve(individual, rng=rng), "mate": swapped},
+    "three mates": lambda: {"mate": cxScanning, "mates": 3},
+    "four mates": lambda: {"mate": cxScanning, "mates": 4},
+    "opposites": lambda: {"select": HALF},
+    "opposites of four, each with its own sigma": lambda: {
+        "mate": cxScanning,
+        "mates": 4,
+        "mutate": partial(mutGaussianAdaptive, sigma=SelfAdaptive(0.3, 0.01), noise=NoiseTable(1, LAYOUT.size)),
+        "select": partial(selRankBoosted, opposites=0.3),
+    },
+    "bounds": lambda: {
+        "select": HALF,
+        "mutate": partial(mutGaussianAdaptive, sigma=0.1, noise=TABLE, bounds=(-1.0, 1.0)),
+    },
+    "DEAP's selection": lambda: {"select": partial(tools.selTournament, tournsize=3)},
+    "around a centre": lambda: {"recombination_weights": recombination_weights, "step": 2.5},
+    "around a centre, the ends by weight": lambda: {
+        "recombination_weights": partial(recombination_weights, parents=2),
+        "mutate": partial(mutGaussianAdaptive, sigma=0.1),
+        "step": 0.5,
+    },
+    "around a centre, a user's mutation": lambda: {
+        "mutate": halve,
+        "recombination_weights": recombination_weights,
+        "step": 1.5,
+    },
+}
+
+
+def own(**registered):
+    toolbox = wired(**registered)
+    if toolbox.step is not None:
+        del toolbox.select, toolbox.mate
+    return toolbox
+
+
+@pytest.mark.parametrize("registered", OPERATORS.values(), ids=OPERATORS)
+@pytest.mark.parametrize("probabilities", [{}, {"cxpb": 0.6, "mutpb": 0.7}], ids=["always", "sometimes"])
+@pytest.mark.parametrize("n", [12, 7])
+def test_a_toolbox_of_ones_own_has_the_bytes_of_the_plain_loop(registered, probabilities, n):
+    expected = reference(own(**registered()), n=n, **probabilities)
+    assert result(own(**registered()), n=n, **probabilities) == expected
+    assert len(set(expected[0])) > 1
