@@ -3,8 +3,8 @@
 Data, mini-batches, first network, candidates and files are those of ``experiments/mnist.py``. A generation is a step of
 the method on one mini-batch. In a row of the log ``min`` to ``max`` are the fitness of the networks that the step
 scored; ``train_error`` and ``val_error`` are those of the method's one network after it. Run it with ``python -m scoop
-experiments/baselines.py`` to use every core if a method scores a population. The methods `blocks` and `learnt-noise`
-are the preset `ga` with an operator of ``own_operators.py``.
+experiments/baselines.py`` to use every core if a method scores a population. The method `blocks` is the preset `ga`
+with the operator of ``own_operators.py``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from baseline_methods import Backpropagation, EASimple, Method, OpenAIES, RandomSearch
 from deap.base import Toolbox
 from mnist_options import Settings
-from own_operators import with_blocks, with_learnt_noise
+from own_operators import with_blocks
 from terminal import Terminal
 
 from deap_nn import GA, evolve, make_toolbox
@@ -46,17 +46,13 @@ from deap_nn.process.cli import Parser, check_new_folder, integer, number, run_c
 keras_extras.leave_out()
 prepare_worker("deap_nn.problems.measures", "deap_nn.operators.compiled.centre")
 
-RATES = {"sgd": 0.1, "adam": 0.001, "openai-es": 0.01, "random": None, "easimple": None}
-RATES |= {"blocks": None, "learnt-noise": 0.1}
+RATES = {"sgd": 0.1, "adam": 0.001, "openai-es": 0.01, "random": None, "easimple": None, "blocks": None}
 """The learning rate of each method; None if it has no learning rate."""
 
-OF_GA = ("blocks", "learnt-noise")
-"""The methods that are the preset `ga` with another operator."""
-
 ONLY_FOR = {
-    "rate": ("sgd", "adam", "openai-es", "learnt-noise"),
+    "rate": ("sgd", "adam", "openai-es"),
     "momentum": ("sgd",),
-    "population": ("openai-es", "random", "easimple", *OF_GA),
+    "population": ("openai-es", "random", "easimple", "blocks"),
     "block": ("blocks",),
     "mates": ("blocks",),
     "sigma": ("openai-es",),
@@ -64,7 +60,7 @@ ONLY_FOR = {
     "sampling": ("openai-es",),
     "final_sigma": ("openai-es",),
     "final_rate": ("openai-es",),
-    "precision": ("openai-es", "random", "easimple", *OF_GA),
+    "precision": ("openai-es", "random", "easimple", "blocks"),
 }
 """The methods of each option that is not for all methods."""
 
@@ -122,7 +118,6 @@ def describe_method(options: argparse.Namespace, toolbox: Toolbox) -> str:
         "openai-es": f"OpenAI's evolution strategy, {noise_of(options)}, ranks, Adam",
         "random": "random search",
         "blocks": f"ga with a crossover of {options.mates} parents in blocks of {options.block} weights",
-        "learnt-noise": "ga with noise whose size in each matrix is learnt",
     }
     rate = "" if options.rate is None else f", learning rate {options.rate:g}"
     return f"{named[options.method]}{rate}"
@@ -214,12 +209,9 @@ def train(evolution: Evolution, method: Method, watching: Iterable[Any], sigma: 
 
 def evolve_with_own_operator(options: argparse.Namespace, toolbox: Toolbox, callbacks: Sequence[Any]) -> None:
     """Run the preset `ga` with the operator of the options in place of its own."""
-    if options.method == "blocks":
-        with_blocks(toolbox, options.block, options.mates)
-    else:
-        callbacks = [with_learnt_noise(toolbox, options.rate), *callbacks]
+    with_blocks(toolbox, options.block, options.mates)
     population = toolbox.population(n=options.population)
-    evolve(population, toolbox, options.generations, seed=options.seed, breeding="plain", callbacks=callbacks)
+    evolve(population, toolbox, options.generations, seed=options.seed, callbacks=callbacks)
 
 
 def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, map_: Map, terminal: Terminal) -> None:
@@ -227,8 +219,8 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, 
     from mnist import keeping_result
 
     terminal.begin(directory, dataset.classes)
-    usual = {} if options.method in OF_GA else {"parents": 0.25, "opposites": 0, "spread": 1}
-    scale = "fan_in" if options.scale == "fan_in" or options.method in ("easimple", *OF_GA) else "none"
+    usual = {} if options.method == "blocks" else {"parents": 0.25, "opposites": 0, "spread": 1}
+    scale = "fan_in" if options.scale == "fan_in" or options.method in ("easimple", "blocks") else "none"
     layers = {"centred": options.centred, "stratified": options.stratified, "projected": False}
     toolbox = make_toolbox(
         options.model,
@@ -250,7 +242,7 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, 
     if terminal.bar is not None:
         callbacks.append(terminal.bar)
     with keeping_result(directory, toolbox, candidates, "cross_entropy", terminal):
-        if options.method in OF_GA:
+        if options.method == "blocks":
             evolve_with_own_operator(options, toolbox, callbacks)
         else:
             method = method_of(options, toolbox)

@@ -1,24 +1,24 @@
 """The loop of `evolve` in its plainest form: whole individuals in one process, without recipes, tasks or a cache.
 
-`evolve` must give the same bytes, by any map. In each generation it selects parents, crosses them in groups, mutates the
-children and scores them. An evolution strategy (a toolbox with a ``step``) moves one centre instead, and mutates copies
-of it. Random numbers are a function of (seed, purpose, generation, place).
+`evolve` must give the same bytes, by any map. In each generation it selects parents, crosses them in groups, mutates
+the children and scores them. An evolution strategy (a toolbox with a ``step``) moves one centre instead, and mutates
+copies of it. Random numbers are a function of (seed, purpose, generation, place).
 """
 
 import copy
 from functools import partial
 
 import numpy as np
+from deap_nn.operators.adaptation.schedules import Annealed
 
 from deap_nn import SelfAdaptive, WeightList
 from deap_nn.core.seeding import Purpose, seeded, stream
 from deap_nn.genome.layer_inputs import inputs_of_centre
 from deap_nn.genome.population import opposite_of
-from deap_nn.operators.adaptation.schedules import Annealed
 from deap_nn.operators.compiled.averaging import average
 from deap_nn.operators.compiled.projection import STRIDE, project
-from deap_nn.operators.ranking import counts_and_kept
-from deap_nn.operators.recombination import extrapolate
+from deap_nn.operators.crossover import extrapolate
+from deap_nn.operators.ranking import counted, counts_and_kept, recombination_weights
 from deap_nn.operators.selection import mirroring, operator_of
 
 
@@ -27,9 +27,10 @@ class ReferenceLoop:
 
     def __init__(self, toolbox, ngen, *, seed=1, cxpb=1.0, mutpb=1.0):
         self.toolbox, self.ngen, self.seed, self.cxpb, self.mutpb = toolbox, ngen, seed, cxpb, mutpb
-        self.sigma = toolbox.mutate.keywords.get("sigma")
+        self.sigma, self.bounds = map(keywords_of(toolbox.mutate).get, ("sigma", "bounds"))
         self.adapts = hasattr(self.sigma, "update")
         self.step, self.mates = getattr(toolbox, "step", None), getattr(toolbox, "mates", 2)
+        self.weights = getattr(toolbox, "recombination_weights", recombination_weights)
         self.layer_inputs = getattr(toolbox, "layer_inputs", None)
         self.centre = self.inputs = None  # of an evolution strategy: a vector; of a genetic algorithm: the centroid
 
@@ -126,12 +127,12 @@ class ReferenceLoop:
         if before is None:
             self.centre = ranked[0].flat.copy()
         else:
-            weights, kept = counts_and_kept(range(len(ranked)), self.toolbox.recombination_weights)
+            weights, kept = counts_and_kept(range(len(ranked)), self.weights)
             total = kept * before.astype(np.float64)
             for place, weight in weights.items():
                 total += np.multiply(ranked[place].flat, weight, dtype=np.float64)
             self.centre = np.empty_like(before)
-            extrapolate(before, total, self.step, self.centre)
+            extrapolate(before, total / counted(weights.values(), kept), self.step, self.centre)
             if self.inputs is not None:
                 project(self.centre, before, population[0].shapes, self.inputs)
         children = [self.unscored(member) for member in population]
@@ -145,13 +146,12 @@ class ReferenceLoop:
         made, own = [], isinstance(self.sigma, SelfAdaptive)
         if own:
             sigmas = self.sigma.inherited([self.sigma.of(child) for child in children], self.seed, generation)
-        bounds = self.toolbox.mutate.keywords.get("bounds")
         for place, child in enumerate(children):
             if self.happens(self.mutpb, generation, 2 * place + 1):
                 mutate = partial(self.toolbox.mutate, sigma=sigmas[place]) if own else self.toolbox.mutate
                 (child,) = seeded(mutate, self.stream(Purpose.MUTATE, generation, place))(child)
-            elif bounds is not None:
-                np.clip(child.flat, *bounds, out=child.flat)
+            elif self.bounds is not None:
+                np.clip(child.flat, *self.bounds, out=child.flat)
             if own:
                 child.strategy = sigmas[place]
             made.append(child)
@@ -169,6 +169,10 @@ class ReferenceLoop:
         return made
 
 
-def reference(toolbox, *, n=12, ngen=6, seed=1, cxpb=1.0, mutpb=1.0):
+def keywords_of(registered):
+    return keywords_of(registered.func) | registered.keywords if isinstance(registered, partial) else {}
+
+
+def reference(toolbox, *, n=12, ngen=6, population=None, **probabilities):
     """Return the weights and the rows of a run of the plain loop, as `wirings.result` does of `evolve`."""
-    return ReferenceLoop(toolbox, ngen, seed=seed, cxpb=cxpb, mutpb=mutpb).run(toolbox.population(n=n))
+    return ReferenceLoop(toolbox, ngen, **probabilities).run(population or toolbox.population(n=n))

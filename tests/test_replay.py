@@ -62,7 +62,7 @@ def test_a_run_that_cannot_be_replayed_is_refused_with_the_reason(here, digits_f
 def test_a_run_with_opposites_is_resumed_by_two_processes_and_replayed(here, warm, digits_file, tmp_path):
     options = ["--model", "mlp", "--population", 12, "--parents", 6, "--data", digits_file, "--no-progress"]
     options += ["--opposites", 0.5]
-    whole = here(MNIST, *options, "--generations", 7, "--breeding", "plain", "--output", tmp_path / "whole")
+    whole = here(MNIST, *options, "--generations", 7, "--output", tmp_path / "whole")
     begun = here(MNIST, *options, "--generations", 3, "--output", tmp_path / "run")
     assert (whole.returncode, whole.stderr, begun.returncode, begun.stderr) == (0, "", 0, "")
     assert json.loads((tmp_path / "run" / "config.json").read_text())["opposites"] == 0.5

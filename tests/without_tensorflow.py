@@ -33,18 +33,9 @@ def make_toolbox():
 
 
 def main():
-    found = []
-    for breeding in ("recipes", "plain"):
-        toolbox = make_toolbox()
-        with tempfile.TemporaryDirectory() as folder:
-            checkpoint = Checkpoint(Path(folder, "checkpoint")) if breeding == "recipes" else None
-            population, logbook = evolve(
-                toolbox.population(n=40), toolbox, 20, seed=1, breeding=breeding, checkpoint=checkpoint
-            )
-            if checkpoint is not None:
-                checkpoint.close()
-        found.append([individual.flat.tobytes() for individual in population])
-    assert found[0] == found[1], "recipes and weights differ"
+    toolbox = make_toolbox()
+    with tempfile.TemporaryDirectory() as folder, Checkpoint(Path(folder, "checkpoint")) as checkpoint:
+        _, logbook = evolve(toolbox.population(n=40), toolbox, 20, seed=1, checkpoint=checkpoint)
     assert logbook[-1]["min"] < logbook[0]["min"], "nothing was learnt"
     toolbox = make_toolbox()
     hall = tools.HallOfFame(3)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from deap import base, tools
 
@@ -16,7 +15,6 @@ from deap_nn.algorithms.toolbox.generate_update import check_named
 from deap_nn.algorithms.toolbox.made import MadeToolbox, StrategyToolbox, check_called
 from deap_nn.breeding.founders import breeder_of, is_warm, keep_founders
 from deap_nn.breeding.lineage import Lineage
-from deap_nn.breeding.plain import Breeding, Plain
 from deap_nn.callbacks.base import Callback, Evolution, checked_callbacks
 from deap_nn.callbacks.progress import ProgressBar, in_notebook
 from deap_nn.core.arguments import check_count, check_probability
@@ -25,45 +23,27 @@ from deap_nn.core.registered import Registered, Traits, words_of
 from deap_nn.core.seeding import check_seed
 from deap_nn.operators.describe import describe_algorithm
 from deap_nn.operators.selection import operator_of
-from deap_nn.process.workers import check_entered, is_serial, keeping_order, pickler
+from deap_nn.process.workers import check_entered
 from deap_nn.runs.checkpoint import Checkpoint
 
 __all__ = ["evolve"]
 
 
-def _lineage(population: list[Any], toolbox: base.Toolbox, seed: int, cxpb: float, mutpb: float) -> Lineage | str:
-    """Return the lineage of a run by recipes, or the reason why its breeding must be plain."""
+def _lineage(population: list[Any], toolbox: base.Toolbox, seed: int, cxpb: float, mutpb: float) -> Lineage:
+    """Return the lineage of a run, and make the population its light members."""
     breeder = breeder_of(population, toolbox, seed=seed, cxpb=cxpb, mutpb=mutpb)
-    if isinstance(breeder, str):
-        return breeder
-    parts: dict[str, Any] = {"individual": breeder.individual, "mutate": breeder.mutate}
-    parts |= {
-        _reproduction_of(Registered.read(toolbox)): breeder.reproduction,
-        "population": breeder,
-        "evaluate": toolbox.evaluate,
-    }
-    for name, part in parts.items():
-        try:
-            pickler(toolbox.map)(part)
-        except Exception as error:  # pickle, and the user's own reductions, raise any
-            advice = "; a map of processes needs one from the top of a module" if name == "evaluate" else ""
-            return f"{name} cannot be pickled: {error}{advice}"
     lineage = Lineage(breeder, toolbox.map)
-    reason = keep_founders(lineage, population) if is_warm(breeder) else None
-    if reason is not None:
+    try:
+        if is_warm(breeder):
+            keep_founders(lineage, population)
+            recipes = [lineage.ancestry.recipe(0, place) for place in range(len(population))]
+        else:
+            recipes = [member.recipe for member in population]
+    except BaseException:
         lineage.close()
-        return reason
-    founder, drawn = lineage.ancestry.recipe, not is_warm(breeder)
-    recipes = [member.recipe if drawn else founder(0, place) for place, member in enumerate(population)]
+        raise
     population[:] = lineage.present(recipes)
     return lineage
-
-
-def _reproduction_of(registered: Registered) -> str:
-    """Return the name under which a toolbox has what makes children of parents."""
-    if registered.reproduction is not None:
-        return "reproduction"
-    return "mate" if registered.step is None else "recombination_weights"
 
 
 def _lose_bounds(individual: Mapping[str, Any], mutate: Mapping[str, Any]) -> bool:
@@ -96,7 +76,6 @@ def evolve(
     halloffame: tools.HallOfFame | None = None,
     callbacks: Iterable[Callback | Callable[[Evolution], object]] = (),
     checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
-    breeding: Literal["recipes", "plain"] = "recipes",
     progress: bool | None = None,
     verbose: bool = False,
     force: bool = False,
@@ -106,6 +85,13 @@ def evolve(
     The random numbers of every mating and mutation are a function of (seed, generation, pair or child), so a result
     does not depend on the map, the number of workers or their timing. An operator is given its stream as ``rng`` if it
     takes one. Every member is scored in every generation.
+
+    The map sends recipes, from which workers breed the children that they score. A child may be bred several times, so
+    an operator must be a pure function of its arguments and ``rng``. ``mate`` gets weights without a fitness; one with
+    an attribute ``fitter_first`` gets the fitter of two first. A member's weights are made when they are first read.
+    Children do not inherit a callback's changes to the weights, and cannot be bred from members that it puts into the
+    population. With a checkpoint, weights that were never read may be lost in a later generation: copy a member that
+    you need later, or return it from `Callback.members`.
 
     Parameters
     ----------
@@ -132,24 +118,12 @@ def evolve(
         Updated with every generation.
     callbacks : iterable of Callback or callable
         Called in this order; a function gets the `Evolution` after each generation. If one registers another ``select``
-        or ``evaluate``, or a ``mutate`` with another ``sigma``, the next generation uses it. Plain breeding also uses
-        other operators, ``mates``, ``step`` and ``recombination_weights``; recipes refuse them.
+        or ``evaluate``, or a ``mutate`` with another ``sigma``, the next generation uses it. Other operators,
+        ``mates``, ``step`` and ``recombination_weights`` cannot change.
     checkpoint : Checkpoint or path-like, optional
         Where to keep each generation: a folder, or an open `Checkpoint`, which stays open. If it has generations, the
         run resumes after the last one. With the same arguments the result is that of an uninterrupted run. It needs
-        breeding by recipes, and an `ngen` of at least its last generation. A hall of fame is kept too, and must be
-        empty at the start.
-    breeding : {"recipes", "plain"}
-        Whether the map sends recipes, from which workers breed the children that they score, or the children's weights.
-        Both give the same result; under a map of several processes plain breeding is slower. In both, ``mate`` gets
-        weights without a fitness, and a ``mate`` with an attribute ``fitter_first`` gets the fitter of two first. If
-        the population is not fresh from `initPopulation`, its weights are kept in the cache as the keyframe of
-        generation 0. Members with attributes of their own, a user's own ``clone`` and functions that cannot be pickled
-        need plain breeding, which is then used; a warning gives the reason if the map is not the built-in one. Under
-        recipes a member's weights are made when they are first read. Children do not inherit a callback's changes to
-        the weights, and cannot be bred from members that it puts into the population. With a checkpoint, weights that
-        were never read may be lost in a later generation: copy a member that you need later, or return it from
-        `Callback.members`.
+        an `ngen` of at least its last generation. A hall of fame is kept too, and must be empty at the start.
     progress : bool, optional
         Whether to add a `ProgressBar` to the callbacks. If left out there is one in a notebook, and none elsewhere.
     verbose : bool
@@ -169,7 +143,8 @@ def evolve(
     ------
     ValueError
         If the population is empty, a number is out of range, the checkpoint is of another run, or `seed` differs from
-        the toolbox's. Also if the algorithm does not call a registered function, or one changes that must not.
+        the toolbox's. Also if the algorithm does not call a registered function, or one changes that must not, and if
+        members have attributes of their own or the toolbox has another ``clone``, which need DEAP's ``eaSimple``.
     EvaluationError
         If an evaluation raises or returns no fitness. The message names the generation and the child.
     CallbackError
@@ -198,8 +173,6 @@ def evolve(
         if given is not None and (isinstance(given, type) or not hasattr(given, method)):
             makes = f": {given.__name__}(...) makes one" if isinstance(given, type) else ""
             raise TypeError(f"{name} must have a method {method}, got {given!r}{makes}")
-    if breeding not in ("recipes", "plain"):
-        raise ValueError(f"breeding must be 'recipes' or 'plain', got {breeding!r}")
     check_entered(toolbox.map)
     _check_population(population, toolbox)
     check_called(toolbox, len(population))
@@ -217,23 +190,13 @@ def evolve(
     if progress:
         watching.append(ProgressBar())
     members = list(population)
-    lineage: Lineage | str = "breeding is 'plain'"
-    if breeding == "recipes":
-        lineage = _lineage(population, toolbox, seed, cxpb, mutpb)
-        if isinstance(lineage, str) and not is_serial(toolbox.map):
-            warn_user(f"the map sends weights instead of recipes, which takes longer: {lineage}")
-    probabilities, kept_in = {"cxpb": cxpb, "mutpb": mutpb}, None
-    if isinstance(lineage, str):
-        if checkpoint is not None:
-            raise ValueError(f"checkpoint needs breeding by recipes: {lineage}")
-        made: Breeding = Plain(toolbox, keeping_order(toolbox.map), seed=seed, **probabilities)
-    else:
-        made, kept_in = lineage, partial(Kept, lineage)
-    settings = {"seed": seed, **probabilities}
-    evolution = Evolution(toolbox, population, ngen, made.map, look=made.look, mean=made.mean, settings=settings)
-    evolution.breeding = "plain" if kept_in is None else "recipes"
+    lineage = _lineage(population, toolbox, seed, cxpb, mutpb)
+    settings = {"seed": seed, "cxpb": cxpb, "mutpb": mutpb}
+    evolution = Evolution(
+        toolbox, population, ngen, lineage.map, look=lineage.look, mean=lineage.mean, settings=settings
+    )
     with contextlib.ExitStack() as stack:
-        with _undone_if_refused(made, population, members):
+        with _undone_if_refused(lineage, population, members):
             if verbose:
                 print(describe_algorithm(toolbox, len(population)))
             if isinstance(checkpoint, str | os.PathLike):
@@ -244,10 +207,10 @@ def evolve(
                 evolution,
                 watching,
                 seed=seed,
-                breeding=made,
+                lineage=lineage,
                 stats=stats,
                 halloffame=halloffame,
-                kept=kept_in(checkpoint) if checkpoint is not None and kept_in is not None else None,
+                kept=None if checkpoint is None else Kept(lineage, checkpoint),
                 verbose=verbose,
             )
         members.clear()  # their weights may be large
@@ -256,12 +219,12 @@ def evolve(
 
 
 @contextlib.contextmanager
-def _undone_if_refused(breeding: Breeding, population: list[Any], members: list[Any]) -> Iterator[None]:
+def _undone_if_refused(lineage: Lineage, population: list[Any], members: list[Any]) -> Iterator[None]:
     """Remove the cache of a run that does not begin, and give its population the former members back."""
     try:
         yield
     except BaseException:
-        breeding.close()
+        lineage.close()
         population[:] = members
         raise
 

@@ -17,7 +17,7 @@ from deap import tools
 from deap_nn.algorithms.resuming import Kept, go_on, kept_of
 from deap_nn.algorithms.toolbox.clock import Clock
 from deap_nn.algorithms.toolbox.scoring import without_clock
-from deap_nn.breeding.plain import Breeding
+from deap_nn.breeding.lineage import Lineage
 from deap_nn.breeding.variation import self_adaptive_of
 from deap_nn.callbacks.base import Callback, Evolution, tell, telling_start_and_end
 from deap_nn.core.errors import WORST, EvaluationError
@@ -39,12 +39,12 @@ PROGRESS_SECONDS = 0.5
 """The least time between two calls of the callbacks' ``on_progress`` while a generation is scored, in seconds."""
 
 
-def _score(evolution: Evolution, breeding: Breeding, watching: Iterable[Callback]) -> None:
+def _score(evolution: Evolution, lineage: Lineage, watching: Iterable[Callback]) -> None:
     population, evaluate = evolution.population, evolution.toolbox.evaluate
     # The run moves the clock of a made toolbox itself, so it maps the function without the clock's wrapper.
     evaluate = without_clock(evaluate)
     evolution.scored, last_call = 0, time.monotonic()
-    answers = iter(breeding.score(evaluate, population, evolution.generation))
+    answers = iter(lineage.score(evaluate, population, evolution.generation))
     for place, individual in enumerate(population):
         values = next(answers, _NOTHING)
         if values is _NOTHING:  # the built-in map takes a StopIteration of `evaluate` for its own end
@@ -154,19 +154,19 @@ class _Run:
     evolution: Evolution
     watching: Sequence[Callback]
     seed: int
-    breeding: Breeding
+    lineage: Lineage
     stats: tools.Statistics | tools.MultiStatistics | None
     halloffame: tools.HallOfFame | None
     kept: Kept | None
     verbose: bool
 
     def __post_init__(self) -> None:
-        evolution, breeding = self.evolution, self.breeding
-        self._best_pairs: int | None = 0 if breeding.reproduction.has_groups else None
+        evolution, lineage = self.evolution, self.lineage
+        self._best_pairs: int | None = 0 if lineage.reproduction.has_groups else None
         toolbox = evolution.toolbox
         registered = Registered.read(toolbox)
         # Copies: a callback may change the arguments of a registered function in place.
-        self._registered = replace(registered, **{name: _copied(getattr(registered, name)) for name in breeding.fixed})
+        self._registered = replace(registered, **{name: _copied(getattr(registered, name)) for name in lineage.fixed})
         self._clock: Clock = registered.clock or Clock(toolbox)
         self._clock.reset(evolution.generations if registered.generations is None else registered.generations)
         self._begun = self._started = time.perf_counter()
@@ -185,7 +185,7 @@ class _Run:
                     with heeding_signals():
                         self._generation(generation)
         except BaseException:
-            self.breeding.close()  # after a finished run members may still be read, which breeds their weights
+            self.lineage.close()  # after a finished run members may still be read, which breeds their weights
             raise
         finally:
             self._clock.in_run = in_run  # true if a callback of another run began this one
@@ -194,7 +194,7 @@ class _Run:
         """Restore the last generation of the checkpoint, and return the number of the next one."""
         if self.kept is None or not self.kept.checkpoint.read_past():
             return 0
-        go_on(self.evolution, self.kept.lineage, self._clock, self.kept.checkpoint, self.watching)
+        go_on(self.evolution, self.lineage, self._clock, self.kept.checkpoint, self.watching)
         self._begun = self._started - self.evolution.elapsed
         if "best_pairs" not in self.evolution.row:  # a run from before this column existed
             self._best_pairs = None
@@ -210,8 +210,8 @@ class _Run:
         self._check_unchanged(generation)
         places = self._breed(generation) if generation else []
         if generation and self._registered.layer_inputs is not None:
-            self.breeding.take_inputs(self._registered.layer_inputs, generation)
-        _score(evolution, self.breeding, self.watching)
+            self.lineage.take_inputs(self._registered.layer_inputs, generation)
+        _score(evolution, self.lineage, self.watching)
         if self.halloffame is not None:
             self.halloffame.update(evolution.population)
         times = self._begun, self._started
@@ -220,31 +220,30 @@ class _Run:
             print(evolution.logbook.stream)
         self._started = self._begun + evolution.elapsed  # the callbacks' time counts for the next generation
         if kept is not None:  # before the callbacks: their files then never have a row that the checkpoint lacks
-            kept.checkpoint.append(kept_of(evolution, kept.lineage, self._clock, places, self.watching))
+            kept.checkpoint.append(kept_of(evolution, self.lineage, self._clock, places, self.watching))
         tell(self.watching, "on_generation", evolution)
         if kept is not None:
             kept.keep_keyframe(self.watching)
 
     def _check_unchanged(self, generation: int) -> None:
         """Raise ValueError if a registered value that must stay has changed during the run."""
-        now, fixed = Registered.read(self.evolution.toolbox), self.breeding.fixed
+        now, fixed = Registered.read(self.evolution.toolbox), self.lineage.fixed
         for name in ("layer_inputs", *fixed):
             if not _alike(getattr(now, name), getattr(self._registered, name)):
-                unless = "; only breeding='plain' lets operators change" if name in fixed else ""
                 change = f"{name} was registered again before generation {generation}"
-                raise ValueError(f"{change}: it cannot change during a run{unless}")
+                raise ValueError(f"{change}: it cannot change during a run")
 
     def _breed(self, generation: int) -> list[int]:
         """Replace the population by its children; under a checkpoint return the places of their parents."""
-        evolution, reproduction = self.evolution, self.breeding.reproduction
+        evolution, reproduction = self.evolution, self.lineage.reproduction
         toolbox, population = evolution.toolbox, evolution.population
         rng = stream(self.seed, Purpose.SELECT, generation)
-        with mirroring(_not_around_a_centre if reproduction.shares_parents else self.breeding.opposites):
+        with mirroring(_not_around_a_centre if reproduction.shares_parents else self.lineage.opposites):
             chosen = reproduction.choose(population, len(population), toolbox, rng, self._clock)
         if self._best_pairs is not None:
             self._best_pairs = reproduction.groups_with(max(population, key=fitness_key(population)), chosen)
         evolution.parents = len({id(member) for member in chosen})
-        self.breeding.replace(population, chosen, generation, self._clock.sigma)
+        self.lineage.replace(population, chosen, generation, self._clock.sigma)
         if self.kept is None:
             return []
         return [member.recipe.place for member in chosen]

@@ -14,7 +14,6 @@ from deap_nn.breeding.reproduction.base import Reproduction
 from deap_nn.breeding.variation import Variation
 from deap_nn.core.seeding import Purpose, seeded, stream, takes
 from deap_nn.genome.vectors import Shape, Vector, Vectors, mirror
-from deap_nn.operators.by_name import function_of
 
 
 @dataclass(frozen=True)
@@ -92,30 +91,3 @@ def founder(individual: Callable[..., Any], seed: int, place: int) -> Any:
     """
     known = {"place": place} if takes(individual, "place") else {}
     return seeded(individual, stream(seed, Purpose.INITIALISE, 0, place))(**known)
-
-
-def check_repeatable(breeder: Breeder, members: Sequence[Any], weights: Callable[[Recipe], Vector]) -> None:
-    """Raise ValueError if a user's operator makes another genome when it gets the same random stream again.
-
-    A member is bred once to be scored, and again when it is a parent or its weights are read.
-
-    Parameters
-    ----------
-    breeder : Breeder
-        The operators of the run.
-    members : sequence
-        A few light members of generation 0 or 1.
-    weights : callable
-        Breeds the genome of a recipe.
-    """
-    mate = getattr(breeder.reproduction, "mate", None)
-    used = (mate, breeder.mutate) if members[0].recipe.generation else (breeder.individual,)
-    functions = [function_of(operator) for operator in used if operator is not None]
-    own = [one for one in functions if str(getattr(one, "__module__", "")).partition(".")[0] not in ("deap", "deap_nn")]
-    for recipe in [member.recipe for member in members] if own else ():
-        if weights(recipe).tobytes() != weights(recipe).tobytes():
-            named = " or ".join(getattr(one, "__name__", type(one).__name__) for one in own)
-            raise ValueError(
-                f"{named} makes another genome of the same random stream: let it take rng as a keyword, and draw from "
-                "that, or have breeding='plain'"
-            )

@@ -101,10 +101,8 @@ def is_warm(breeder: Breeder) -> bool:
     return breeder.individual.func is _given
 
 
-def breeder_of(
-    population: Sequence[Any], toolbox: base.Toolbox, *, seed: int, cxpb: float, mutpb: float
-) -> Breeder | str:
-    """Return the breeder of a run by recipes, or the reason why there can be no recipes.
+def breeder_of(population: Sequence[Any], toolbox: base.Toolbox, *, seed: int, cxpb: float, mutpb: float) -> Breeder:
+    """Return the breeder of a run, or raise ValueError if children of recipes would lack a part of their parents.
 
     The founders of a population of `initPopulation` are drawn from a seed, if their weights were not read. The founders
     of any other population are given, and a digest of their weights replaces the seed: see `keep_founders`. Under
@@ -112,20 +110,18 @@ def breeder_of(
     """
     registered, self_adaptive = Registered.read(toolbox), self_adaptive_of(toolbox.mutate)
     if getattr(registered.clone, "func", registered.clone) is not copy.deepcopy:
-        return "clone is not deepcopy, and children of recipes are not cloned"
+        raise _refused("clone is not deepcopy, and children of recipes are not cloned")
     for operator in map(function_of, (registered.mate, registered.mutate)):
         if operator in WITH_STRATEGY:
-            return f"{operator.__name__} changes the strategy of each individual, and recipes have none"
+            raise _refused(f"{operator.__name__} changes the strategy of each individual, and recipes have none")
     for member in population:
         if not isinstance(member, WeightList):
-            return f"the population must be of WeightLists, got {type(member).__name__}"
+            raise ValueError(f"population must be of WeightLists, got {type(member).__name__}")
     first, origin, sigmas = population[0], _origin(population[0]), tuple[float, ...]()
     if self_adaptive is not None and any(getattr(member, "strategy", None) is not None for member in population):
         sigmas = tuple(map(self_adaptive.of, population))
     container = first.container if isinstance(first, LightMember) else type(first)
-    reason = _why_not(population, container, {"strategy"} if self_adaptive is not None else set())
-    if reason is not None:
-        return reason
+    _check_alike(population, container, {"strategy"} if self_adaptive is not None else set())
     if sigmas or origin is None or any(_origin(member) != origin for member in population):
         origin = partial(_given), _digest_of(population)
     individual, founders_seed = origin
@@ -144,23 +140,26 @@ def breeder_of(
     )
 
 
-def _why_not(population: Sequence[Any], container: type[WeightList], kept: set[str]) -> str | None:
-    """Return the reason why members cannot begin a run by recipes; None if they can.
+def _refused(reason: str) -> ValueError:
+    return ValueError(f"{reason}: deap.algorithms.eaSimple breeds whole individuals")
+
+
+def _check_alike(population: Sequence[Any], container: type[WeightList], kept: set[str]) -> None:
+    """Raise ValueError if members differ in class or shapes, or have attributes of their own.
 
     `kept` has the names of attributes that their recipes have.
     """
     if declared := _declared(container):
-        return f"individuals have an attribute {min(declared)!r}, and recipes have none"
+        raise _refused(f"individuals have an attribute {min(declared)!r}, and recipes have none")
     known = {"fitness", "recipe", "make", "light_shapes", "scored_in", *kept, *container(())._extras()}
     for member in population:
         if (member.container if isinstance(member, LightMember) else type(member)) is not container:
-            return "the population must be of one class"
+            raise ValueError("population must be of one class")
         if member.shapes != population[0].shapes:
-            return "the population must be of the same shapes"
+            raise ValueError("population must be of the same shapes")
         others = vars(member).keys() - known - {"_flat", "_views"}
         if others:
-            return f"the population has an attribute {min(others)!r}, and recipes have none"
-    return None
+            raise _refused(f"population has an attribute {min(others)!r}, and recipes have none")
 
 
 def _digest_of(population: Sequence[Any]) -> int:
@@ -171,23 +170,22 @@ def _digest_of(population: Sequence[Any]) -> int:
     return int.from_bytes(digest.digest(), "little") >> 1
 
 
-def keep_founders(lineage: Lineage, population: Sequence[Any]) -> str | None:
-    """Write the weights of founders as the keyframe of generation 0; return a reason if the cache lacks room.
+def keep_founders(lineage: Lineage, population: Sequence[Any]) -> None:
+    """Write the weights of given founders as the keyframe of generation 0.
 
-    Parameters
-    ----------
-    lineage : Lineage
-        The lineage of a run with given founders.
-    population : sequence of WeightList
-        The founders.
+    Raises
+    ------
+    ValueError
+        If they take more than a quarter of the free bytes of the cache's file system.
     """
     genomes, history = lineage.genomes, lineage.ancestry.history
     taken, most = 4 * genomes.size * len(population), free_bytes(genomes.place) // 4
     if taken > most:
-        return f"the population takes {taken / 2**20:.1f} MiB, and the cache has room for {most / 2**20:.1f}"
+        raise ValueError(
+            f"population: its weights take {taken / 2**20:.1f} MiB, and {genomes.place} has room for "
+            f"{most / 2**20:.1f}: set TMPDIR to a folder with more"
+        )
     path = genomes.cache.folder / "keyframe-0"
-    places = range(len(population))
-    write_keyframe(path, 0, history, places, lambda place: population[place].transient().flat)
+    write_keyframe(path, 0, history, range(len(population)), lambda place: population[place].transient().flat)
     lineage.known.keyframe, lineage.known.keyframe_history = path, history
     genomes.use_keyframe(path, history)
-    return None

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deap_nn.breeding.ancestry import Ancestry
-from deap_nn.breeding.breeder import Breeder, check_repeatable
+from deap_nn.breeding.breeder import Breeder
 from deap_nn.breeding.dispatch import Dispatch, Map
 from deap_nn.breeding.past import Past
 from deap_nn.breeding.recipe import CENTRE_PLACE, Recipe
@@ -46,8 +46,8 @@ class Lineage:
 
     Attributes
     ----------
-    fixed
-        As for `Breeding`.
+    fixed : tuple of str
+        The names of the toolbox's functions that must not be registered again during a run.
     ancestry : Ancestry
         The parents of each member.
     known : Known
@@ -163,8 +163,6 @@ class Lineage:
     def score(self, evaluate: Callable[[Any], Any], population: Sequence[Any], generation: int) -> Iterator[Any]:
         """Map the evaluation over the population; an error names the child."""
         self._dispatch.check_travels(evaluate)
-        if generation < 2:
-            check_repeatable(self.breeder, population[:2], self.weights)
         return self.map(evaluate, population)
 
     def mean(self, members: Iterable[Any]) -> Any:
@@ -234,7 +232,7 @@ class Lineage:
             self.generation,
             members,
             f"population: generation {self.generation + 1} cannot be bred by recipes from individuals put into the one "
-            "before: use breeding='plain'",
+            "before: deap.algorithms.eaSimple breeds whole individuals",
         )
 
     def _recipes_in(self, generation: int, members: Sequence[Any], wrong: str) -> list[Recipe]:

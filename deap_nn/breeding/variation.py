@@ -168,12 +168,3 @@ def self_adaptive_of(mutate: Callable[..., Any]) -> SelfAdaptive | None:
     """Return the adaptation that gives each member a sigma of its own, if a registered mutation has one."""
     sigma = words_of(mutate).get("sigma")
     return sigma if isinstance(sigma, SelfAdaptive) else None
-
-
-def unscored(members: Iterable[Any]) -> list[Any]:
-    """Delete the fitness and the recipe of members, in place, and return the members."""
-    made = list(members)
-    for member in made:
-        del member.fitness.values
-        vars(member).pop("recipe", None)
-    return made

@@ -40,8 +40,8 @@ class Evolution:
     one centre, its distance from the centre is the mean's times the toolbox's ``step``. If the toolbox also has a
     ``recombination_weights``, the members have recombination weights, and ``mean`` of all members is the next centre.
 
-    ``settings`` are arguments of `evolve` that decide a result: ``seed``, ``cxpb`` and ``mutpb``. ``breeding`` is
-    "recipes" or "plain". ``watching`` are the callbacks, and ``phase`` is the last work that `enter` named.
+    ``settings`` are arguments of `evolve` that decide a result: ``seed``, ``cxpb`` and ``mutpb``. ``watching`` are the
+    callbacks, and ``phase`` is the last work that `enter` named.
     """
 
     toolbox: base.Toolbox
@@ -63,7 +63,6 @@ class Evolution:
     parents: int = 0
     mean: Callable[[Sequence[Any]], Any] = mean_of
     settings: Mapping[str, Any] = field(default_factory=dict)
-    breeding: str = "plain"
     watching: Sequence[Callback] = ()
     phase: str = ""
 

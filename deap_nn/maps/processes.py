@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import pickle
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
-
-import cloudpickle
 
 from deap_nn.core import environment
 from deap_nn.core.errors import MapError
@@ -37,11 +34,6 @@ class _Context(SpawnContext):
         return self.started[-1]
 
 
-def _dumps() -> Callable[[Any], bytes]:
-    """Return the function that pickles tasks: in a notebook cloudpickle, since workers cannot import its cells."""
-    return pickle.dumps if hasattr(sys.modules["__main__"], "__file__") else cloudpickle.dumps
-
-
 @contextlib.contextmanager
 def opened(workers: int | None = None) -> Iterator[TaskMap]:
     """Yield the map; its processes start with the first tasks, and are killed if the body raises."""
@@ -63,7 +55,7 @@ def opened(workers: int | None = None) -> Iterator[TaskMap]:
             raise MapError("processes: a worker was killed: start fewer workers if memory ran out") from error
 
     try:
-        yield TaskMap(send, lambda: count, _dumps())
+        yield TaskMap(send, lambda: count)
     except BaseException:
         for process in context.started:
             process.kill()

@@ -6,7 +6,6 @@ import fcntl
 import multiprocessing
 import multiprocessing.process
 import os
-import pickle
 import signal
 import sys
 import threading
@@ -16,7 +15,7 @@ from typing import Any, ClassVar
 
 from deap_nn.breeding.task import unpickled
 from deap_nn.core.errors import call_sendably
-from deap_nn.process.workers import end_with_parent
+from deap_nn.process.workers import dumps, end_with_parent
 
 
 @dataclass(eq=False)
@@ -37,7 +36,7 @@ class TaskMap:
 
     send: Callable[[Sequence[bytes]], Iterable[Any]]
     count: Callable[[], int]
-    dumps: Callable[[Any], bytes] = pickle.dumps
+    dumps: Callable[[Any], bytes] = dumps
 
     @property
     def workers(self) -> int:

@@ -116,10 +116,22 @@ def _with_place(function: Callable[..., Any], numbered: tuple[int, tuple[Any, ..
     return _Placed(place, function(*arguments))
 
 
+def dumps(value: Any) -> bytes:
+    """Pickle a part of a task: with the code of functions that a worker cannot import, such as closures."""
+    # A class of DEAP's creator pickles its definition; cloudpickle would send its name only.
+    if hasattr(sys.modules["__main__"], "__file__"):
+        with contextlib.suppress(pickle.PicklingError, AttributeError, TypeError):
+            return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    import cloudpickle
+
+    pickled: bytes = cloudpickle.dumps(value)
+    return pickled
+
+
 def pickler(map_: Callable[..., Iterable[Any]]) -> Callable[[Any], bytes]:
     """Return the function that pickles for the workers of a map: the map's own ``dumps`` if it has one."""
     own: Callable[[Any], bytes] | None = getattr(bare_map(map_), "dumps", None)
-    return own or partial(pickle.dumps, protocol=pickle.HIGHEST_PROTOCOL)
+    return own or dumps
 
 
 def end_with_parent(number: signal.Signals, parent: int | None = None) -> None:

@@ -26,7 +26,6 @@ from deap_nn import (
     mutGaussianAdaptive,
 )
 from deap_nn.algorithms.loop import COLUMNS
-from deap_nn.breeding.reproduction import vary
 from deap_nn.callbacks.candidates import Candidates
 from deap_nn.core.errors import EvaluationError, MapError
 from deap_nn.core.logbooks import rows_of
@@ -86,27 +85,18 @@ def test_learning_lowers_the_error_on_made_digits(digits):
     assert logbook[-1]["val_error"] < 0.5 * logbook[0]["val_error"]
 
 
-def test_vary_leaves_the_parents_alone_and_invalidates_the_children():
-    parents = members(5)
-    for parent in parents:
-        parent.fitness.values = (1.0,)
-    before = [parent.flat.copy() for parent in parents]
-    children = vary(parents, plain_toolbox(), seed=1, generation=1)
-    assert all(np.array_equal(parent.flat, kept) for parent, kept in zip(parents, before, strict=True))
-    assert all(parent.fitness.valid for parent in parents)
-    assert len(children) == 5
-    assert not any(child.fitness.valid for child in children)
-    assert not any(child == parent for child, parent in zip(children, parents, strict=True))
+def test_probabilities_of_a_child_are_met():
+    toolbox, parents = plain_toolbox(select=lambda population, k: population[:k]), members(400)
 
+    def bred(cxpb, mutpb):
+        population = members(400)
+        evolve(population, toolbox, 1, seed=1, cxpb=cxpb, mutpb=mutpb)
+        return population
 
-def test_probabilities_0_make_clones_and_partial_ones_are_met():
-    parents = members(400)
-    assert vary(parents, plain_toolbox(), seed=1, generation=1, cxpb=0, mutpb=0) == parents
-    mated = vary(parents, plain_toolbox(), seed=1, generation=1, cxpb=0.3, mutpb=0)
-    pairs = sum(child != parent for child, parent in zip(mated[::2], parents[::2], strict=True))
+    assert bred(0, 0) == parents
+    pairs = sum(child != parent for child, parent in zip(bred(0.3, 0)[::2], parents[::2], strict=True))
     assert abs(pairs - 60) < 5 * math.sqrt(200 * 0.3 * 0.7)
-    mutated = vary(parents, plain_toolbox(), seed=1, generation=1, cxpb=0, mutpb=0.3)
-    changed = sum(child != parent for child, parent in zip(mutated, parents, strict=True))
+    changed = sum(child != parent for child, parent in zip(bred(0, 0.3), parents, strict=True))
     assert abs(changed - 120) < 5 * math.sqrt(400 * 0.3 * 0.7)
     assert abs(changed - 200) > 5 * math.sqrt(400 * 0.3 * 0.7)
 
@@ -126,7 +116,8 @@ def test_deaps_operators_and_replaced_ones_are_used():
     population = [Individual([np.ones((2, 2)) * i, np.ones(3) * i]) for i in range(1, 7)]
     before = random.getstate(), str(np.random.get_state(legacy=False))  # noqa: NPY002  (the global state must not change)
     evolve(population, plain_toolbox(mate=mate, mutate=mutate), 2, seed=1)
-    assert used == (["mate"] * 3 + ["mutate"] * 6) * 2
+    assert used.count("mate") >= 6 * 2  # once for each child at least
+    assert used.count("mutate") >= 6 * 2
     assert (random.getstate(), str(np.random.get_state(legacy=False))) == before  # noqa: NPY002  (the global state must not change)
 
 
@@ -270,11 +261,10 @@ def test_an_error_under_a_map_that_does_all_at_once_is_named():
         raise ZeroDivisionError("of course")
 
     toolbox = plain_toolbox(evaluate=fails, map=lambda function, items: list(map(function, items)))
-    by_weights = pytest.warns(UserWarning, match="the map sends weights instead of recipes")
-    with by_weights, pytest.raises(EvaluationError, match="generation 0: ZeroDivisionError: of course"):
+    with pytest.raises(EvaluationError, match="generation 0, child 0: ZeroDivisionError: of course"):
         evolve(members(), toolbox, 1, seed=1)
     toolbox.register("map", lambda function, items: (_ for _ in ()).throw(MapError("the cluster is gone")))
-    with by_weights, pytest.raises(MapError, match="the cluster is gone"):
+    with pytest.raises(MapError, match="the cluster is gone"):
         evolve(members(), toolbox, 1, seed=1)
 
 
@@ -287,16 +277,15 @@ class Stops(Callback):
         raise StopIteration("enough")
 
 
-@pytest.mark.parametrize("breeding", ["recipes", "plain"])
-def test_stop_iteration_is_named(toolbox, breeding):
+def test_stop_iteration_is_named(toolbox):
     with pytest.raises(CallbackError, match=r"^Stops.on_generation: StopIteration: enough$"):
-        run(toolbox, breeding=breeding, callbacks=[Stops()])
+        run(toolbox, callbacks=[Stops()])
     toolbox.register("evaluate", stops)
     with pytest.raises(EvaluationError, match=r"^generation 0, child 0: .*StopIteration"):
-        run(toolbox, breeding=breeding)
+        run(toolbox)
 
 
 def test_a_map_that_answers_too_much_is_named(toolbox):
     toolbox.register("map", lambda function, items: [*map(function, items), (1.0,)])
-    with pytest.raises(EvaluationError, match="generation 0: the map gave more answers than there are members"):
-        run(toolbox, breeding="plain")
+    with pytest.raises(EvaluationError, match=r"generation 0: the map answered \(1.0,\) to a task"):
+        run(toolbox)

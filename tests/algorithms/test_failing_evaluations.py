@@ -34,16 +34,15 @@ def divide(values):
     return (values[0] / 0,)
 
 
-def outcome(act, breeding="recipes", **options):
+def outcome(act, **options):
     toolbox = wired(evaluate=Faulty(act))
-    population, logbook = evolve(toolbox.population(n=12), toolbox, 3, seed=1, breeding=breeding, **options)
+    population, logbook = evolve(toolbox.population(n=12), toolbox, 3, seed=1, **options)
     return population, logbook
 
 
-@pytest.mark.parametrize("breeding", ["recipes", "plain"])
-def test_what_it_raises_names_generation_and_child(breeding):
+def test_what_it_raises_names_generation_and_child():
     with pytest.raises(EvaluationError) as found:
-        outcome(divide, breeding)
+        outcome(divide)
     assert str(found.value) == "generation 2, child 7: ZeroDivisionError: float division by zero"
     assert any("in divide" in note for note in found.value.__notes__)
 
@@ -59,10 +58,9 @@ def test_what_a_group_raises_names_its_children():
     [None, 3.0, "0.5", (), (1.0, 2.0), ("1",), (None,), np.array([1.0]), (np.array([1.0]),), {"fitness": 1.0}, (1j,)],
     ids=repr,
 )
-@pytest.mark.parametrize("breeding", ["recipes", "plain"])
-def test_what_is_no_fitness_is_named(answer, breeding):
+def test_what_is_no_fitness_is_named(answer):
     with pytest.raises(EvaluationError, match=r"^generation 2, child 7: evaluate must return a tuple of 1 number"):
-        outcome(lambda values: answer, breeding) if breeding == "plain" else outcome(Answer(answer))
+        outcome(Answer(answer))
 
 
 class Answer:
@@ -94,5 +92,5 @@ def test_the_worst_of_what_is_maximised_is_low():
     toolbox = wired(evaluate=evaluate)
     toolbox.register("individual", initNormal, creator.GenomeInFailingTests, LAYOUT)
     with pytest.warns(UserWarning, match="ErrorScaled needs an error that is minimised"):
-        population, _ = evolve(toolbox.population(n=4), toolbox, 1, seed=1, breeding="plain")
+        population, _ = evolve(toolbox.population(n=4), toolbox, 1, seed=1)
     assert {member.fitness.values for member in population} == {(-WORST, WORST)}

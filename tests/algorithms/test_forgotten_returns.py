@@ -9,14 +9,13 @@ from deap_nn import evolve, make_toolbox
 from deap_nn.core.errors import EvaluationError
 
 
-@pytest.mark.parametrize("breeding", ["recipes", "plain"])
 @pytest.mark.parametrize(("result", "got"), [((), "0"), (None, "NoneType"), (5, "int")])
-def test_a_crossover_that_returns_something_else_is_named(digits, breeding, result, got):
+def test_a_crossover_that_returns_something_else_is_named(digits, result, got):
     toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
     toolbox.register("mate", functools.partial(returning, result))
     said = f"mate must return its 2 individuals, got {got}"
     with pytest.raises((ValueError, EvaluationError), match=said):
-        evolve(toolbox.population(n=8), toolbox, 1, breeding=breeding)
+        evolve(toolbox.population(n=8), toolbox, 1)
 
 
 def returning(result, ind1, ind2):
@@ -27,20 +26,19 @@ def mutated(result, individual):
     return result
 
 
-@pytest.mark.parametrize("breeding", ["recipes", "plain"])
-def test_a_forgotten_return_is_named(digits, breeding):
+def test_a_forgotten_return_is_named(digits):
     toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
     toolbox.register("mate", functools.partial(returning, None))
     with pytest.raises(
         (ValueError, EvaluationError), match=r"2 individuals, got NoneType from .*: end it with a return"
     ):
-        evolve(toolbox.population(n=4), toolbox, 1, breeding=breeding)
+        evolve(toolbox.population(n=4), toolbox, 1)
     toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
     said = r"mutate must return its individual in a tuple, got {}: end mutated with return \(individual,\)"
     for result, got in ((None, "NoneType"), (toolbox.individual(), "Individual"), ((), "tuple")):
         toolbox.register("mutate", functools.partial(mutated, result))
         with pytest.raises((ValueError, EvaluationError), match=said.format(got)):
-            evolve(toolbox.population(n=4), toolbox, 1, breeding=breeding)
+            evolve(toolbox.population(n=4), toolbox, 1)
 
 
 def test_so_is_that_of_an_individual(digits):

@@ -43,7 +43,6 @@ def made(preset):
     return lambda digits: make_toolbox("mlp", digits, ALGORITHMS[preset](), seed=1, batch_size=16)
 
 
-@pytest.mark.parametrize("breeding", ["recipes", "plain"])
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
@@ -53,7 +52,7 @@ def made(preset):
     ],
     ids=["ga", "es", "of one's own"],
 )
-def test_at_most_three_objects_of_a_run_hold_the_generation(digits, make, expected, breeding):
+def test_at_most_three_objects_of_a_run_hold_the_generation(digits, make, expected):
     found, others = [], gc.get_objects()
     toolbox = make(digits)
 
@@ -62,7 +61,7 @@ def test_at_most_three_objects_of_a_run_hold_the_generation(digits, make, expect
             found.append(holders(others))
             evolution.stop = "seen"
 
-    evolve(toolbox.population(n=6), toolbox, 20, seed=1, breeding=breeding, callbacks=[Watch(look)])
+    evolve(toolbox.population(n=6), toolbox, 20, seed=1, callbacks=[Watch(look)])
     assert found == [expected]
 
 
@@ -110,8 +109,7 @@ class Derived(Evaluate):
         return (super().__call__(individual)[0] + self.generation,)
 
 
-@pytest.mark.parametrize("breeding", ["recipes", "plain"])
-def test_an_evaluation_reads_the_generation_of_its_task(digits, breeding):
+def test_an_evaluation_reads_the_generation_of_its_task(digits):
     toolbox, seen = made("ga")(digits), []
     usual = Evaluate(toolbox.problem)
     toolbox.register("evaluate", Derived(toolbox.problem))
@@ -120,5 +118,5 @@ def test_an_evaluation_reads_the_generation_of_its_task(digits, breeding):
         first, generation = evolution.population[0], evolution.generation
         seen.append(first.fitness.values[0] == InGeneration(usual, generation)(first)[0] + generation)
 
-    evolve(toolbox.population(n=4), toolbox, 2, breeding=breeding, callbacks=[Watch(look)])
+    evolve(toolbox.population(n=4), toolbox, 2, callbacks=[Watch(look)])
     assert seen == [True] * 3

@@ -12,7 +12,6 @@ from deap_nn.genome.layer_inputs import unpacked_inputs
 from deap_nn.models.tensorflow import keras
 
 
-@pytest.mark.parametrize("breeding", ["recipes", "plain"])
 @pytest.mark.parametrize(
     ("answer", "error", "message"),
     [
@@ -21,24 +20,23 @@ from deap_nn.models.tensorflow import keras
         (None, TypeError, "layer_inputs must return the bytes of packed_inputs, got NoneType"),
     ],
 )
-def test_what_layer_inputs_of_ones_own_answer_is_checked_before_it_is_kept(digits, breeding, answer, error, message):
+def test_what_layer_inputs_of_ones_own_answer_is_checked_before_it_is_kept(digits, answer, error, message):
     toolbox = made(digits)
     toolbox.register("layer_inputs", lambda individual, generation, **_: answer)
     generations = []
     with pytest.raises(error, match=message):
-        run(toolbox, callbacks=[Watch(lambda run: generations.append(run.generation))], breeding=breeding)
+        run(toolbox, callbacks=[Watch(lambda run: generations.append(run.generation))])
     assert generations == [0]
 
 
-@pytest.mark.parametrize("breeding", ["recipes", "plain"])
-def test_layer_inputs_stay_the_same_during_a_run(digits, breeding):
+def test_layer_inputs_stay_the_same_during_a_run(digits):
     toolbox = made(digits)
 
     def again(evolution):
         toolbox.register("layer_inputs", made(digits).layer_inputs)
 
     with pytest.raises(ValueError, match="layer_inputs was registered again before generation 1"):
-        run(toolbox, callbacks=[Watch(again)], breeding=breeding)
+        run(toolbox, callbacks=[Watch(again)])
 
 
 def test_an_answer_too_many_of_the_map_is_named(digits):

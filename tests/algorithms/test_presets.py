@@ -1,13 +1,13 @@
 """The algorithms by name under `evolve`; nothing that is registered is passed over."""
 
 import copy
-import functools
 import random
 
 import numpy as np
 import pytest
 from deap import algorithms, tools
 from keras_models import dense, labels, x_of
+from reference_loop import reference
 from wirings import Counted, cx_rows, logged
 
 from deap_nn import GA, Callback, cxMask, evolve, make_toolbox
@@ -24,15 +24,14 @@ CROSSOVERS = {
 @pytest.mark.parametrize("name", CROSSOVERS)
 def test_a_crossover_of_two_that_is_registered_again_gets_two(digits, name):
     function, words = CROSSOVERS[name]
-    found = []
-    for breeding in ("recipes", "plain"):
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
-        assert toolbox.mates == 4
-        toolbox.register("mate", function, **words)
-        found.append(logged(*evolve(toolbox.population(n=MEMBERS), toolbox, 2, breeding=breeding)))
-    assert found[0] == found[1]
     toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
-    assert found[0] != logged(*evolve(toolbox.population(n=MEMBERS), toolbox, 2))
+    assert toolbox.mates == 4
+    toolbox.register("mate", function, **words)
+    found = logged(*evolve(toolbox.population(n=MEMBERS), toolbox, 2))
+    toolbox.mates = 2
+    assert found == reference(toolbox, n=MEMBERS, ngen=2)
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+    assert found != logged(*evolve(toolbox.population(n=MEMBERS), toolbox, 2))
     counted = Counted(function)
     toolbox.register("mate", counted, **words)
     random.seed(1)
@@ -49,81 +48,8 @@ def test_a_crossover_of_any_number_gets_as_many_as_the_toolbox_says(digits):
 
     seen: set[int] = set()
     toolbox.register("mate", several, rng=None)
-    evolve(toolbox.population(n=MEMBERS), toolbox, 1, breeding="plain")
+    evolve(toolbox.population(n=MEMBERS), toolbox, 1)
     assert seen == {4}
-    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
-    toolbox.decorate("mate", tools.History().decorator)  # whose function takes anything
-    counted = Counted(toolbox.mate.func)
-    toolbox.mate = functools.partial(counted, **toolbox.mate.keywords)
-    toolbox.mate.takes_many = True
-    evolve(toolbox.population(n=MEMBERS), toolbox, 1, breeding="plain")
-    assert counted.given == {4}
-
-
-@pytest.mark.parametrize("opposites", [0.0, 0.5])
-def test_every_child_goes_through_mate_and_mutate_and_every_parent_through_select(digits, opposites):
-    """In the plain way, without projected steps, which move the parents before; its bytes are those of recipes."""
-    algorithm = GA(opposites=opposites, projected=False)
-    by_recipes = make_toolbox("mlp", digits, algorithm, seed=1, batch_size=16)
-    expected = logged(*evolve(by_recipes.population(n=MEMBERS), by_recipes, GENERATIONS))
-    toolbox = make_toolbox("mlp", digits, algorithm, seed=1, batch_size=16)
-    mated, mutated, selected, checked = [], [], [], []
-
-    def mating(function):
-        @functools.wraps(function)
-        def noted(*individuals, **keywords):
-            mated.append([(id(individual), hash(individual.flat.tobytes())) for individual in individuals])
-            return function(*individuals, **keywords)
-
-        return noted
-
-    def mutating(function):
-        @functools.wraps(function)
-        def noted(individual, **keywords):
-            mutated.append(id(individual))
-            return function(individual, **keywords)
-
-        return noted
-
-    def selecting(function):
-        @functools.wraps(function)
-        def noted(individuals, k, **keywords):
-            chosen = function(individuals, k, **keywords)
-            among = {id(individual) for individual in individuals}
-            selected.append((among, [(id(parent), hash(parent.flat.tobytes())) for parent in chosen], k))
-            return chosen
-
-        return noted
-
-    toolbox.decorate("mate", mating)
-    toolbox.decorate("mutate", mutating)
-    toolbox.decorate("select", selecting)
-
-    class Children(Callback):
-        def on_generation(self, evolution):
-            members = list(map(id, evolution.population))
-            if evolution.generation:
-                groups = mated[-MEMBERS // 4 :]
-                assert [child for group in groups for child, _ in group] == members
-                assert all(len(group) == 4 for group in groups)
-                assert mutated[-MEMBERS:] == members
-                among, chosen, count = selected[-1]
-                assert count == len(chosen) == MEMBERS
-                assert among == self.members
-                others = {parent for parent, _ in chosen} - among  # the opposites of members
-                assert bool(others) == (opposites > 0 and evolution.generation > 1)
-                # What was crossed has the weights of those that were selected, each in its place.
-                assert [weights for group in groups for _, weights in group] == [weights for _, weights in chosen]
-                assert len({weights for _, weights in chosen}) > 4
-                checked.append(evolution.generation)
-            self.members = set(members)
-
-    found = logged(
-        *evolve(toolbox.population(n=MEMBERS), toolbox, GENERATIONS, breeding="plain", callbacks=[Children()])
-    )
-    assert found == expected
-    assert (len(mated), len(mutated), len(selected)) == (MEMBERS // 4 * GENERATIONS, MEMBERS * GENERATIONS, GENERATIONS)
-    assert checked == list(range(1, GENERATIONS + 1))
 
 
 def test_the_best_is_in_clearly_more_groups():

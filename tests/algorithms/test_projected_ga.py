@@ -9,6 +9,7 @@ import pytest
 from limits import evolve
 from own_callbacks import Watch
 from projected import GENERATIONS, MEMBERS, made
+from reference_loop import reference
 from wirings import OtherHost, mapping
 
 from deap_nn import GA, SelfAdaptive, open_map
@@ -53,16 +54,17 @@ def expected(digits):
     ],
     ids=str,
 )
-def test_recipes_and_plain_breeding_have_the_same_bytes(digits, algorithm, bounds):
+def test_projected_steps_have_the_bytes_of_the_plain_loop(digits, algorithm, bounds):
     found = run(digits, algorithm, members=12, bounds=bounds)
-    assert found == run(digits, algorithm, members=12, bounds=bounds, breeding="plain")
+    assert found == reference(made(digits, algorithm, bounds=bounds), n=12, ngen=GENERATIONS, seed=3)
     plain = replace(algorithm, projected=False)
     assert found[0] != run(digits, plain, members=12, bounds=bounds)[0]
 
 
 def test_groups_and_children_that_stay_as_they_are_move_along_too(digits):
     found = run(digits, members=12, cxpb=0.6, mutpb=0.7)
-    assert found == run(digits, members=12, cxpb=0.6, mutpb=0.7, breeding="plain")
+    probabilities = {"cxpb": 0.6, "mutpb": 0.7}
+    assert found == reference(made(digits, USUAL), n=12, ngen=GENERATIONS, seed=3, **probabilities)
 
 
 class Own(Pairs):

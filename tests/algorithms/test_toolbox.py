@@ -113,19 +113,18 @@ def test_a_decorated_operator_keeps_its_streams(digits):
         toolbox.decorate("mutate", history.decorator)
         members = toolbox.population(n=6)
         history.update(members)
-        population, _ = evolve(members, toolbox, 2, seed=1, breeding="plain")
+        population, _ = evolve(members, toolbox, 2, seed=1)
         return population
 
     assert run() == run()
 
 
-@pytest.mark.parametrize("breeding", ["recipes", "plain"])
-def test_a_decorated_evaluate_follows_the_mini_batches(digits, breeding):
+def test_a_decorated_evaluate_follows_the_mini_batches(digits):
     def log(*decorators):
         toolbox = make_toolbox("mlp", digits, seed=1)
         for decorator in decorators:
             toolbox.decorate("evaluate", decorator)
-        return evolve(toolbox.population(n=4), toolbox, 3, seed=1, breeding=breeding)[1]
+        return evolve(toolbox.population(n=4), toolbox, 3, seed=1)[1]
 
     usual = log()
     assert log(tools.DeltaPenalty(lambda individual: True, 100.0)) == usual

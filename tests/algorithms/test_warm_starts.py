@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from deap import tools
 from limits import evolve
-from own_callbacks import Watch
-from wirings import LAYOUT, TABLE, mapping, wired
+from reference_loop import reference
+from wirings import LAYOUT, TABLE, logged, mapping, wired
 
 from deap_nn import (
     CheckpointError,
@@ -88,15 +88,12 @@ def warm_populations():
 @pytest.mark.parametrize("options", [{}, {"mates": 4, "mate": cxScanning}], ids=["pairs", "four"])
 def test_a_warm_start_goes_by_recipes_to_the_same_bytes(tmp_path, kind, options):
     given = [copy.deepcopy(member) for member in warm_populations()[kind]]
-    ways = []
 
     def run(ngen, population, **how):
-        watch = Watch(lambda evolution: ways.append(evolution.breeding))
-        found = evolve(population, wired(map=mapping, **options), ngen, seed=1, callbacks=[watch], **how)
-        return [member.flat.tobytes() for member in found[0]], rows_of(found[1])
+        return logged(*evolve(population, wired(map=mapping, **options), ngen, seed=1, **how))
 
-    whole = run(5, copy.deepcopy(given), breeding="plain")
-    ways.clear()
+    whole = run(5, copy.deepcopy(given))
+    assert whole == reference(wired(**options), population=copy.deepcopy(given), ngen=5)
     assert run(5, copy.deepcopy(given)) == whole
     assert run(5, warm_populations()[kind]) == whole
     for keyframes in (None, 0.0):
@@ -106,7 +103,6 @@ def test_a_warm_start_goes_by_recipes_to_the_same_bytes(tmp_path, kind, options)
             with pytest.raises(CheckpointError, match="the population's seed or weights"):
                 run(5, copy.deepcopy(given[::-1]), **kept)
         assert run(5, copy.deepcopy(given), **kept) == whole
-    assert set(ways) == {"recipes"}
 
 
 def with_own_sigmas():
@@ -125,15 +121,15 @@ def own_sigmas():
 @pytest.mark.parametrize("kind", ["evolved", "set", "some"])
 def test_a_warm_start_keeps_the_sigma_of_each_member(tmp_path, kind):
     def run(ngen, population, **how):
-        ways, hall = [], tools.HallOfFame(3)
-        watch = Watch(lambda evolution: ways.append(evolution.breeding))
-        found = evolve(population, with_own_sigmas(), ngen, seed=1, callbacks=[watch], halloffame=hall, **how)
+        hall = tools.HallOfFame(3)
+        found = evolve(population, with_own_sigmas(), ngen, seed=1, halloffame=hall, **how)
         members = [(member.flat.tobytes(), getattr(member, "strategy", 0.3)) for member in (*found[0], *hall)]
-        return (members, rows_of(found[1])), set(ways)
+        return members, rows_of(found[1])
 
-    whole, _ = run(5, own_sigmas()[kind], breeding="plain")
+    whole = run(5, own_sigmas()[kind])
     assert len({sigma for _, sigma in whole[0]}) > 6
-    assert run(5, own_sigmas()[kind]) == (whole, {"recipes"})
+    expected = [weights for weights, _ in whole[0]][:8], whole[1]
+    assert reference(with_own_sigmas(), population=own_sigmas()[kind], ngen=5) == expected
     for keyframes in (None, 0.0):
         kept = {"checkpoint": tmp_path / str(keyframes), "keyframe_seconds": keyframes}
         run(0 if keyframes is None else 2, own_sigmas()[kind], **kept)
@@ -142,16 +138,17 @@ def test_a_warm_start_keeps_the_sigma_of_each_member(tmp_path, kind):
         if keyframes is None:
             with pytest.raises(CheckpointError, match="the population's seed or weights and sigmas"):
                 run(5, other, **kept)
-        assert run(5, own_sigmas()[kind], **kept) == (whole, {"recipes"})
+        assert run(5, own_sigmas()[kind], **kept) == whole
 
 
-def test_members_with_an_attribute_of_their_own_are_bred_the_plain_way():
+def test_members_with_an_attribute_of_their_own_are_refused():
     for drawn in (True, False):
         population, toolbox = wired().population(n=4), wired(map=mapping)
         population[2].tag = "own"
         if not drawn:
             population = [copy.deepcopy(member) for member in population]
-        with pytest.warns(UserWarning, match="the population has an attribute 'tag', and recipes have none"):
+        said = "population has an attribute 'tag', and recipes have none: deap.algorithms.eaSimple breeds whole ind"
+        with pytest.raises(ValueError, match=said):
             evolve(population, toolbox, 0, seed=1)
         assert population[2].tag == "own"
 
@@ -167,12 +164,12 @@ def test_a_warm_start_on_a_network_is_resumed_with_the_same_weights(digits, tmp_
     another = pytest.raises(CheckpointError, match="the population's seed or weights")
     with pytest.warns(UserWarning, match="is of another run"), another:
         evolve(copy.deepcopy(given[::-1]), toolbox(), 3, checkpoint=tmp_path)
-    resumed = evolve(copy.deepcopy(given), toolbox(), 3, checkpoint=tmp_path)[1]
-    assert rows_of(resumed) == rows_of(evolve(given, toolbox(), 3, breeding="plain")[1])
+    resumed = logged(*evolve(copy.deepcopy(given), toolbox(), 3, checkpoint=tmp_path))
+    assert resumed == reference(toolbox(), population=given, ngen=3)
 
 
-def test_a_warm_start_that_cannot_go_by_recipes_says_why(monkeypatch):
+def test_a_warm_start_without_room_says_why(monkeypatch):
     population = warm_populations()["by hand"]
     monkeypatch.setattr("deap_nn.breeding.founders.free_bytes", lambda place: 0)
-    with pytest.warns(UserWarning, match=r"longer: the population takes 0.0 MiB, and the cache has room for 0.0"):
+    with pytest.raises(ValueError, match=r"population: its weights take 0.0 MiB, and .* has room for 0.0: set TMPDIR"):
         evolve(population, wired(map=mapping), 1, seed=1)

@@ -4,7 +4,8 @@ from functools import partial
 
 import numpy as np
 import pytest
-from wirings import wired
+from reference_loop import reference
+from wirings import result, wired
 
 from deap_nn import (
     Callback,
@@ -39,11 +40,10 @@ class Means(Callback):
             self.members = [member.flat.copy() for member in ranked]
 
 
-@pytest.mark.parametrize("breeding", ["recipes", "plain"])
-def test_the_mean_of_all_is_the_next_centre_and_that_of_some_goes_towards_them(breeding):
+def test_the_mean_of_all_is_the_next_centre_and_that_of_some_goes_towards_them():
     watch = Means()
     toolbox = around(step=2.0)
-    evolve(toolbox.population(n=8), toolbox, 2, seed=1, callbacks=[watch], breeding=breeding)
+    evolve(toolbox.population(n=8), toolbox, 2, seed=1, callbacks=[watch])
     assert watch.whole.tobytes() == watch.other_order.tobytes()
     ranked, weights = np.array(watch.members, np.float64), recombination_weights(8)
     centre = 2 * watch.plain - watch.best  # of some it lies twice as far from the centre as their mean
@@ -60,30 +60,24 @@ class MeanOfNoMember(Callback):
             evolution.mean([] if evolution.generation else evolution.fittest)
 
 
-@pytest.mark.parametrize("breeding", ["recipes", "plain"])
 @pytest.mark.parametrize("wire", [around, wired])
-def test_no_member_has_no_mean(breeding, wire):
+def test_no_member_has_no_mean(wire):
     toolbox = wire()
-    evolve(toolbox.population(n=8), toolbox, 2, seed=1, callbacks=[MeanOfNoMember()], breeding=breeding)
+    evolve(toolbox.population(n=8), toolbox, 2, seed=1, callbacks=[MeanOfNoMember()])
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_few_members_will_do(number):
-    found = []
-    for breeding in ("recipes", "plain"):
-        toolbox = around()
-        population, _ = evolve(toolbox.population(n=number), toolbox, 3, seed=1, breeding=breeding)
-        found.append([member.flat.tobytes() for member in population])
-    assert found[0] == found[1]
+    found = result(around(), n=number, ngen=3)
+    assert found == reference(around(), n=number, ngen=3)
     assert len(set(found[0])) == number
 
 
-@pytest.mark.parametrize("breeding", ["recipes", "plain"])
 @pytest.mark.parametrize("name", ["mate", "select"])
-def test_what_would_not_be_called_is_refused(breeding, name):
+def test_what_would_not_be_called_is_refused(name):
     toolbox = around(**{name: half})
     with pytest.raises(ValueError, match=f"^{name} is not called if a toolbox has a step"):
-        evolve(toolbox.population(n=8), toolbox, 1, seed=1, breeding=breeding)
+        evolve(toolbox.population(n=8), toolbox, 1, seed=1)
 
 
 @pytest.mark.parametrize("parents", [0, -1, 2.5, "x"])
@@ -109,23 +103,17 @@ def first_two(number, kind=list):
 def test_weights_may_be_a_list():
     found = []
     for kind in (list, np.array):
-        for breeding in ("recipes", "plain"):
-            toolbox = around(recombination_weights=partial(first_two, kind=kind))
-            population, _ = evolve(toolbox.population(n=6), toolbox, 3, seed=1, breeding=breeding)
-            found.append([member.flat.tobytes() for member in population])
+        toolbox = around(recombination_weights=partial(first_two, kind=kind))
+        found += [result(toolbox, n=6, ngen=3), reference(toolbox, n=6, ngen=3)]
     assert all(one == found[0] for one in found)
 
 
 def test_what_all_count_together_is_the_same_wherever_a_centre_is_made():
     """The sums of these 40 weights one after the other, in pairs and exactly differ, and a long step shows it."""
     assert len({sum(log_rank_weights(40).tolist()), float(log_rank_weights(40).sum())}) == 2
-    found = []
-    for breeding in ("recipes", "plain"):
-        toolbox = around(recombination_weights=log_rank_weights, step=1e6)
-        toolbox.register("mutate", mutGaussianAdaptive, sigma=1e-3, noise=toolbox.mutate.keywords["noise"])
-        population, _ = evolve(toolbox.population(n=40), toolbox, 3, seed=1, breeding=breeding)
-        found.append([member.flat.tobytes() for member in population])
-    assert found[0] == found[1]
+    toolbox = around(recombination_weights=log_rank_weights, step=1e6)
+    toolbox.register("mutate", mutGaussianAdaptive, sigma=1e-3, noise=toolbox.mutate.keywords["noise"])
+    assert result(toolbox, n=40, ngen=3) == reference(toolbox, n=40, ngen=3)
 
 
 def test_a_run_is_not_gone_on_with_by_other_weights(tmp_path):

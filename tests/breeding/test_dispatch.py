@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from limits import evolve, limited
+from reference_loop import reference
 from wirings import OtherHost, result, wired
 
 from deap_nn import make_toolbox
@@ -40,20 +41,19 @@ def test_groups_hold_everybody_and_keep_siblings_together(members, workers, weig
 
 @pytest.mark.parametrize("group_size", [1, 2, 3, 5, 100])
 def test_groups_change_nothing(group_size):
-    assert result(wired(), group_size=group_size) == result(wired(), breeding="plain")
+    assert result(wired(), group_size=group_size) == reference(wired())
 
 
 def test_a_large_population_is_given_to_the_map_in_parts(monkeypatch):
     monkeypatch.setattr(dispatch, "MOST_TASKS", 2)
-    for module in ("breeding.dispatch", "breeding.plain"):
-        monkeypatch.setattr(f"deap_nn.{module}.worker_count", lambda map_: 1)
+    monkeypatch.setattr("deap_nn.breeding.dispatch.worker_count", lambda map_: 1)
     calls = []
 
     def noting(function, tasks):
         calls.append(len(list(tasks)))
         return map(function, tasks)
 
-    assert result(wired(map=noting), group_size=3, n=20) == result(wired(), n=20, breeding="plain")
+    assert result(wired(map=noting), group_size=3, n=20) == reference(wired(), n=20)
     assert [count for count in calls if count] == 7 * [2, 2, 2, 1]  # nothing lacks, so nothing is sent again
 
 
@@ -65,7 +65,7 @@ def test_work_is_shared_out_for_any_map_but_the_built_in_one():
 
 def test_a_map_of_threads_changes_nothing():
     with ThreadPoolExecutor(3) as pool:
-        assert result(wired(map=pool.map), group_size=2) == result(wired(), breeding="plain")
+        assert result(wired(map=pool.map), group_size=2) == reference(wired())
 
 
 def test_a_task_is_small():
@@ -126,21 +126,19 @@ def first_twice(function, items):
     return [*answers, answers[0]]
 
 
-@pytest.mark.parametrize("breeding", ["recipes", "plain"])
-def test_answers_out_of_order_are_put_at_their_places(digits, breeding):
+def test_answers_out_of_order_are_put_at_their_places(digits):
     logged = []
     for map_ in (map, backwards):
         toolbox = make_toolbox("mlp", digits, seed=2, batch_size=16)
         toolbox.register("map", map_)
-        population, logbook = evolve(toolbox.population(n=9), toolbox, 3, breeding=breeding, group_size=2)
+        population, logbook = evolve(toolbox.population(n=9), toolbox, 3, group_size=2)
         logged.append(([member.fitness.values for member in population], list(logbook)))
     assert logged[0] == logged[1]
 
 
-@pytest.mark.parametrize("breeding", ["recipes", "plain"])
 @pytest.mark.parametrize(("map_", "said"), [(only_first, "the map gave no answer"), (first_twice, "answer")])
-def test_too_few_and_too_many_answers_are_an_error(digits, breeding, map_, said):
+def test_too_few_and_too_many_answers_are_an_error(digits, map_, said):
     toolbox = make_toolbox("mlp", digits, seed=2, batch_size=16)
     toolbox.register("map", map_)
     with pytest.raises(EvaluationError, match=said):
-        evolve(toolbox.population(n=9), toolbox, 1, breeding=breeding, group_size=2)
+        evolve(toolbox.population(n=9), toolbox, 1, group_size=2)

@@ -1,5 +1,6 @@
 """The cache that the processes of a host share: with little room, damaged, or gone."""
 
+import copy
 import errno
 import gc
 import os
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from conftest import not_for_ever
 from own_callbacks import Watch
+from reference_loop import reference
 from wirings import LAYOUT, mapping, result, wired
 
 from deap_nn import Individual, NoiseTable, cxScanning, selRankBoosted
@@ -20,6 +22,7 @@ from deap_nn.breeding.store import slots as genome_cache
 from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.breeding.store.slots import GenomeCache
 from deap_nn.core import files
+from deap_nn.genome.population import mean_of
 from deap_nn.genome.vectors import empty_vector
 
 
@@ -37,7 +40,7 @@ def test_room_is_claimed_where_the_system_has_no_call_for_it_too(monkeypatch, tm
 
 def test_a_cache_with_less_room_than_parents_changes_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(genome_cache, "SEGMENT_BYTES", 1)  # a slot a segment
-    expected = result(wired(), breeding="plain")
+    expected = reference(wired())
     bytes_per_slot = 2 * genome_cache._PAGE
     for slots in (4, 5):
         with pytest.warns(UserWarning, match=r"no room for \d of \d parents .* TMPDIR"):
@@ -53,17 +56,18 @@ def test_what_needs_many_genomes_at_a_time_ends_with_little_room_too(tmp_path, m
     monkeypatch.setattr(genome_cache, "SEGMENT_BYTES", 1)
     monkeypatch.setattr("deap_nn.breeding.lineage.slots_in", lambda *_: slots)
 
-    def means(**options):
-        found = []
-        watch = Watch(
-            lambda evolution: found.append(evolution.mean(evolution.fittest or evolution.population).flat.tobytes())
-        )
-        toolbox = wired(mates=mates, mate=cxScanning, select=partial(selRankBoosted, parents=30))
-        return result(toolbox, n=48, ngen=4, callbacks=[watch], **options), found
+    means, expected = [], []
 
+    def look(evolution):
+        some = evolution.fittest or evolution.population
+        means.append(evolution.mean(some).flat.tobytes())
+        expected.append(mean_of([copy.deepcopy(member) for member in some]).flat.tobytes())
+
+    toolbox = wired(mates=mates, mate=cxScanning, select=partial(selRankBoosted, parents=30))
     with pytest.warns(UserWarning, match="the cache has no room for"), not_for_ever():
-        found = means(cache=tmp_path)
-    assert found == means(breeding="plain")
+        found = result(toolbox, n=48, ngen=4, callbacks=[Watch(look)], cache=tmp_path)
+    assert found == reference(toolbox, n=48, ngen=4)
+    assert means == expected
 
 
 def test_a_slot_that_holds_a_genome_is_not_written_again(tmp_path):
@@ -114,7 +118,7 @@ def test_the_caches_files_may_vanish(tmp_path, monkeypatch):
 
     found = result(wired(), cache=tmp_path, callbacks=[Watch(remove)])
     assert len(removed) >= 1
-    assert found == result(wired(), breeding="plain")
+    assert found == reference(wired())
 
 
 def test_damaged_headers_are_bred_again(tmp_path, monkeypatch):
@@ -125,14 +129,14 @@ def test_damaged_headers_are_bred_again(tmp_path, monkeypatch):
             with open(path, "r+b") as file:
                 file.write(b"\x07" * 8)
 
-    assert result(wired(), cache=tmp_path, callbacks=[Watch(damage)]) == result(wired(), breeding="plain")
+    assert result(wired(), cache=tmp_path, callbacks=[Watch(damage)]) == reference(wired())
 
 
 def test_a_run_shares_its_table_if_a_quarter_of_the_cache_is_room_for_it(tmp_path, monkeypatch):
     monkeypatch.setattr(genome_cache, "SEGMENT_BYTES", 1)
     seen = []
     watch = Watch(lambda run: seen.extend(path.name for path in tmp_path.glob("*/noise-*")))
-    expected = result(wired(), breeding="plain")
+    expected = reference(wired())
     table, shared = 4 * NoiseTable(1, LAYOUT.size).size, partial(wired, map=mapping)  # 4 MiB
     # In the second run no other process scores.
     runs = (shared(), 4 * table - 1, False), (wired(), 4 * table, False), (shared(), 4 * table, True)
@@ -229,4 +233,4 @@ def test_claimed_room_that_is_not_there_is_no_error(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    assert result(wired(), cache=tmp_path) == result(wired(), breeding="plain")
+    assert result(wired(), cache=tmp_path) == reference(wired())

@@ -5,26 +5,18 @@ from functools import partial
 
 import numpy as np
 import pytest
-from deap import tools
 from own_callbacks import Watch
-from wirings import LAYOUT, TABLE, Squares, Together, halve, result, sum_of_squares, wired
+from reference_loop import reference
+from wirings import LAYOUT, TABLE, Squares, Together, logged, result, sum_of_squares, wired
 
 from deap_nn import (
     GA,
-    Annealed,
     NoiseTable,
-    OneFifth,
-    SelfAdaptive,
     cxBiased,
-    cxMask,
-    cxMatrices,
     cxScanning,
-    cxSplit,
-    cxUnits,
     evolve,
     make_toolbox,
     mutGaussianAdaptive,
-    recombination_weights,
     selRankBoosted,
 )
 from deap_nn.breeding import lineage
@@ -37,68 +29,13 @@ from deap_nn.genome.members import LightMember
 from deap_nn.genome.vectors import empty_vector
 
 
-def nearly(ind1, ind2, *, rng):
-    """A crossover of a user's own that does not say what order it wants."""
-    return cxBiased(ind1, ind2, indpb=0.1, rng=rng)
-
-
 def are_light(evolution):
     members = [member for member in evolution.population if member is not evolution.best]
     assert all(isinstance(member, LightMember) for member in members)
 
 
-OPERATORS = {
-    "fused": lambda: {},
-    "any probability": lambda: {"mate": partial(cxMask, indpb=0.2)},
-    "drawn noise": lambda: {"mutate": partial(mutGaussianAdaptive, sigma=0.1)},
-    "a part of the loci": lambda: {"mutate": partial(mutGaussianAdaptive, sigma=Annealed(0.3, 0.1, 6), indpb=0.3)},
-    "DEAP's crossover": lambda: {"mate": tools.cxTwoPoint},
-    "split": lambda: {"mate": cxSplit},
-    "matrices": lambda: {"mate": partial(cxMatrices, indpb=0.4)},
-    "units": lambda: {"mate": cxUnits},
-    "biased": lambda: {"mate": cxBiased},
-    "a function around biased": lambda: {"mate": nearly},
-    "the one-fifth rule": lambda: {"mutate": partial(mutGaussianAdaptive, sigma=OneFifth(0.3, 0.01))},
-    "each with its own sigma": lambda: {
-        "mutate": partial(mutGaussianAdaptive, sigma=SelfAdaptive(0.3, 0.01), noise=TABLE)
-    },
-    "a user's mutation of four": lambda: {"mutate": halve, "mate": cxScanning, "mates": 4},
-    "a user's mutation": lambda: {"mutate": halve},
-    "opposites": lambda: {"select": partial(selRankBoosted, parents=6, opposites=0.5)},
-    "opposites of all, each with its own sigma": lambda: {
-        "mate": cxBiased,
-        "mutate": partial(mutGaussianAdaptive, sigma=SelfAdaptive(0.3, 0.01)),
-        "select": partial(selRankBoosted, opposites=0.3),
-    },
-    "DEAP's selection": lambda: {"select": partial(tools.selTournament, tournsize=3)},
-    "around a centre": lambda: {"step": 2.5},
-    "around a centre, best few": lambda: {
-        "recombination_weights": partial(recombination_weights, parents=2),
-        "step": 0.5,
-    },
-    "around a centre, the ends by weight": lambda: {
-        "recombination_weights": partial(recombination_weights, parents=2),
-        "mutate": partial(mutGaussianAdaptive, sigma=0.1),
-        "step": 0.5,
-    },
-    "around a centre, drawn noise": lambda: {"mutate": partial(mutGaussianAdaptive, sigma=0.1), "step": 1.0},
-    "around a centre, a user's mutation": lambda: {"mutate": halve, "step": 1.5},
-}
-
-
-@pytest.mark.parametrize("registered", OPERATORS.values(), ids=OPERATORS)
-@pytest.mark.parametrize("probabilities", [{}, {"cxpb": 0.6, "mutpb": 0.7}], ids=["always", "sometimes"])
 @pytest.mark.parametrize("n", [12, 7])
-def test_recipes_equal_the_plain_way(registered, probabilities, n):
-    plain = result(wired(**registered()), n=n, breeding="plain", **probabilities)
-    recipes = result(wired(**registered()), n=n, callbacks=[Watch(are_light)], **probabilities)
-    assert recipes == plain
-    assert len(set(plain[0])) > 1
-
-
-@pytest.mark.parametrize("breeding", ["recipes", "plain"])
-@pytest.mark.parametrize("n", [12, 7])
-def test_a_crossover_that_wants_the_fitter_first_is_given_it(breeding, n):
+def test_a_crossover_that_wants_the_fitter_first_is_given_it(n):
     pairs = []
 
     def select(individuals, k, *, rng):
@@ -112,7 +49,7 @@ def test_a_crossover_that_wants_the_fitter_first_is_given_it(breeding, n):
     def watch(evolution):
         children.append([member.flat.tobytes() for member in evolution.population])
 
-    evolve(toolbox.population(n=n), toolbox, 3, seed=1, breeding=breeding, callbacks=[Watch(watch)])
+    evolve(toolbox.population(n=n), toolbox, 3, seed=1, callbacks=[Watch(watch)])
     for fitter, made in zip(pairs, children[1:], strict=True):
         assert [made[2 * i : 2 * i + 2] for i in range(len(fitter))] == [[weights] * 2 for weights in fitter]
 
@@ -158,16 +95,6 @@ class Overwritten(Squares):
         return super().__call__(individual)
 
 
-@pytest.mark.parametrize("registered", OPERATORS.values(), ids=OPERATORS)
-def test_children_with_slots_of_their_own_are_those_of_the_plain_way(monkeypatch, registered):
-    lodge(monkeypatch)
-    lodged = []
-    watch = Watch(lambda run: lodged.append(len(run.population[0].make.__self__.known.slots)))
-    here = result(wired(**registered(), evaluate=Squares()), callbacks=[watch])
-    assert here == result(wired(**registered()), breeding="plain")
-    assert ("step" in registered()) or min(lodged[1:]) > 6  # more than there are parents
-
-
 @pytest.mark.parametrize("evaluate", [Squares(), sum_of_squares], ids=["leaves weights", "may change weights"])
 def test_a_member_with_a_slot_is_not_bred_again_as_a_parent(monkeypatch, evaluate):
     bred = Counter()
@@ -197,7 +124,7 @@ def test_a_parent_that_was_scored_in_the_last_group_is_copied(monkeypatch, leave
     monkeypatch.setattr(Breeder, "breed", breed)
     registered = {"mate": cxScanning, "mates": 4}
     made = result(wired(**registered, evaluate=Together(leaves_weights)))
-    assert made == result(wired(**registered), breeding="plain")
+    assert made == reference(wired(**registered))
     assert bred[0] >= 12
     assert (sum(bred.values()) == bred[0]) == leaves_weights
 
@@ -205,14 +132,14 @@ def test_a_parent_that_was_scored_in_the_last_group_is_copied(monkeypatch, leave
 def test_a_group_that_was_overwritten_is_not_copied():
     watch = Watch(lambda run: list(run.map(Together(leaves_weights=False), run.population)))
     made = result(wired(evaluate=Together(leaves_weights=True)), callbacks=[watch])
-    assert made == result(wired(), breeding="plain")
+    assert made == reference(wired())
 
 
 def test_a_genome_whose_slot_is_used_again_while_it_is_scored_is_scored_again(monkeypatch):
     lodge(monkeypatch)
     forget()
     OVERWRITTEN.clear()
-    assert result(wired(evaluate=Overwritten())) == result(wired(), breeding="plain")
+    assert result(wired(evaluate=Overwritten())) == reference(wired())
     assert len(OVERWRITTEN) == 6 * 12
 
 
@@ -225,7 +152,7 @@ def test_children_have_a_fifth_of_the_cache(monkeypatch):
         known = run.population[0].make.__self__.known
         lodged.append(len([key for key in known.slots if key >> 32 == run.generation]))
 
-    assert result(wired(evaluate=Squares()), callbacks=[Watch(note)]) == result(wired(), breeding="plain")
+    assert result(wired(evaluate=Squares()), callbacks=[Watch(note)]) == reference(wired())
     assert lodged == [0] + [8] * 6
     lodged.clear()
     monkeypatch.setattr(slot_table, "LODGED_MATES", 3)
@@ -254,14 +181,11 @@ def test_a_noise_vector_with_gaps_and_a_float32_sigma_change_nothing():
             scale = [1 / 3, 0.7, 0.9]
             keywords = {"sigma": sigma, "noise": noise, "scale": scale}
             recipes = result(wired(mutate=partial(mutGaussianAdaptive, **keywords)), n=6, ngen=2)
-            plain = result(wired(mutate=partial(mutGaussianAdaptive, **keywords)), n=6, ngen=2, breeding="plain")
+            plain = reference(wired(mutate=partial(mutGaussianAdaptive, **keywords)), n=6, ngen=2)
             assert recipes == plain
 
 
 def test_the_cnn_sized_toolbox_agrees_too(digits):
-    def run(**options):
-        toolbox = make_toolbox("mlp", digits, GA(parents=4), seed=1)
-        population, logbook = evolve(toolbox.population(n=8), toolbox, 3, seed=1, **options)
-        return population, rows_of(logbook)
-
-    assert run() == run(breeding="plain")
+    toolbox = make_toolbox("mlp", digits, GA(parents=4), seed=1)
+    found = logged(*evolve(toolbox.population(n=8), toolbox, 3, callbacks=[Watch(are_light)]))
+    assert found == reference(toolbox, n=8, ngen=3)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from reference_loop import reference
 from wirings import FOUR_WITH_OPPOSITES, LAYOUT, TABLE, Together, result, wired
 
 from deap_nn import SelfAdaptive, cxMask, cxScanning, mutGaussianAdaptive
@@ -45,7 +46,7 @@ def test_many_groups_are_those_of_the_plain_way(monkeypatch, registered, options
 
     monkeypatch.setattr(Pairs, "breed_many", noting)
     made = result(wired(**registered, evaluate=Together(leaves_weights=True)), **options)
-    assert made == result(wired(**registered), **options, breeding="plain")
+    assert made == reference(wired(**registered), **options)
     assert set(written[1:]) == groups  # after the founders
 
 

@@ -24,8 +24,7 @@ class Squares:
         return (*sum_of_squares(individual), self.generation)
 
 
-@pytest.mark.parametrize("breeding", ["recipes", "plain"])
-def test_what_is_mapped_is_scored_as_it_is(breeding):
+def test_what_is_mapped_is_scored_as_it_is():
     found, wanted = [], []
 
     def look(evolution):
@@ -40,11 +39,9 @@ def test_what_is_mapped_is_scored_as_it_is(breeding):
         found.extend(evolution.map(evaluate, some))
         found.extend(evolution.map(Squares(), some))
         wanted.extend([*map(sum_of_squares, some[:3]), *map(sum_of_squares, some)])
-        wanted.extend(
-            (*sum_of_squares(individual), evolution.generation * (breeding == "recipes")) for individual in some
-        )
+        wanted.extend((*sum_of_squares(individual), evolution.generation) for individual in some)
 
-    result(wired(), breeding=breeding, callbacks=[Watch(look)])
+    result(wired(), callbacks=[Watch(look)])
     assert found == wanted
     assert len({values[0] for values in wanted[:3]}) == 3
 

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from limits import evolve
+from reference_loop import reference
 from wirings import (
     FOUR_WITH_OPPOSITES,
     HALF,
@@ -196,7 +197,7 @@ def test_a_light_opposite_is_read_copied_and_sent_as_any_member():
 
 @pytest.mark.parametrize("group_size", [1, 3, 5, 100])
 def test_groups_and_workers_change_nothing(group_size):
-    expected = result(wired(**FOUR_WITH_OPPOSITES), breeding="plain")
+    expected = reference(wired(**FOUR_WITH_OPPOSITES))
     assert result(wired(**FOUR_WITH_OPPOSITES), group_size=group_size) == expected
     with ThreadPoolExecutor(2) as pool:
         assert result(wired(**FOUR_WITH_OPPOSITES, map=pool.map), group_size=group_size) == expected
@@ -220,7 +221,7 @@ def test_threads_breed_no_opposite_before_the_centroid(tmp_path):
 @pytest.mark.parametrize("slots", [4, 7])
 def test_a_cache_with_less_room_than_parents_changes_nothing(monkeypatch, slots):
     monkeypatch.setattr("deap_nn.breeding.lineage.slots_in", lambda *_: slots)
-    assert result(wired(**FOUR_WITH_OPPOSITES)) == result(wired(**FOUR_WITH_OPPOSITES), breeding="plain")
+    assert result(wired(**FOUR_WITH_OPPOSITES)) == reference(wired(**FOUR_WITH_OPPOSITES))
 
 
 def test_no_opposites_are_those_of_a_selection_without_the_option():

@@ -3,6 +3,7 @@
 import contextlib
 
 import pytest
+from reference_loop import reference
 from wirings import FOUR_WITH_OPPOSITES, HALF, Squares, result, wired
 
 from deap_nn.breeding.breeder import Breeder
@@ -15,7 +16,7 @@ from deap_nn.genome.vectors import mirror
 
 @pytest.fixture
 def plain():
-    return result(wired(**FOUR_WITH_OPPOSITES), breeding="plain")
+    return reference(wired(**FOUR_WITH_OPPOSITES))
 
 
 @pytest.fixture

@@ -4,11 +4,15 @@ from functools import partial
 
 import pytest
 from deap import tools
+from own_callbacks import Watch
 from reference_loop import reference
-from wirings import HALF, LAYOUT, TABLE, cx_rows, halve, result, wired
+from wirings import HALF, LAYOUT, TABLE, Squares, cx_rows, halve, result, wired
 
 from deap_nn import (
+    ES,
+    GA,
     Annealed,
+    Article,
     NoiseTable,
     OneFifth,
     SelfAdaptive,
@@ -24,23 +28,24 @@ from deap_nn import (
     recombination_weights,
     selRankBoosted,
 )
+from deap_nn.breeding.store import slot_table
 
-PRESETS = {
-    "ga": {},
-    "ga, not projected": {"projected": False},
-    "ga, no opposites": {"opposites": 0.0},
-    "ga, one constant sigma": {"sigma": 0.1, "projected": False, "opposites": 0.0},
-    "ga, bounds": {"bounds": (-0.05, 0.05)},
-    "es": {"preset": "es"},
-    "es, not projected": {"preset": "es", "projected": False},
-    "article": {"preset": "article"},
+ALGORITHMS = {
+    "GA": (GA(), {}),
+    "GA, not projected": (GA(projected=False), {}),
+    "GA, no opposites": (GA(opposites=0.0), {}),
+    "GA, one constant sigma": (GA(sigma=0.1, schedule="constant", projected=False, opposites=0.0), {}),
+    "GA, bounds": (GA(), {"bounds": (-0.05, 0.05)}),
+    "ES": (ES(), {}),
+    "ES, not projected": (ES(projected=False), {}),
+    "Article": (Article(), {}),
 }
 
 
-@pytest.mark.parametrize("given", PRESETS.values(), ids=PRESETS)
-def test_an_algorithm_has_the_bytes_of_the_plain_loop(digits, given):
+@pytest.mark.parametrize(("algorithm", "given"), ALGORITHMS.values(), ids=ALGORITHMS)
+def test_an_algorithm_has_the_bytes_of_the_plain_loop(digits, algorithm, given):
     def made():
-        return make_toolbox("mlp", digits, seed=1, batch_size=16, population=11, generations=5, **given)
+        return make_toolbox("mlp", digits, algorithm, seed=1, batch_size=16, population=11, generations=5, **given)
 
     expected = reference(made(), n=11, ngen=5)
     assert result(made(), n=11, ngen=5) == expected
@@ -107,17 +112,20 @@ OPERATORS = {
 }
 
 
-def own(**registered):
-    toolbox = wired(**registered)
-    if toolbox.step is not None:
-        del toolbox.select, toolbox.mate
-    return toolbox
-
-
 @pytest.mark.parametrize("registered", OPERATORS.values(), ids=OPERATORS)
 @pytest.mark.parametrize("probabilities", [{}, {"cxpb": 0.6, "mutpb": 0.7}], ids=["always", "sometimes"])
 @pytest.mark.parametrize("n", [12, 7])
 def test_a_toolbox_of_ones_own_has_the_bytes_of_the_plain_loop(registered, probabilities, n):
-    expected = reference(own(**registered()), n=n, **probabilities)
-    assert result(own(**registered()), n=n, **probabilities) == expected
+    expected = reference(wired(**registered()), n=n, **probabilities)
+    assert result(wired(**registered()), n=n, **probabilities) == expected
     assert len(set(expected[0])) > 1
+
+
+@pytest.mark.parametrize("registered", OPERATORS.values(), ids=OPERATORS)
+def test_children_with_slots_of_their_own_have_them_too(monkeypatch, registered):
+    for name in ("LODGED_WEIGHTS", "LODGED_MATES"):
+        monkeypatch.setattr(slot_table, name, 1)
+    lodged = []
+    watch = Watch(lambda run: lodged.append(len(run.population[0].make.__self__.known.slots)))
+    assert result(wired(**registered(), evaluate=Squares()), callbacks=[watch]) == reference(wired(**registered()))
+    assert ("step" in registered()) or min(lodged[1:]) > 6  # more than there are parents

@@ -38,17 +38,6 @@ def with_differences(share=0.5):
     return toolbox
 
 
-def test_a_strategy_of_ones_own_gives_the_same_bytes_by_recipes_and_plain():
-    found = []
-    for breeding in ("recipes", "plain"):
-        toolbox = with_differences()
-        reached = evolve(toolbox.population(n=13), toolbox, 6, seed=1, breeding=breeding)
-        found.append(logged(*reached))
-    assert found[0] == found[1]
-    toolbox = with_differences(share=0.25)
-    assert logged(*evolve(toolbox.population(n=13), toolbox, 6, seed=1)) != found[0]
-
-
 def test_a_strategy_of_ones_own_does_what_it_says():
     toolbox = with_differences()
     toolbox.register("mutate", partial(mutGaussianAdaptive, sigma=0.0), rng=None)
@@ -98,9 +87,8 @@ def test_a_toolbox_says_how_it_breeds():
 def test_a_toolbox_without_a_mate_breeds_nothing():
     toolbox = wired()
     del toolbox.mate
-    evolve(toolbox.population(n=4), toolbox, 0, seed=1, breeding="plain")
     with pytest.raises(AttributeError, match="no attribute 'mate'"):
-        evolve(toolbox.population(n=4), toolbox, 1, seed=1, breeding="plain")
+        evolve(toolbox.population(n=4), toolbox, 1, seed=1)
 
 
 @pytest.mark.parametrize("strategy", [Pairs(partial(cxMask, indpb=0.5)), AroundCentre(2.0, recombination_weights)])

@@ -1,4 +1,4 @@
-"""What a user sees of breeding by recipes: members that are individuals, what goes the plain way, what is refused."""
+"""What a user sees of breeding by recipes: members that are individuals, closures that travel, what is refused."""
 
 import contextlib
 import copy
@@ -8,7 +8,8 @@ from functools import partial
 import pytest
 from deap import tools
 from own_callbacks import Watch
-from wirings import LAYOUT, result, sum_of_squares, wired
+from reference_loop import reference
+from wirings import LAYOUT, mapping, result, sum_of_squares, wired
 
 from deap_nn import Individual, cxMask, evolve, make_toolbox
 from deap_nn.breeding.founders import breeder_of, initPopulation
@@ -46,17 +47,17 @@ def test_a_hall_of_fame_holds_whole_individuals():
     assert all(sum_of_squares(individual) == individual.fitness.values for individual in hall)
 
 
-def test_what_cannot_travel_falls_back_to_the_plain_way():
+def test_a_closure_travels():
     factor = 2.0
     toolbox = wired(evaluate=lambda individual: (factor * sum_of_squares(individual)[0],))
-    found = result(toolbox)
-    assert found == result(toolbox, breeding="plain")
+    found = result(wired(evaluate=toolbox.evaluate, map=mapping))
+    assert found == reference(toolbox)
 
 
-def test_given_individuals_are_bred_the_plain_way():
+def test_given_individuals_are_bred_as_drawn_ones():
     population = [copy.deepcopy(member) for member in wired().population(n=12)]
     evolve(population, wired(), 6, seed=1)
-    assert [individual.flat.tobytes() for individual in population] == result(wired(), breeding="plain")[0]
+    assert [individual.flat.tobytes() for individual in population] == reference(wired())[0]
 
 
 class Reader:
@@ -79,10 +80,9 @@ def test_a_member_recalled_again_is_itself_after_twins_too():
 
 
 @pytest.mark.parametrize("wrong", [{"mate": partial(cxMask, indpb=1.5)}, {"mate": partial(cxMask, indpb=float("nan"))}])
-@pytest.mark.parametrize("breeding", ["plain", "recipes"])
-def test_what_an_operator_refuses_is_refused_both_ways(wrong, breeding):
+def test_what_an_operator_refuses_is_refused(wrong):
     with pytest.raises(ValueError, match="indpb must be"):
-        result(wired(**wrong), breeding=breeding)
+        result(wired(**wrong))
 
 
 class Penalised:
@@ -98,9 +98,8 @@ class Penalised:
 
 
 def test_an_evaluate_with_arguments_is_called_with_them():
-    assert result(wired(evaluate=partial(Penalised(), penalty=5))) == result(
-        wired(evaluate=partial(Penalised(), penalty=5)), breeding="plain"
-    )
+    toolbox = wired(evaluate=partial(Penalised(), penalty=5))
+    assert result(toolbox) == reference(toolbox)
 
 
 def test_what_make_toolbox_registers_takes_the_fused_pass(digits):

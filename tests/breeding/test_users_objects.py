@@ -14,7 +14,6 @@ from wirings import LAYOUT, result, sum_of_squares, wired
 
 from deap_nn import Individual, WeightList, initNormal
 from deap_nn.breeding.founders import initPopulation
-from deap_nn.core.logbooks import rows_of
 from deap_nn.core.seeding import seeded
 
 
@@ -31,10 +30,9 @@ class Counting:
         return sum_of_squares(individual)
 
 
-@pytest.mark.parametrize("breeding", ["recipes", "plain"])
-def test_without_worker_processes_the_registered_object_itself_scores(breeding):
+def test_without_worker_processes_the_registered_object_itself_scores():
     counting = Counting()
-    result(wired(evaluate=counting), n=4, ngen=2, breeding=breeding)
+    result(wired(evaluate=counting), n=4, ngen=2)
     assert counting.seen == [0] * 4 + [1] * 4 + [2] * 4
 
 
@@ -50,10 +48,9 @@ class KeepsTheBest:
         return (value,)
 
 
-@pytest.mark.parametrize("breeding", ["recipes", "plain"])
-def test_what_an_evaluate_keeps_stays_what_it_scored(breeding):
+def test_what_an_evaluate_keeps_stays_what_it_scored():
     keeping = KeepsTheBest()
-    result(wired(evaluate=keeping), breeding=breeding, **({"group_size": 3} if breeding == "recipes" else {}))
+    result(wired(evaluate=keeping), group_size=3)
     assert sum_of_squares(keeping.best) == (keeping.value,)
 
 
@@ -80,20 +77,10 @@ def stepped():
     del creator.Stepped, creator.SteppedFitness
 
 
-def by_step(individual, *, rng):
-    individual.step = max(individual.step, 0.05) * float(np.exp(0.2 * rng.standard_normal()))
-    individual.flat[:] += np.float32(individual.step) * rng.standard_normal(LAYOUT.size, dtype=np.float32)
-    return (individual,)
-
-
-def test_attributes_of_a_container_are_bred_in_the_plain_way(stepped):
-    seen = []
-    for breeding in ("recipes", "plain"):
-        toolbox = wired(individual=partial(initNormal, stepped, LAYOUT), mutate=by_step)
-        population, logbook = evolve(toolbox.population(n=8), toolbox, 3, seed=1, breeding=breeding)
-        seen.append(([member.step for member in population], rows_of(logbook)))
-    assert seen[0] == seen[1]
-    assert min(seen[0][0]) > 0
+def test_members_of_a_container_with_attributes_are_refused(stepped):
+    toolbox = wired(individual=partial(initNormal, stepped, LAYOUT))
+    with pytest.raises(ValueError, match=r"individuals have an attribute 'step', and recipes have none: .*eaSimple"):
+        evolve(toolbox.population(n=8), toolbox, 3, seed=1)
 
 
 def test_founders_keep_what_the_function_sets(stepped):

@@ -235,7 +235,7 @@ def test_a_run_leaves_what_the_experiment_leaves_with_any_workers(here, run, tmp
         ([], "--method"),
         (
             ["--method", "lbfgs"],
-            "argument --method: must be sgd, adam, openai-es, random, easimple, blocks or learnt-noise, got 'lbfgs'",
+            "argument --method: must be sgd, adam, openai-es, random, easimple or blocks, got 'lbfgs'",
         ),
         (["--method", "adam", "--population", "20"], "argument --population: needs --method openai-es or random"),
         (["--method", "random", "--rate", "1"], "argument --rate: needs --method sgd or adam or openai-es"),

@@ -52,9 +52,9 @@ def test_the_one_command_names_the_three_operators_in_its_first_line(tmp_path):
 
 @in_turn
 def test_workers_do_score_the_cnn_and_change_no_byte(run, here, tmp_path):
-    """The CNN, plain and serial, against recipes with three processes that note who scored."""
+    """The CNN, by one process, against three processes that note who scored."""
     options = ["--population", 8, "--generations", 2, "--no-progress"]
-    assert here(MNIST, *options, "--breeding", "plain", "--output", tmp_path / "plain").returncode == 0
+    assert here(MNIST, *options, "--output", tmp_path / "plain").returncode == 0
     script = tmp_path / "noting.py"
     script.write_text(
         "import os, pathlib, runpy, sys\n"

@@ -92,7 +92,7 @@ def test_a_run_directory_holds_what_the_contract_says(finished, digits_file):
     assert config["data"]["sha256"] == load_dataset("mnist", digits_file).reference.sha256
     assert (config["data"]["train"], config["data"]["validation"], config["data"]["test"]) == (320, 80, 100)
     assert {"python", "deap", "numpy", "tensorflow", "keras", "scoop", "deap-nn"} <= set(config["versions"])
-    settings = "parents fitness sigma batch_size pressure boost init scale cxpb mutpb adaptation breeding"
+    settings = "parents fitness sigma batch_size pressure boost init scale cxpb mutpb adaptation"
     assert set(settings.split()) <= set(config)
     assert config["validation_size"] == 80
     assert config["noise_sha256"] == NoiseTable(5, 50_890).sha256()
@@ -131,21 +131,11 @@ def test_the_saved_model_and_the_saved_weights_score_the_test_error(finished, di
     assert test_error(fresh) == status_of(folder)["test_error"]
 
 
-OTHERS = [(1, "plain"), (1, "recipes"), (2, "recipes"), (3, "plain")]
-
-
 @in_turn
-@pytest.mark.parametrize(
-    ("workers", "breeding"),
-    [
-        (2, "plain"),
-        (3, "recipes"),
-        *(pytest.param(workers, breeding, marks=pytest.mark.long) for workers, breeding in OTHERS),
-    ],
-)
-def test_scoop_workers_change_no_byte(finished, run, tmp_path, digits_file, workers, breeding):
+@pytest.mark.parametrize("workers", [3, *(pytest.param(workers, marks=pytest.mark.long) for workers in (1, 2))])
+def test_scoop_workers_change_no_byte(finished, run, tmp_path, digits_file, workers):
     folder, _ = finished
-    options = ["--data", digits_file, "--output", tmp_path / "run", "--breeding", breeding]
+    options = ["--data", digits_file, "--output", tmp_path / "run"]
     answer = run("-m", "scoop", "-n", workers, MNIST, *SETTING, *options, stderr=subprocess.STDOUT)
     lines = [line for line in answer.stdout.splitlines() if "launcher" not in line and "Launching" not in line]
     assert not [line for line in lines if "WARNING" in line or "ERROR" in line]  # SCOOP keeps track of every task
@@ -158,8 +148,7 @@ def test_scoop_workers_change_no_byte(finished, run, tmp_path, digits_file, work
     assert json.loads((tmp_path / "run" / "config.json").read_text())["workers"] == workers
     for name in ("logbook.csv", "best.npz"):
         assert (tmp_path / "run" / name).read_bytes() == (folder / name).read_bytes()
-    unkept = {"checkpoint"} if breeding == "plain" else set()
-    assert {path.name for path in (tmp_path / "run").iterdir()} == FILES - unkept
+    assert {path.name for path in (tmp_path / "run").iterdir()} == FILES
 
 
 def test_another_seed_differs_and_no_progress_is_silent(finished, warm, tmp_path, digits_file):

@@ -26,7 +26,6 @@ from deap_nn.models.reference import reference_of
         ("seeds = [1]\nmodel = 'mlp'\n[settings.a]", "model is none of"),
         ("seeds = [1]\n[settings.'../a']", "must be named by letters"),
         ("seeds = [1]\n[settings.a]\noutput = 'x'", "a study cannot set output"),
-        ("seeds = [1]\n[settings.a]\nbreeding = 'plain'", "a study cannot set breeding"),
         ("seeds = [1]\n[settings.a]\nthreads = 2", "threads is for [common] only"),
         ("seeds = [1, -1]\n[settings.a]\nmodel = 'mlp'", "argument --seed"),
         ("seeds = [1]\n[settings.a]\npopulation = 1", "settings.a: argument --population"),

@@ -144,10 +144,9 @@ def test_a_program_that_saves_too_long_ends_as_interrupted_and_says_so(tmp_path,
     assert ("saved\n" in output.splitlines(keepends=True)) == (takes < 1)
 
 
-@pytest.mark.parametrize("breeding", ["recipes", pytest.param("plain", marks=pytest.mark.long)])
-def test_a_worker_that_is_killed_is_named_and_the_run_continues(here, tmp_path, digits_file, breeding):
+def test_a_worker_that_is_killed_is_named_and_the_run_continues(here, tmp_path, digits_file):
     outputs = [tmp_path / "whole", tmp_path / "run"]
-    options = ["--data", digits_file, "--model", "mlp", "--generations", 30, "--no-progress", "--breeding", breeding]
+    options = ["--data", digits_file, "--model", "mlp", "--generations", 30, "--no-progress"]
     assert here(MNIST, *options, "--output", outputs[0]).returncode == 0
     command = [sys.executable, *LAUNCH, MNIST, *options, "--output", outputs[1]]
     process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True)

@@ -161,15 +161,14 @@ def test_an_update_by_hand_is_left_as_it_is():
 class TestUnderEvolve:
     """`evolve` updates what ``mutate`` has, whether or not the selection does as well."""
 
-    @pytest.mark.parametrize("breeding", ["recipes", "plain"])
     @pytest.mark.parametrize("held", [True, False])
-    def test_once_a_generation(self, digits, held, breeding):
+    def test_once_a_generation(self, digits, held):
         recorder = Recorder()
         toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
         toolbox.register("mutate", mutGaussianAdaptive, sigma=recorder)
         select = adapting(selRankBoosted, recorder) if held else selRankBoosted
         toolbox.register("select", select, parents=4, rng=np.random.default_rng(1))
-        evolve(toolbox.population(n=8), toolbox, 4, breeding=breeding)
+        evolve(toolbox.population(n=8), toolbox, 4)
         assert [generation for generation, _, _ in recorder.seen] == [1, 2, 3, 4]
 
     def test_another_adaptation_is_called_with_the_generation(self, digits):
@@ -184,7 +183,7 @@ class TestUnderEvolve:
     def test_a_toolbox_by_hand(self):
         sigma = ErrorScaled(0.5)
         toolbox = by_hand(sigma)
-        _, logbook = evolve(toolbox.population(n=12), toolbox, 6, seed=1, breeding="plain")
+        _, logbook = evolve(toolbox.population(n=12), toolbox, 6, seed=1)
         follows = [0.5, *(0.5 * best for best in logbook.select("min")[:-1])]
         assert logbook.select("sigma") == pytest.approx(follows)
 

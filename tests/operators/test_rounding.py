@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from reference_loop import reference
+from wirings import logged
 
 from deap_nn import GA, Individual, evolve, make_toolbox
 from deap_nn.algorithms.algorithm import ALGORITHMS
@@ -105,12 +107,11 @@ def test_recipes_are_rounded_and_score_what_whole_genomes_do(digits, monkeypatch
     def counting(counted, method):
         return lambda self, *arguments: counted.append(len(arguments)) or method(self, *arguments)
 
-    whole = evolve(toolbox.population(n=10), toolbox, 4, mutpb=mutpb, breeding="plain")
+    whole = reference(toolbox, n=10, ngen=4, seed=101, mutpb=mutpb)
     monkeypatch.setattr(AroundCentre, "_around", counting(passes, AroundCentre._around))
     monkeypatch.setattr(Scorer, "rounded_fitness", counting(scored, Scorer.rounded_fitness))
-    by_recipes = evolve(toolbox.population(n=10), toolbox, 4, mutpb=mutpb, breeding="recipes")
-    assert by_recipes[1] == whole[1]
-    assert [member.flat.tobytes() for member in by_recipes[0]] == [member.flat.tobytes() for member in whole[0]]
+    by_recipes = evolve(toolbox.population(n=10), toolbox, 4, mutpb=mutpb)
+    assert logged(*by_recipes) == whole
     assert len(scored) == 50
     assert (6 in passes) is (name == "es")  # with the halves; not all are mutated where mutpb is less than 1
 
@@ -119,7 +120,7 @@ def test_a_rounded_genome_whose_slot_is_used_again_while_it_is_scored_is_scored_
     monkeypatch.setattr(groups, "GROUPED_WEIGHTS", 1)
     monkeypatch.setattr(slot_table, "LODGED_WEIGHTS", 1)
     toolbox = make_toolbox("mlp", digits, seed=111, precision="bfloat16")
-    whole = evolve(toolbox.population(n=8), toolbox, 3, breeding="plain")
+    whole = reference(toolbox, n=8, ngen=3, seed=111)
     overwritten = set()
 
     def fitness(self, flat, halves, generation, score=Scorer.rounded_fitness):
@@ -134,8 +135,7 @@ def test_a_rounded_genome_whose_slot_is_used_again_while_it_is_scored_is_scored_
 
     forget()
     monkeypatch.setattr(Scorer, "rounded_fitness", fitness)
-    by_recipes = evolve(toolbox.population(n=8), toolbox, 3, breeding="recipes")
-    assert by_recipes[1] == whole[1]
+    assert logged(*evolve(toolbox.population(n=8), toolbox, 3)) == whole
     assert len(overwritten) == 3 * 8
 
 
@@ -213,9 +213,9 @@ def test_a_derived_evaluation_is_called(digits, monkeypatch, grouped):
     monkeypatch.setattr(groups, "GROUPED_WEIGHTS", 1_000_000 if grouped else 1)
     toolbox = make_toolbox("mlp", digits, GA(parents=4), seed=104 + grouped, precision="bfloat16")
     toolbox.register("evaluate", Decayed(toolbox.problem))
-    logs = [evolve(toolbox.population(n=6), toolbox, 2, breeding=way)[1] for way in ("plain", "recipes")]
-    assert logs[0] == logs[1]
-    assert logs[0][0]["min"] > 20  # of the weights
+    weights, rows = reference(toolbox, n=6, ngen=2, seed=104 + grouped)
+    assert logged(*evolve(toolbox.population(n=6), toolbox, 2)) == (weights, rows)
+    assert rows[0]["min"] > 20  # of the weights
 
 
 def own_evaluation(individual):
@@ -228,7 +228,7 @@ own_evaluation.rounded = True
 def test_a_function_may_have_an_attribute_of_that_name(digits):
     toolbox = make_toolbox("mlp", digits, GA(parents=4), seed=1)
     toolbox.register("evaluate", own_evaluation)
-    assert evolve(toolbox.population(n=6), toolbox, 1, seed=1, breeding="recipes")[1][1]["nevals"] == 6
+    assert evolve(toolbox.population(n=6), toolbox, 1, seed=1)[1][1]["nevals"] == 6
 
 
 @keras.saving.register_keras_serializable("test_rounding")

@@ -78,7 +78,6 @@ def log_of(wiring, data, map_=None, **settings):
 def test_a_narrow_network_has_the_same_run_in_any_groups_and_processes(digits_file):
     serial = {wiring: log_of(wiring, digits_file) for wiring in (narrow, weighted)}
     for wiring, log in serial.items():
-        assert log_of(wiring, digits_file, breeding="plain") == log
         assert log_of(wiring, digits_file, group_size=3) == log
     with open_map("processes", workers=2) as map_:
         assert {wiring: log_of(wiring, digits_file, map_) for wiring in serial} == serial
@@ -166,7 +165,6 @@ def test_an_evaluate_of_ones_own_is_called_in_the_generation(digits, monkeypatch
 
     usual = run()
     assert run(doubled_loss) == [2 * value for value in usual]
-    assert run(doubled_loss, breeding="plain") == [2 * value for value in usual]
     assert len(set(usual)) == 4
 
 

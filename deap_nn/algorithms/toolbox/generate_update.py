@@ -7,19 +7,21 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 from deap import base
 
 from deap_nn.algorithms.toolbox.made import StrategyToolbox, check_called
 from deap_nn.breeding.breeder import Breeder, project_step
 from deap_nn.breeding.founders import breeder_of
 from deap_nn.breeding.recipe import Recipe
-from deap_nn.breeding.reproduction.around_centre import AroundCentre
 from deap_nn.core.registered import Registered
 from deap_nn.genome.layer_inputs import inputs_of_centre
 from deap_nn.genome.members import light_members
 from deap_nn.genome.population import Population
 from deap_nn.genome.vectors import Vector, copied_vector, empty_vector
 from deap_nn.genome.weight_list import WeightList
+from deap_nn.operators.crossover import extrapolate
+from deap_nn.operators.ranking import counted, counts_and_kept
 
 
 class GenerateUpdate:
@@ -41,9 +43,7 @@ class GenerateUpdate:
 
     def __init__(self, toolbox: StrategyToolbox) -> None:
         self.toolbox = toolbox
-        self._breeder: Breeder | None = None
         self._centre: Vector | None = None
-        self._sigma: float | None = None
         self._run = 0
 
     def generate(self) -> Population:
@@ -61,9 +61,9 @@ class GenerateUpdate:
             toolbox.clock.reset()
             self._run = toolbox.clock.runs
             return Population(toolbox.population(n=members))
-        breeder = self._breeder = self._breeder_now()
-        generation, self._sigma = toolbox.clock.generation, toolbox.clock.sigma
-        recipes = [Recipe(generation, place, (0,), self._sigma) for place in range(members)]
+        breeder = self._breeder_now()
+        generation, sigma = toolbox.clock.generation, toolbox.clock.sigma
+        recipes = [Recipe(generation, place, (0,), sigma) for place in range(members)]
         make = partial(_bred, breeder, self._centre)
         return Population(light_members(breeder.container, recipes, make, breeder.shapes))
 
@@ -89,61 +89,37 @@ class GenerateUpdate:
         if shapes != {toolbox.layout.shapes}:
             raise ValueError(f"population must have the shapes {toolbox.layout.shapes}, got {shapes.pop()}")
         check_called(toolbox, members)
-        strategy, generation = AroundCentre.of(toolbox), toolbox.clock.generation
-        inputs = self._layer_inputs(generation)
-        chosen = sorted(population, key=_worth, reverse=True)
-        toolbox.clock.advance(population)
-        if self._centre is None:
-            (centre, *_) = strategy.sources(chosen, ())
-            self._centre = copied_vector(centre.transient().flat)
+        ranked, before = sorted(population, key=_worth, reverse=True), self._centre
+        if before is None:
+            self._centre = copied_vector(ranked[0].transient().flat)
         else:
-            self._centre = self._next_centre(chosen, generation, inputs)
+            self._centre = self._moved(ranked, before, self._layer_inputs(before, toolbox.clock.generation))
+        toolbox.clock.advance(population)
 
-    def _layer_inputs(self, generation: int) -> bytes:
+    def _layer_inputs(self, centre: Vector, generation: int) -> bytes:
         """Return the layer inputs onto which the step from the centre is projected; empty without any."""
         layer_inputs = Registered.read(self.toolbox).layer_inputs
-        if layer_inputs is None or self._centre is None:
+        if layer_inputs is None:
             return b""
-        centre = WeightList.from_flat(self._centre, self.toolbox.layout.shapes)
-        return inputs_of_centre(layer_inputs, centre, generation, self.toolbox.map)
+        individual = WeightList.from_flat(centre, self.toolbox.layout.shapes)
+        return inputs_of_centre(layer_inputs, individual, generation, self.toolbox.map)
 
-    def _next_centre(self, chosen: Sequence[Any], generation: int, inputs: bytes) -> Vector:
-        """Return the centre of the next generation, from recipes if no member's weights were changed."""
-        before = self._centre
-        if before is None:
-            raise ValueError("update needs the population that generate returned")
-        breeder = self._breeder = self._breeder or self._breeder_now()
-        recipes = [self._recipe_of(individual, generation) for individual in chosen]
-        recombined = breeder.reproduction.centre(
-            Recipe(generation, 0, (0,), self._sigma), [recipe.place for recipe in recipes if recipe is not None]
-        )
-        if recombined is not None and None not in recipes:
-            return _bred(breeder, before, recombined._replace(inputs=inputs))
-        around = breeder.container._wrapped(before, breeder.shapes)
-        (centre, *_) = breeder.reproduction.sources(chosen, [around])
-        moved = copied_vector(centre.flat)
-        project_step(moved, before, breeder.shapes, inputs)
+    def _moved(self, ranked: Sequence[Any], before: Vector, inputs: bytes) -> Vector:
+        """Return the next centre, given the members, best first."""
+        toolbox = self.toolbox
+        counts, kept = counts_and_kept(range(len(ranked)), toolbox.recombination_weights)
+        total, moved = kept * before.astype(np.float64), empty_vector(before.size)
+        for place, count in counts.items():
+            total += np.multiply(ranked[place].transient().flat, count, dtype=np.float64)
+        extrapolate(before, total / counted(counts.values(), kept), float(toolbox.step), moved)
+        project_step(moved, before, toolbox.layout.shapes, inputs)
         return moved
-
-    def _recipe_of(self, individual: Any, generation: int) -> Recipe | None:
-        """Return the recipe of a member of this generation, or None if the recipe does not give its weights."""
-        recipe = getattr(individual, "recipe", None)
-        if not isinstance(recipe, Recipe) or recipe.generation != generation or not isinstance(individual, WeightList):
-            return None
-        if getattr(individual, "make", None) is not None:  # weights that were never read cannot have been changed
-            return recipe
-        if self._breeder is None or self._centre is None or individual.shapes != self._breeder.shapes:
-            return None
-        bred = _bred(self._breeder, self._centre, recipe)
-        return recipe if bred.tobytes() == individual.flat.tobytes() else None
 
     def _breeder_now(self) -> Breeder:
         """Return the breeder of this generation's children, made from the functions that are registered now."""
         toolbox = self.toolbox
         breeder = breeder_of(toolbox.population(n=1), toolbox, seed=toolbox.seed, cxpb=1.0, mutpb=1.0)
-        if isinstance(breeder, str):
-            raise ValueError(f"generate: {breeder}")
-        check_called(toolbox, self.toolbox.planned_sizes()[0])
+        check_called(toolbox, toolbox.planned_sizes()[0])
         return breeder
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -107,21 +106,6 @@ class AroundCentre(Reproduction):
         """Return the recipe of a centre."""
         return Recipe(1, CENTRE_PLACE, (0,), None, drawn)
 
-    def sources(self, chosen: Sequence[Any], before: Sequence[Any]) -> list[Any]:
-        """Return the next centre, once for each child."""
-        centre = centre_of(chosen, before[0] if before else None, self.step, self.weights)
-        return [centre] * len(chosen)
-
-    def plain_mean(self, members: Sequence[Any], sources: Sequence[Any], size: int) -> Any:
-        """Return a recombination of some members, as `mean` does by recipes."""
-        if not sources:
-            return super().plain_mean(members, sources, size)
-        ranked = self.ranked(members)
-        if not ranked:
-            raise ValueError("individuals must not be empty")
-        whole = len({id(member) for member in ranked}) == len(ranked) == size
-        return centre_of(ranked, sources[0], self.step, self.weights if whole else None)
-
     def breed(self, variation: Variation, recipes: Sequence[Recipe], parents: Sequence[Vector], outs: Vectors) -> None:
         """Write children of a centre, or the next centre."""
         (centre,) = parents
@@ -195,31 +179,3 @@ class AroundCentre(Reproduction):
             self.breed(variation, (Recipe(recipe.generation, place, recipe.parents, recipe.sigma),), [centre], (child,))
             total += np.multiply(child, count, dtype=np.float64)
         extrapolate(centre, total / counted(counts.values(), kept), self.step, out)
-
-
-def centre_of(chosen: Sequence[Any], centre: Any, step: float, weights: RecombinationWeights | None = None) -> Any:
-    """Return the next centre: `step` times the way from the last one to the mean of the chosen.
-
-    Parameters
-    ----------
-    chosen : sequence of WeightList
-        Best first; with weights all members.
-    centre : WeightList, optional
-        The centre that they were bred from. If left out, the best one is returned.
-    step : float
-        The step in units of that distance: 1 leads to the mean itself.
-    weights : callable, optional
-        The recombination weights, see `AroundCentre`; each member counts once if left out.
-    """
-    if centre is None:
-        return chosen[0]
-    each = {id(individual): individual for individual in chosen}
-    counts, kept = counts_and_kept(list(map(id, chosen)), weights)
-    total = kept * centre.flat.astype(np.float64)
-    for key, count in counts.items():
-        total += np.multiply(each[key].flat, count, dtype=np.float64)
-    made = copy.deepcopy(centre)
-    if hasattr(made, "fitness"):
-        del made.fitness.values
-    extrapolate(centre.flat, total / counted(counts.values(), kept), step, made.flat)
-    return made

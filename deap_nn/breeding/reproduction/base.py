@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,8 @@ from deap import base
 from numpy.typing import NDArray
 
 from deap_nn.breeding.recipe import MEAN_PLACE, Recipe, member_id
-from deap_nn.breeding.variation import Variation, checked_mutant, clip, happens, self_adaptive_of, unscored
-from deap_nn.core.seeding import Purpose, seeded, stream
-from deap_nn.genome.population import mean_of
+from deap_nn.breeding.variation import Variation
+from deap_nn.core.seeding import seeded
 from deap_nn.genome.vectors import Halves, Vector, Vectors, moved_along
 from deap_nn.operators.adaptation import adapting
 from deap_nn.operators.describe import settings_of
@@ -183,8 +181,6 @@ class Reproduction:
         """Write siblings with some matrices as bfloat16 in one pass; return False if there is no such pass."""
         return False
 
-    # Children in the plain way.
-
     def cross(self, individuals: Sequence[Any], streams: tuple[int, int, int], cxpb: float) -> Sequence[Any]:
         """Return the children of a group, each at the place of its parent, before they are mutated.
 
@@ -198,34 +194,3 @@ class Reproduction:
             The probability that a group is mated.
         """
         return individuals
-
-    def sources(self, chosen: Sequence[Any], before: Sequence[Any]) -> list[Any]:
-        """Return the individuals that children are copied from; `before` are the sources one generation earlier."""
-        return list(chosen)
-
-    def plain_mean(self, members: Sequence[Any], sources: Sequence[Any], size: int) -> Any:
-        """Return the mean of some of the `size` members of a generation that was bred from `sources`."""
-        return mean_of(members)
-
-    def vary(
-        self, sources: Sequence[Any], toolbox: base.Toolbox, *, seed: int, generation: int, cxpb: float, mutpb: float
-    ) -> list[Any]:
-        """Clone, mate and mutate, each group and child with its own random streams; the sources stay unchanged."""
-        children, shapes = unscored(toolbox.clone(source) for source in sources), sources[0].shapes
-        self_adaptive, sigmas = self_adaptive_of(toolbox.mutate), list[float]()
-        if self_adaptive is not None:
-            sigmas = self_adaptive.inherited([self_adaptive.of(source) for source in sources], seed, generation)
-        for group, start in enumerate(range(0, len(children), self.mates)):
-            made = children[start : start + self.mates]
-            children[start : start + self.mates] = self.cross(made, (seed, generation, group), cxpb)
-        for place, child in enumerate(children):
-            if happens(mutpb, seed, generation, 2 * place + 1):
-                mutate = toolbox.mutate if self_adaptive is None else partial(toolbox.mutate, sigma=sigmas[place])
-                mutation = seeded(mutate, stream(seed, Purpose.MUTATE, generation, place))
-                children[place] = checked_mutant(mutation(child), mutate, shapes)
-            else:
-                clip(toolbox.mutate, [child.flat])
-        if self_adaptive is not None:
-            for child, sigma in zip(children, sigmas, strict=True):
-                child.strategy = sigma
-        return unscored(children)

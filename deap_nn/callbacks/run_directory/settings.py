@@ -40,7 +40,6 @@ def config_of(evolution: Evolution, given: Mapping[str, Any]) -> dict[str, Any]:
         "population": len(evolution.population),
         "generations": evolution.generations,
         **evolution.settings,
-        "breeding": evolution.breeding,
         "fitness_weights": list(evolution.population[0].fitness.weights),
         **_of_the_problem(registered),
         **{name: _operator_text(operator) for name, operator in operators.items() if operator is not None},
