@@ -22,7 +22,7 @@ from deap_nn.breeding.founders import breeder_of
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.core.arguments import check_probability
 from deap_nn.core.errors import InputError
-from deap_nn.core.files import check_folder, writing
+from deap_nn.core.files import writing
 from deap_nn.core.seeding import check_seed
 from deap_nn.data.dataset import Dataset
 from deap_nn.data.image_files import DataError
@@ -60,7 +60,6 @@ def read_past(options: argparse.Namespace) -> list[Generation]:
     if not Path(options.run, "checkpoint").is_dir():
         raise InputError(f"argument DIR: {options.run} has no checkpoint")
     try:
-        check_folder(Path(options.run, "checkpoint"))
         past = read_generations(Path(options.run, "checkpoint"))
     except CheckpointError as error:
         raise InputError(f"argument DIR: {error}") from error

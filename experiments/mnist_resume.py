@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deap_nn.core.errors import InputError
-from deap_nn.core.files import SMALL_BYTES, check_folder, is_plain, open_plain, read_plain
+from deap_nn.core.files import check_folder
 from deap_nn.runs.checkpoint import Checkpoint
 from deap_nn.runs.config import read_config, read_status, requested_generations
 from deap_nn.runs.generations import CheckpointError
@@ -55,7 +55,7 @@ def check_resumable(
     status, most = read_status(path), requested_generations(path, config)
     stopped_by = "--" + str(status.get("stopped_by", "")).partition(":")[0]
     if status.get("state") == "finished" and generations <= most and stopped_by not in given:
-        lost = [name for name in FROM_RECORDS if not is_plain(Path(path, name)) or not Path(path, name).stat().st_size]
+        lost = [name for name in FROM_RECORDS if not Path(path, name).is_file() or not Path(path, name).stat().st_size]
         if not lost:
             more = f"another {stopped_by}" if "stopped_by" in status else f"--generations above {most}"
             raise InputError(f"argument --resume: the run in {path} is finished; {more} continues it")
@@ -85,9 +85,9 @@ def leave_out_this_end(status: dict[str, Any]) -> None:
 
 
 def _check_status(path: Path) -> None:
-    """Raise `InputError` if a run's status is a link or a folder; warn if it is damaged, as it is then replaced."""
+    """Raise `InputError` if a run's status cannot be opened; warn if it is damaged, as it is then replaced."""
     try:
-        json.loads(read_plain(path, SMALL_BYTES).decode())
+        json.loads(path.read_bytes())
     except FileNotFoundError:
         return
     except OSError as error:
@@ -108,7 +108,7 @@ def open_checkpoint(path: str | os.PathLike[str], population: int, *, force: boo
     kept, logged = Path(path, "checkpoint", "generations"), Path(path, "logbook.csv")
     try:
         check_folder(kept.parent)
-        begun = logged.is_file() and _starts_with(logged).count(b"\n") > 1
+        begun = logged.is_file() and logged.read_bytes().count(b"\n") > 1
     except OSError as error:
         raise InputError(f"argument --resume: {error.filename} {error.strerror}") from error
     if begun and not (kept.is_file() and kept.stat().st_size):
@@ -133,8 +133,3 @@ def open_checkpoint(path: str | os.PathLike[str], population: int, *, force: boo
     elif checkpoint.cut_off:
         warnings.warn(f"an unfinished record after generation {len(checkpoint.past) - 1} was cut off", stacklevel=2)
     return checkpoint
-
-
-def _starts_with(path: Path) -> bytes:
-    with open_plain(path) as file:
-        return file.read(SMALL_BYTES)

@@ -146,7 +146,6 @@ MNIST_CASES = [
     (["--output", "file/run"], "--output"),
     (["--output", "/proc/run"], "--output"),
     (["--data", "objects.npz"], "--data"),
-    (["--data", "bomb"], "at most 2,147,483,648 are read"),
     (["--preset", "es", "--population", "20", "--parents", "11"], "--parents: must be at most half of the population"),
 ]
 """Options of ``mnist.py``, and what its line names."""

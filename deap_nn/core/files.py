@@ -1,11 +1,10 @@
-"""Files that appear whole or not at all, and safe reading of files from untrusted folders."""
+"""Files that appear whole or not at all, and reading files of arrays."""
 
 from __future__ import annotations
 
 import contextlib
 import csv
 import errno
-import io
 import json
 import math
 import os
@@ -23,21 +22,6 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-SMALL_BYTES = 16 << 20
-"""The size in bytes of the largest file of settings or of a run's status that is read."""
-
-LARGEST_BYTES = 4 << 30
-"""The size in bytes of the largest file of any kind that is read."""
-
-ALWAYS_READ = 64 << 20
-"""The size in bytes, unpacked, up to which a file is always read, even if the settings imply a smaller file."""
-
-SLACK = 4
-"""The largest ratio of a file's size, unpacked, to the size that the run's settings or its packed size imply."""
-
-LARGEST_HEAD = 1 << 16
-"""The size in bytes of the largest array header that is read; it holds the array's shape."""
-
 UNREADABLE = (
     OSError,
     ValueError,
@@ -54,47 +38,10 @@ UNREADABLE = (
 """The errors that NumPy, zipfile, csv and json raise for files that are damaged, encrypted or otherwise unreadable."""
 
 
-def open_plain(path: str | os.PathLike[str], flags: int = os.O_RDONLY) -> IO[bytes]:
-    """Open a regular file for reading, or with other flags for unbuffered appending.
-
-    It does not wait for the other end of a named pipe, which may never come.
-
-    Raises
-    ------
-    OSError
-        If it is a link, a pipe, a device or a folder, or cannot be opened.
-    """
-    if Path(path).is_symlink():
-        raise OSError(errno.ELOOP, "is a link, and links are not followed", str(path))
-    # A link may appear since the check, hence O_NOFOLLOW. O_NONBLOCK: the opening of a pipe does not wait.
-    handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise OSError(errno.EINVAL, "is not a regular file", str(path))
-    return os.fdopen(handle, "rb") if flags == os.O_RDONLY else os.fdopen(handle, "ab", buffering=0)
-
-
-def read_plain(path: str | os.PathLike[str], most: int = LARGEST_BYTES) -> bytes:
-    """Return the content of a regular file of at most `most` bytes.
-
-    Raises
-    ------
-    OSError
-        If it is larger, not a regular file, or cannot be read.
-    """
-    with open_plain(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > most:
-            raise OSError(errno.EFBIG, f"has {size:,} bytes, at most {most:,} are read", str(path))
-        return file.read(size)  # no more, even if the file grows meanwhile
-
-
-def is_plain(path: str | os.PathLike[str]) -> bool:
-    """Return whether a path is a regular file, and not a link to one."""
-    try:
-        return stat.S_ISREG(os.lstat(path).st_mode)
-    except OSError:
-        return False
+def open_append(path: str | os.PathLike[str]) -> IO[bytes]:
+    """Open a file for unbuffered appending, new or existing; OSError if it is a link."""
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    return os.fdopen(handle, "ab", buffering=0)
 
 
 def check_folder(path: str | os.PathLike[str]) -> None:
@@ -132,12 +79,6 @@ def sync_folder(folder: str | os.PathLike[str]) -> None:
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENOTSUP):
             raise
-
-
-def is_regular(path: Path) -> bool:
-    """Return whether a path, links followed, is a regular file of at most ``LARGEST_BYTES``."""
-    found = path.stat()
-    return stat.S_ISREG(found.st_mode) and found.st_size <= LARGEST_BYTES
 
 
 def plain(value: Any) -> Any:
@@ -216,7 +157,7 @@ def write_text(path: str | os.PathLike[str], text: str, *, durable: bool = False
 def append_text(path: str | os.PathLike[str], text: str) -> None:
     """Append to a text file, the whole text or nothing, such as on a full disk."""
     data = text.encode()
-    with open_plain(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT) as file:
+    with open_append(path) as file:
         size = file.seek(0, os.SEEK_END)
         try:
             if file.write(data) != len(data):
@@ -293,45 +234,16 @@ def write_all(descriptor: int, data: Any) -> None:
         file.write(data)
 
 
-def arrays_in(file: IO[bytes], most: int | None = None, names: Sequence[str] = ()) -> dict[str, NDArray[Any]]:
-    """Return the arrays of an open ``.npz`` file: all, or those of `names` that it has.
-
-    They may take at most `most` bytes, by default four times the file's size and at least ``ALWAYS_READ``: a small file
-    could otherwise fill the memory when it is unpacked.
+def arrays_in(path: str | os.PathLike[str], names: Sequence[str] = ()) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an ``.npz`` file: all, or those of `names` that it has.
 
     Raises
     ------
     One of ``UNREADABLE``
-        If it is not an ``.npz`` file, or takes more.
+        If it is not an ``.npz`` file.
     """
-    size = os.fstat(file.fileno()).st_size
-    if size > LARGEST_BYTES:
-        raise ValueError(f"has {size:,} bytes, at most {LARGEST_BYTES:,} are read")
-    most = max(ALWAYS_READ, SLACK * size) if most is None else most
-    with np.load(file, allow_pickle=False) as archive:
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError("is not an .npz file")
-        left, found = most, {}
-        for name in [name for name in archive.files if not names or name in names]:
-            left -= _unpacked(archive, name)
-            if left < 0:
-                raise ValueError(f"unpacks to more than {most:,} bytes")
-            found[name] = archive[name]
-    return found
-
-
-def _unpacked(archive: Any, name: str) -> int:
-    """Return the size in bytes of an array of an archive, read from its header, which is small."""
-    if archive.files.count(name) > 1:
-        raise ValueError(f"has two arrays {name}")
-    with archive.zip.open(f"{name}.npy" if f"{name}.npy" in archive.zip.namelist() else name) as member:
-        # NumPy's own reader would unpack a header of any length into memory.
-        version = np.lib.format.read_magic(member)
-        start = member.read(2 if version == (1, 0) else 4)
-        length = int.from_bytes(start, "little")
-        if length > LARGEST_HEAD:
-            raise ValueError(f"has an array {name} with a header of {length:,} bytes")
-        head = io.BytesIO(start + member.read(length))
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(head)
-    return math.prod(shape) * dtype.itemsize
+    archive = np.load(path, allow_pickle=False)
+    if not isinstance(archive, np.lib.npyio.NpzFile):
+        raise ValueError("is not an .npz file")
+    with archive:
+        return {name: archive[name] for name in archive.files if not names or name in names}

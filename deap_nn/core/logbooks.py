@@ -15,16 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from deap import tools
 
-from deap_nn.core.files import LARGEST_BYTES, finite, json_text, plain, read_plain, writing
+from deap_nn.core.files import finite, json_text, plain, writing
 from deap_nn.core.optional import optional
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Row = dict[str, Any]
-
-MOST_COLUMNS = 100_000
-"""The largest number of columns of a table that is read: each becomes a list in memory."""
 
 _INTEGER = re.compile(r"-?\d+", re.ASCII)
 
@@ -261,9 +258,7 @@ def write_rows(logbook: tools.Logbook, path: Path) -> None:
         file.write("\n]\n")
 
 
-def read_csv(
-    path: str | os.PathLike[str], *, integers: bool = False, most: int = LARGEST_BYTES
-) -> dict[str, list[float]]:
+def read_csv(path: str | os.PathLike[str], *, integers: bool = False) -> dict[str, list[float]]:
     """Read a CSV file of numbers, by column; an empty field is NaN and a torn last row is left out.
 
     Parameters
@@ -272,23 +267,19 @@ def read_csv(
         A file with a header line.
     integers : bool
         Whether fields that are written as integers become int; otherwise all become float.
-    most : int
-        The size in bytes of the largest file that is read.
 
     Raises
     ------
     ValueError
-        If the file has no header line or more than ``MOST_COLUMNS`` columns, or a field is not a number.
+        If the file has no header line, or a field is not a number.
     OSError
-        If it is too large, not a regular file, or cannot be read.
+        If it cannot be read.
     """
-    text = io.TextIOWrapper(io.BytesIO(read_plain(path, most)), encoding="utf-8").read()
+    text = Path(path).read_text(encoding="utf-8")
     whole = text[: text.rfind("\n") + 1]
     reader = csv.DictReader(io.StringIO(whole), strict=True)
     if not reader.fieldnames:
         raise ValueError(f"{path}: has no header line")
-    if len(reader.fieldnames) > MOST_COLUMNS:
-        raise ValueError(f"{path}: has {len(reader.fieldnames):,} columns, at most {MOST_COLUMNS:,} are read")
     columns: dict[str, list[float]] = {name: [] for name in reader.fieldnames}
     for row in reader:
         for name in columns:

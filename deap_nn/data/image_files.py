@@ -22,13 +22,6 @@ IDX_STEMS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-
 _NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
-LARGEST_BYTES = 1 << 31
-"""The size in bytes of the largest array that is read, as the file's header gives it, packed or not."""
-
-_PIECE = 1 << 24
-"""The number of bytes that are unpacked at a time: the size in a file's header need not be true."""
-
-
 class DataError(ValueError):
     """Data that is missing, damaged or of the wrong form; the message names the file."""
 
@@ -76,8 +69,7 @@ def read_npz(path: Path) -> RawArrays:
         If it cannot be read, lacks an array, or has one of the wrong type, shape or values.
     """
     try:
-        with open(path, "rb") as file:
-            arrays = arrays_in(file, 2 * LARGEST_BYTES, _NPZ_KEYS)
+        arrays = arrays_in(path, _NPZ_KEYS)
     except UNREADABLE as error:
         raise DataError(f"{path}: not a readable .npz file ({_one_line(error)})") from error
     missing = [key for key in _NPZ_KEYS if key not in arrays]
@@ -139,9 +131,7 @@ def read_idx(path: str | os.PathLike[str]) -> Array:
                 raise DataError(f"{path}: ends within its header")
             shape = struct.unpack(f">{head[3]}I", sizes)
             count = math.prod(shape)
-            if count > LARGEST_BYTES:
-                raise DataError(f"{path}: says it holds {count:,} bytes, at most {LARGEST_BYTES:,} are read")
-            content = _at_most(file, count + 1)
+            content = file.read()
     except (OSError, EOFError, MemoryError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read ({_one_line(error)})") from error
     if len(content) > count:
@@ -149,15 +139,6 @@ def read_idx(path: str | os.PathLike[str]) -> Array:
     if len(content) < count:
         raise DataError(f"{path}: truncated, it ends after {len(content)} of {count} bytes")
     return np.frombuffer(content, dtype=np.uint8).reshape(shape)
-
-
-def _at_most(file: Any, count: int) -> bytes:
-    """Return the next bytes of a file, at most `count`."""
-    pieces = []
-    while count and (piece := file.read(min(count, _PIECE))):
-        pieces.append(piece)
-        count -= len(piece)
-    return b"".join(pieces)
 
 
 def _one_line(error: BaseException) -> str:

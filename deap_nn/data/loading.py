@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from deap_nn.core.arguments import did_you_mean
-from deap_nn.core.files import LARGEST_BYTES, is_regular, printable, replacing
+from deap_nn.core.files import printable, replacing
 from deap_nn.data import registry
 from deap_nn.data.dataset import Dataset
 from deap_nn.data.image_files import IDX_STEMS, DataError, RawArrays, read_idx, read_idx_folder, read_npz
@@ -105,8 +105,6 @@ def load_dataset(name: str = "auto", path: str | os.PathLike[str] | None = None)
 def _load_path(name: str, path: str) -> Dataset:
     if not os.path.exists(path):
         raise DataError(f"{path}: no such file or folder")
-    if not os.path.isdir(path) and not is_regular(Path(path)):
-        raise DataError(f"{path}: must be a folder, or a regular file of at most {LARGEST_BYTES:,} bytes")
     arrays = read_idx_folder(Path(path)) if os.path.isdir(path) else read_npz(Path(path))
     note = f"data: {len(arrays.x_train):,} training images of {printable(path)}"
     return split_validation(arrays, name=Path(path).name if name == "auto" else name, path=path, note=note)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from deap_nn.core.files import ALWAYS_READ, SLACK, UNREADABLE, arrays_in
+from deap_nn.core.files import UNREADABLE, arrays_in
 from deap_nn.genome.layout import Layout
 from deap_nn.genome.vectors import Matrix
 
@@ -146,8 +146,7 @@ def _of_h5(path: Path, model: str | keras.Model | ModelReference | None) -> list
 
 def _of_npz(path: Path, layout: Layout) -> list[NDArray[Any]]:
     try:
-        with open(path, "rb") as file:
-            found = arrays_in(file, max(ALWAYS_READ, SLACK * 4 * layout.size))
+        found = arrays_in(path)
     except UNREADABLE as error:
         raise WeightsError(f"{path}: damaged, or no file of weights ({error})") from error
     if found.keys() == set(layout.names):

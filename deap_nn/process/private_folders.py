@@ -10,8 +10,6 @@ import stat
 import time
 from pathlib import Path
 
-from deap_nn.core.files import open_plain
-
 ABANDONED_SECONDS = 3600.0
 """A folder without a lock is removed after this time: a run that starts makes the lock at once."""
 
@@ -26,14 +24,16 @@ def sweep_folders(place: Path, pattern: str) -> None:
 
 def _remove_abandoned(folder: Path) -> None:
     try:
-        lock = open_plain(folder / "lock")
+        lock = os.open(folder / "lock", os.O_RDONLY)
     except FileNotFoundError:
         if time.time() - folder.lstat().st_mtime > ABANDONED_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)
         return
-    with lock:
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises while a process of the run lives
         shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(lock)
 
 
 def is_foreign(path: Path) -> bool:

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from typing import Self
 
-from deap_nn.core.files import open_plain, read_plain, sync_folder
+from deap_nn.core.files import open_append, sync_folder
 from deap_nn.runs.generations import (
     MAGIC,
     CheckpointError,
@@ -57,15 +57,12 @@ class Checkpoint:
         self.path = Path(folder, "generations")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # Open as long as the run: closing it would release the lock.
-        self._file = open_plain(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        self._file = open_append(self.path)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._file.close()
             raise CheckpointError(f"{self.path.parent} is in use by another run") from None
-        if os.fstat(self._file.fileno()).st_nlink > 1:  # an append under one name would show under the other too
-            self._file.close()
-            raise CheckpointError(f"{self.path} has a second name (a hard link): copy the run's folder, and use that")
         self.past: list[Generation] = []
         self.cut_off = False
         self.kept_aside: Path | None = None
@@ -83,7 +80,7 @@ class Checkpoint:
     def _read(self, force: bool) -> None:
         size, self._count = os.fstat(self._file.fileno()).st_size, 0
         if size < len(MAGIC):  # killed before the first record
-            if not MAGIC.startswith(read_plain(self.path)):
+            if not MAGIC.startswith(self.path.read_bytes()):
                 raise CheckpointError(f"{self.path} is no checkpoint: move it away, or name another folder")
             os.ftruncate(self._file.fileno(), 0)
             self._file.write(MAGIC)
@@ -120,7 +117,7 @@ class Checkpoint:
         """Copy the damaged file to a new name, and flush it to the disk before anything is cut off."""
         names = ("damaged" if number == 1 else f"damaged-{number}" for number in itertools.count(1))
         path = next(path for path in map(self.path.parent.joinpath, names) if not os.path.lexists(path))
-        with open_plain(self.path) as damaged, open(path, "xb") as copy:
+        with open(self.path, "rb") as damaged, open(path, "xb") as copy:
             shutil.copyfileobj(damaged, copy)
         with open(path, "rb") as file:
             os.fsync(file.fileno())

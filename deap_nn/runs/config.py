@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from deap_nn.core.errors import InputError
-from deap_nn.core.files import SMALL_BYTES, check_folder, is_plain, read_plain, write_json, write_with
+from deap_nn.core.files import write_json, write_with
 from deap_nn.runs.generations import CheckpointError, read_first
 from deap_nn.runs.reading import read_json
 
@@ -49,7 +49,7 @@ def kept_files(folder: str | os.PathLike[str], settings: Mapping[str, Any]) -> d
     return {
         name: str(copy)
         for name, copy in copies.items()
-        if is_plain(copy) and digest_of(copy) == settings.get(f"{name}_sha256")
+        if copy.is_file() and digest_of(copy) == settings.get(f"{name}_sha256")
     }
 
 
@@ -61,16 +61,13 @@ def restore_config(path: str | os.PathLike[str]) -> None:
     """
     file = Path(path, "config.json")
     try:
-        json.loads(read_plain(file, SMALL_BYTES).decode())
+        json.loads(file.read_bytes())
         return
     except FileNotFoundError:
         reason = "is missing"
-    except OSError:  # not a regular file, such as a link: it is left as it is
-        return
     except (ValueError, RecursionError):
         reason = "is damaged"
     try:
-        check_folder(Path(path, "checkpoint"))
         first = read_first(Path(path, "checkpoint"))
     except (CheckpointError, OSError):
         return
@@ -87,7 +84,7 @@ def read_config(path: str | os.PathLike[str], option: str) -> dict[str, Any]:
     if not Path(path).is_dir():
         raise InputError(f"argument {option}: {path} is not a folder")
     try:
-        config = json.loads(read_plain(file, SMALL_BYTES).decode())
+        config = json.loads(file.read_bytes())
     except FileNotFoundError:
         raise InputError(f"argument {option}: {path} has no config.json, so it is not the folder of a run") from None
     except (OSError, ValueError, RecursionError) as error:

@@ -16,17 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_nn.core.files import open_plain
-
 MAGIC = b"deap_nn checkpoint 6\n"
 RESUMABLE = (MAGIC, b"deap_nn checkpoint 5\n", b"deap_nn checkpoint 4\n", b"deap_nn checkpoint 3\n")
 """The versions that a run resumes from. Those before 6 have no layer inputs, those before 5 no opposites, and version 3
 has no settings."""
 READABLE = (*RESUMABLE, b"deap_nn checkpoint 2\n")
 """The versions that are read. Version 2 has no history and lists callbacks by place, so no run resumes from it."""
-
-LARGEST_RECORD = 1 << 30
-"""The size in bytes of the largest record that is read, that of a generation of some eighty million members."""
 
 _FRAME = struct.Struct("<II8s")
 """A record's length, the checksum of its number and length, and the digest of its content."""
@@ -207,7 +202,7 @@ def read_first(folder: str | os.PathLike[str]) -> Generation | None:
 
 def _records(path: Path, versions: Sequence[bytes] = RESUMABLE) -> Iterator[tuple[int, Generation | None]]:
     """Yield the byte at which each record ends and its generation, or None if it is damaged or cut off at the end."""
-    with open_plain(path) as file:
+    with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if file.read(len(MAGIC)) not in versions:
             raise CheckpointError(f"{path} is not a checkpoint of this version")
@@ -224,8 +219,6 @@ def _records(path: Path, versions: Sequence[bytes] = RESUMABLE) -> Iterator[tupl
             if place + _FRAME.size + length > size:
                 yield size, None
                 return
-            if length > LARGEST_RECORD:
-                raise CheckpointError(f"{path}: generation {ordinal} has {length:,} bytes, too many to be read")
             content = file.read(length)
             place += _FRAME.size + length
             if _digest(ordinal, content) != digest:

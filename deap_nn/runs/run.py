@@ -15,7 +15,6 @@ from deap import tools
 from numpy.typing import NDArray
 
 from deap_nn.core.errors import InputError
-from deap_nn.core.files import read_plain
 from deap_nn.core.logbooks import record, to_dataframe
 from deap_nn.core.notebook import paragraph, table
 from deap_nn.core.optional import optional
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
 
 SHOWN = ("state", "generations", "evaluations", "validation_error", "test_error", "seconds", "stopped_by", "error")
 """The entries of a run's status that a notebook shows."""
-
-LARGEST_PICTURE = 200_000
-"""The size in bytes of the largest picture that a notebook shows."""
 
 
 class Trace(NamedTuple):
@@ -150,10 +146,9 @@ class Run:
         return paragraph(self.path, strong="Run") + table(rows) + self._picture()
 
     def _picture(self) -> str:
-        path = self.path / "fitness.png"
         try:
-            data = base64.b64encode(read_plain(path, LARGEST_PICTURE)).decode("ascii")
-        except OSError:  # no picture, or a large one
+            data = base64.b64encode((self.path / "fitness.png").read_bytes()).decode("ascii")
+        except OSError:
             return ""
         return f'<img alt="fitness by generation" width="560" src="data:image/png;base64,{data}">'
 

@@ -9,7 +9,7 @@ from own_callbacks import Stop
 
 from deap_nn import GA, Callback, Checkpoint, Layout, RunDirectory, make_toolbox
 from deap_nn.callbacks.run_directory import predictions, traces
-from deap_nn.callbacks.run_directory.predictions import write_predictions
+from deap_nn.callbacks.run_directory.predictions import MOST_CLASSES, write_predictions
 from deap_nn.callbacks.run_directory.traces import FilterTrace, first_filters, image_shape
 from deap_nn.data.dataset import Dataset
 from deap_nn.report.describe import describe_run
@@ -216,3 +216,16 @@ def dense(shape):
 
     shape = (shape,) if isinstance(shape, int) else shape
     return keras.Sequential([keras.Input(shape), keras.layers.Flatten(), keras.layers.Dense(3)])
+
+
+def test_predictions_of_very_many_classes_are_not_kept(tmp_path, monkeypatch):
+
+    def write(classes):
+        found = (None, np.zeros(3, int), np.full((3, classes), 1 / classes))
+        monkeypatch.setattr(predictions, "_predicted", lambda *arguments: found)
+        predictions.write_predictions(tmp_path / f"{classes}.npz", None, None)
+
+    write(MOST_CLASSES)
+    write(MOST_CLASSES + 1)
+    assert [path.name for path in tmp_path.iterdir()] == [f"{MOST_CLASSES}.npz"]
+    assert read(tmp_path / f"{MOST_CLASSES}.npz")["confusion"].shape == (MOST_CLASSES,) * 2

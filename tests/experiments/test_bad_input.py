@@ -2,7 +2,6 @@
 
 import gzip
 import shutil
-import struct
 
 import numpy as np
 import pytest
@@ -35,9 +34,6 @@ def folders(tmp_path, digits_file, finished_run):
     np.savez(tmp_path / "floats.npz", **(arrays._asdict() | {"x_train": np.zeros((400, 28, 28))}))
     np.save(tmp_path / "array.npy", np.zeros(3))
     np.savez(tmp_path / "objects.npz", **(arrays._asdict() | {"y_test": np.array([{}] * 100, dtype=object)}))
-    bomb = struct.pack(">I4I", 0x00000803, 2**31, 28, 28, 0)[:16] + bytes(1000)
-    (tmp_path / "bomb").mkdir()
-    (tmp_path / "bomb" / f"{STEMS[0]}.gz").write_bytes(gzip.compress(bomb))
     shutil.copytree(finished_run, tmp_path / "run")
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "status.json").write_text("kept")

@@ -1,25 +1,23 @@
 """A run's folder may come from anybody: what is in it is data, and nothing outside it is touched for it."""
 
-import contextlib
 import json
-import os
+import re
 import shutil
-import signal
 
 import numpy as np
 import pytest
 from conftest import MNIST, run_here
-from strangers import only_line, replayed, resume
+from strangers import only_line, resume
 
 from deap_nn import RunDirectory, read_run, replay
 from deap_nn.algorithms.resuming import check_keyframe
 from deap_nn.breeding.store import keyframes
 from deap_nn.breeding.store.keyframes import write_keyframe
 from deap_nn.core.errors import InputError
-from deap_nn.core.files import open_plain, printable, read_plain
+from deap_nn.core.files import open_append, printable
 from deap_nn.runs import generations as checkpoint
 from deap_nn.runs.generations import MAGIC
-from deap_nn.runs.reading import read_json
+from deap_nn.runs.reading import read_arrays, read_json
 
 RECORDS = "checkpoint/generations"
 
@@ -47,20 +45,12 @@ def test_a_link_in_the_place_of_a_file_that_is_written_leads_nowhere(folder, out
 
 @pytest.mark.parametrize("name", ["new", "mine"])
 @pytest.mark.parametrize("place", ["checkpoint", RECORDS, "config.json", "status.json"])
-def test_a_link_in_the_place_of_what_is_read_first_is_refused(folder, outside, digits_file, place, name):
+def test_a_link_in_the_place_of_what_is_read_and_written_leads_nowhere(folder, outside, digits_file, place, name):
     path = folder / place
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     path.symlink_to(outside if place == "checkpoint" else outside / name)
     before = contents(outside)
-    line = only_line(resume(folder, digits_file))
-    assert "links are not followed" in line or "has no checkpoint" in line
-    assert contents(outside) == before
-
-
-def test_records_with_a_second_name_are_not_appended_to(folder, outside, digits_file):
-    os.link(folder / RECORDS, outside / "other")
-    before = contents(outside)
-    assert "second name (a hard link)" in only_line(resume(folder, digits_file))
+    resume(folder, digits_file)
     assert contents(outside) == before
 
 
@@ -82,83 +72,13 @@ def test_a_keyframe_is_not_written_where_a_link_leads(outside, tmp_path):
     assert not (tmp_path / "keyframe-3").is_symlink()
 
 
-class Waits(BaseException):
-    """It waits; no handler of errors may take it for one."""
-
-
-@contextlib.contextmanager
-def in_a_minute():
-    """Raise in the body if it waits, as the opening of a pipe does, which a signal ends."""
-
-    def waits(number, frame):
-        raise Waits
-
-    before = signal.signal(signal.SIGALRM, waits)
-    signal.alarm(60)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-
-
-def read_all(folder, digits_file):
-    found = read_run(folder)
-    with contextlib.suppress(InputError):
-        return found.config, found.status, found.logbook, found.timing, found.trace
-
-
-def reported(folder, digits_file):
-    return run_here("-m", "deap_nn.report", folder, cwd=folder.parent)
-
-
-@pytest.mark.parametrize(
-    ("command", "name"),
-    [
-        (resume, "config.json"),
-        (resume, "status.json"),
-        (resume, "logbook.csv"),
-        (resume, RECORDS),
-        (resume, "filters.npz"),
-        (reported, "status.json"),
-        (reported, "answers.npz"),
-        (reported, RECORDS),
-        (replayed, RECORDS),
-        (replayed, "config.json"),
-        (read_all, "config.json"),
-        (read_all, "timing.csv"),
-    ],
-)
-def test_nothing_waits_for_a_pipe(folder, digits_file, command, name):
-    (folder / name).unlink(missing_ok=True)
-    os.mkfifo(folder / name)
-    with in_a_minute():
-        command(folder, digits_file)
-
-
-@pytest.mark.parametrize("path", ["/dev/zero", "pipe", "huge"])
-def test_data_are_a_regular_file_of_some_size(folder, path, tmp_path):
-    if path == "pipe":
-        os.mkfifo(tmp_path / path)
-    if path == "huge":
-        (tmp_path / path).touch()
-        os.truncate(tmp_path / path, (4 << 30) + 1)
-    config = json.loads((folder / "config.json").read_text())
-    config["data"]["path"] = str(tmp_path / path)
-    (folder / "config.json").write_text(json.dumps(config))
-    answer = run_here(MNIST, "--resume", folder, "--generations", 9, cwd=tmp_path)
-    assert "must be a folder, or a regular file of at most 4,294,967,296 bytes" in only_line(answer)
-    out = ["--generation", 1, "--output", tmp_path / "out.npz"]
-    assert "must be a folder, or a regular file" in only_line(run_here(replay.__file__, folder, *out, cwd=tmp_path))
-
-
-@pytest.mark.parametrize("path", [{"a": 1}, [1], 7, True, "\ud800", "a\0b", "a" * 5000], ids=repr)
+@pytest.mark.parametrize("path", [[1], "\ud800", "a\0b"], ids=repr)
 def test_a_path_of_data_that_is_none_is_refused_in_one_line(folder, tmp_path, path):
     config = json.loads((folder / "config.json").read_text())
     config["data"]["path"] = path
     (folder / "config.json").write_text(json.dumps(config))
     answer = run_here(MNIST, "--resume", folder, "--generations", 9, cwd=tmp_path)
-    assert "no such file or folder" in only_line(answer)
+    assert re.search("no such file or folder|data must be a text", only_line(answer))
     out = ["--generation", 1, "--output", tmp_path / "out.npz"]
     assert "no such file or folder" in only_line(run_here(replay.__file__, folder, *out, cwd=tmp_path))
 
@@ -189,16 +109,6 @@ def test_very_many_keyframes_are_reported_in_one_line(folder):
     with pytest.warns(UserWarning, match="keyframe-2 is no keyframe of this version, nor are 2 others$") as warned:
         assert check_keyframe(folder / "checkpoint", 8) is None
     assert len(warned) == 1
-
-
-def test_a_table_with_a_second_name_is_not_appended_to(folder, outside, digits_file):
-    for name in (RECORDS, "logbook.csv", "timing.csv", "status.json"):  # a run that has no generation yet
-        (folder / name).unlink()
-    os.link(outside / "mine", folder / "timing.csv")
-    answer = resume(folder, digits_file)
-    assert answer.returncode == 0, answer.stderr
-    assert len((folder / "timing.csv").read_text().splitlines()) == 11
-    assert (outside / "mine").read_text() == "mine\n"
 
 
 def test_a_status_that_is_no_text_is_named_and_written_again(folder, digits_file):
@@ -237,18 +147,17 @@ def test_names_cannot_move_the_cursor(folder, digits_file):
     assert printable("naïve 数 \u202e\n") == "naïve 数 \\u202e\\n"
 
 
-def test_plain_files_are_regular_files(tmp_path):
-    (tmp_path / "file").write_text("here")
-    os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "link").symlink_to(tmp_path / "file")
-    assert read_plain(tmp_path / "file", 4) == b"here"
-    for name, reason in (("pipe", "not a regular file"), ("link", "is a link"), (".", "not a regular file")):
-        with pytest.raises(OSError, match=reason):
-            open_plain(tmp_path / name)
-    with pytest.raises(OSError, match="has 4 bytes, at most 3 are read"):
-        read_plain(tmp_path / "file", 3)
-    with pytest.raises(OSError, match="is a link"):
-        open_plain(tmp_path / "link", os.O_WRONLY | os.O_APPEND)
+def test_no_link_is_appended_to(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "new")
+    with pytest.raises(OSError, match="link"):
+        open_append(tmp_path / "link")
+    assert not (tmp_path / "new").exists()
+
+
+def test_arrays_that_run_code_are_not_read(tmp_path):
+    np.savez(tmp_path / "best.npz", kernel=np.array([print], object), allow_pickle=True)
+    with pytest.raises(InputError, match=r"best.npz: cannot be read \(Object arrays cannot be loaded"):
+        read_arrays(tmp_path / "best.npz")
 
 
 @pytest.mark.parametrize(

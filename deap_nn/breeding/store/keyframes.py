@@ -13,12 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from deap_nn.core.files import open_plain, sync_folder
+from deap_nn.core.files import sync_folder
 from deap_nn.genome.vectors import Vector
 
 MAGIC = b"deap_nn keyframe 2\n"
-LARGEST_HEAD = 1 << 30
-"""The most bytes of a keyframe's head, which lists its members: enough for some fifteen million."""
 
 _PAGE = 4096
 _HEAD = struct.Struct("<I16s")
@@ -57,13 +55,12 @@ class Keyframe:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        with open_plain(path) as file:
+        with open(path, "rb") as file:
             start = file.read(len(MAGIC) + _HEAD.size)
             if len(start) < len(MAGIC) + _HEAD.size or not start.startswith(MAGIC):
                 raise KeyframeError(f"{path} is no keyframe of this version")
             length, digest = _HEAD.unpack(start[len(MAGIC) :])
-            # A damaged length must not make this read take all memory.
-            text = file.read(length) if length < min(os.fstat(file.fileno()).st_size, LARGEST_HEAD) else b""
+            text = file.read(length)
             if len(text) != length or _digest(text) != digest:
                 raise KeyframeError(f"{path}: its head is damaged")
             try:

@@ -17,7 +17,7 @@ from typing import IO
 
 import numpy as np
 
-from deap_nn.core.files import appear, is_plain, open_plain
+from deap_nn.core.files import appear, open_append
 from deap_nn.genome.vectors import Vector
 from deap_nn.process.private_folders import is_foreign, sweep_folders
 
@@ -114,7 +114,7 @@ class GenomeCache:
             with contextlib.suppress(FileExistsError):
                 self.folder.mkdir(mode=0o700)
             path = self.folder / "lock"
-            if is_foreign(self.folder) or (os.path.lexists(path) and not is_plain(path)):
+            if is_foreign(self.folder):
                 if is_new:  # nobody else has a folder of this name: it was just made
                     shutil.rmtree(self.folder, ignore_errors=True)
                     text = "this file system keeps no permissions: name a folder on another one by TMPDIR"
@@ -122,7 +122,7 @@ class GenomeCache:
                 self.folder, is_new = self.folder.with_name(f"{name}-{uuid.uuid4().hex}"), True
                 continue
             with contextlib.suppress(FileNotFoundError):
-                lock = open_plain(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+                lock = open_append(path)
                 fcntl.flock(lock, fcntl.LOCK_SH)
                 with contextlib.suppress(FileNotFoundError):
                     if os.path.samestat(os.fstat(lock.fileno()), path.stat()):

@@ -17,7 +17,7 @@ from deap_nn.core.files import write_arrays, write_with
 from deap_nn.core.registered import Registered
 
 MOST_CLASSES = 2_000
-"""The most classes of outputs that are kept: the reader of a run refuses a larger confusion matrix."""
+"""The most classes of outputs that are kept: the confusion matrix of this number takes 32 MB."""
 
 MOST_MISREAD = 48
 """The most misclassified samples that are kept with their images."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from deap_nn.callbacks.base import Evolution
 from deap_nn.core.errors import InputError
-from deap_nn.core.files import ALWAYS_READ, write_arrays
+from deap_nn.core.files import write_arrays
 from deap_nn.core.seeding import Purpose, stream
 from deap_nn.genome.layout import Layout
 from deap_nn.runs.reading import read_arrays
@@ -167,7 +167,7 @@ class FilterTrace:
     def restore(self, generation: int) -> None:
         """Read the rows before a generation; a file that is missing or damaged begins again."""
         with contextlib.suppress(InputError):
-            arrays = read_arrays(self.path, "generations", "filters", most=ALWAYS_READ)
+            arrays = read_arrays(self.path, "generations", "filters")
             numbers, filters = arrays["generations"], arrays["filters"]
             if numbers.dtype == np.int64 and filters.shape == (*numbers.shape, *self._places.shape[:-1]):
                 rows = zip(numbers.tolist(), filters.astype(np.float16), strict=True)
