@@ -51,7 +51,7 @@ class Settings:
     preset: Annotated[str, one_of("genetic algorithm, evolution strategy, or article", *ALGORITHMS)] = "ga"
     batch_size: Annotated[int, whole("digits in the mini-batch of a generation", 1, group="data")] = 64
     seed: Annotated[int, whole("seed of all random numbers", 0, MAX_SEED, group="run")] = 1
-    model: Annotated[str | None, one_of("CNN [mnist_deep], LeNet-5 or one hidden layer", *WIDEST, group="run")] = None
+    model: Annotated[str | None, one_of("CNN, LeNet-5 or one hidden layer [mnist_deep]", *WIDEST, group="run")] = None
     keras: Annotated[str | None, text("network in a .keras file, pixels of 0 to 1 [--model]", "FILE", group="run")] = (
         None
     )

@@ -97,10 +97,13 @@ def test_parents_are_a_share_or_a_number(digits):
             seen[len(evolution.population)] = max(evolution.parents, seen.get(len(evolution.population), 0))
 
     toolbox = made(digits, GA(parents=0.25))
-    for members in (8, 80):
+    for members in (20, 80):
         evolve(toolbox.population(n=members), toolbox, 6, callbacks=[Parents()])
-    assert seen[8] <= 4
+    assert 5 < seen.pop(20) <= 10  # a share is at least 10
     assert 15 <= seen[80] <= 20
+    toolbox = made(digits, GA(parents=3))
+    evolve(toolbox.population(n=20), toolbox, 6, callbacks=[Parents()])
+    assert seen[20] == 3
 
 
 @pytest.mark.parametrize("name", ["ga", "es", "article"])

@@ -40,7 +40,7 @@ ALGORITHM = [
     (GA(projected=False, sigma=0.128, scale="fixed"), "projected"),
     (ES(), "mutate.sigma"),
     (ES(step=2.0), "step"),
-    (ES(parents=2), "weigh.parents"),
+    (ES(parents=2), "recombination_weights.parents"),
 ]
 
 ARGUMENTS = [

@@ -5,6 +5,7 @@ import csv
 import importlib
 import json
 import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -34,7 +35,9 @@ def place(tmp_path_factory, digits_file):
     """Make the files that options name, and a run without any more options."""
     folder = tmp_path_factory.mktemp("options")
     layers = [keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(10)]
-    keras.Sequential(layers).save(folder / "own.keras")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)  # Keras on saving
+        keras.Sequential(layers).save(folder / "own.keras")
     np.savez(folder / "other.npz", **made_digits(seed=5)._asdict())
     answer = run_here(MNIST, *SIZES, "--data", digits_file, "--output", folder / "base", cwd=folder)
     assert answer.returncode == 0, answer.stderr

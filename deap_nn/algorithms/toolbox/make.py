@@ -179,7 +179,7 @@ def make_toolbox(
         given = first_weights(init, layout, scoring.problem.model)
         founders["weights"] = given if isinstance(init, WeightList) else scoring.genome(given)
         founders["sigma"] = float(adaptation.sigma)
-        if scale == "widest":  # the others are drawn by fan-in
+        if isinstance(scale, str) and scale == "widest":  # the others are drawn by fan-in
             founders["scale"] = scales
     toolbox.register("individual", initialise, container, layout, noise=noise, rng=rngs[0], **founders)
     toolbox.register("population", initPopulation, toolbox, seed)
