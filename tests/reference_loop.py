@@ -9,7 +9,7 @@ import copy
 from functools import partial
 
 import numpy as np
-from deap_nn.operators.adaptation.schedules import Annealed
+from deap_nn.operators.adaptation import Annealed
 
 from deap_nn import SelfAdaptive, WeightList
 from deap_nn.core.seeding import Purpose, seeded, stream
