@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from common import ES, HERE, SCOOP, finished, mnist, passes, quiet, run, steady
+from deap_nn.breeding.recipe import Recipe
 
 from deap_nn import GA, Callback, Evolution, evolve, make_toolbox
-from deap_nn.breeding.recipe import Recipe
 
 
 class Answers:

@@ -36,7 +36,7 @@ def _lineage(population: list[Any], toolbox: base.Toolbox, seed: int, cxpb: floa
     try:
         if is_warm(breeder):
             keep_founders(lineage, population)
-            recipes = [lineage.ancestry.recipe(0, place) for place in range(len(population))]
+            recipes = [lineage.ancestry.member(0, place) for place in range(len(population))]
         else:
             recipes = [member.recipe for member in population]
     except BaseException:

@@ -17,8 +17,9 @@ from deap import tools
 from deap_nn.algorithms.resuming import Kept, go_on, kept_of
 from deap_nn.algorithms.toolbox.clock import Clock
 from deap_nn.algorithms.toolbox.scoring import without_clock
+from deap_nn.breeding.breeder import self_adaptive_of
+from deap_nn.breeding.kinds import LOCAL
 from deap_nn.breeding.lineage import Lineage
-from deap_nn.breeding.variation import self_adaptive_of
 from deap_nn.callbacks.base import Callback, Evolution, tell, telling_start_and_end
 from deap_nn.core.errors import WORST, EvaluationError
 from deap_nn.core.logbooks import record, statistic
@@ -234,7 +235,7 @@ class _Run:
                 raise ValueError(f"{change}: it cannot change during a run")
 
     def _breed(self, generation: int) -> list[int]:
-        """Replace the population by its children; under a checkpoint return the places of their parents."""
+        """Replace the population by its children; under a checkpoint return the kinds and places of their parents."""
         evolution, reproduction = self.evolution, self.lineage.reproduction
         toolbox, population = evolution.toolbox, evolution.population
         rng = stream(self.seed, Purpose.SELECT, generation)
@@ -246,4 +247,4 @@ class _Run:
         self.lineage.replace(population, chosen, generation, self._clock.sigma)
         if self.kept is None:
             return []
-        return [member.recipe.place for member in chosen]
+        return [member.recipe.id & LOCAL for member in chosen]

@@ -1,30 +1,59 @@
-"""The ancestry of a run's members: the recipes of all generations, from the places drawn in each."""
+"""The ancestry of a run's members: the recipes of each generation, from the genomes drawn in the one before."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deap_nn.breeding.breeder import Breeder
-from deap_nn.breeding.recipe import (
-    CENTRE_PLACE,
-    CENTROID_PLACE,
-    OPPOSITE,
-    PLACE_BYTES,
-    RAW_PLACE,
-    STEP_PLACE,
-    Recipe,
-    carried,
-    centroids_of,
-    drawn_places,
+from deap_nn.breeding.kinds import (
+    CENTRE,
+    CENTROID,
+    MEAN,
+    MEMBER,
+    MIRROR,
+    SHIFT,
+    Centre,
+    Centroid,
+    Child,
+    Founder,
+    Genome,
+    Locals,
+    Mean,
+    Mirror,
+    Shift,
+    generation_of,
+    id_of,
+    kind_of,
+    packed,
+    place_of,
 )
-from deap_nn.breeding.reproduction.base import Places
 
 Sigmas = float | tuple[float, ...] | None
 """The mutation step sizes of a generation: one for all, or one for each member."""
+
+
+class Bred(NamedTuple):
+    """A generation after the initial one.
+
+    Parameters
+    ----------
+    drawn : numpy.ndarray
+        The genomes drawn in the generation before, one for each child, uint32: the kind and place of its first parent;
+        around a centre all members, best first.
+    sigmas : float or tuple of float, optional
+        The mutation step size of the children, or of each.
+    inputs : bytes
+        The inputs of layers on the generation's mini-batch, onto which its step is projected; empty without any.
+    """
+
+    drawn: NDArray[np.uint32]
+    sigmas: Sigmas
+    inputs: bytes = b""
 
 
 class Ancestry:
@@ -34,26 +63,19 @@ class Ancestry:
     ----------
     breeder : Breeder
         The settings shared by all recipes.
-
-    Attributes
-    ----------
-    drawn : bytes
-        The places drawn for the last generation, in the format of `Recipe.drawn`.
-    inputs : bytes
-        The layer inputs of the last generation, see `take_inputs`; empty without any.
     """
 
     def __init__(self, breeder: Breeder) -> None:
         self._breeder = breeder
+        self._around_centre = breeder.reproduction.shares_parents
         shapes = tuple(tuple(map(int, shape)) for shape in breeder.shapes)
         known: list[Any] = [int(breeder.seed), int(breeder.founders_seed), shapes]
         known += [float(breeder.cxpb), float(breeder.mutpb), int(breeder.reproduction.mates)]
         known += breeder.reproduction.key()
         known += [breeder.sigmas] if breeder.sigmas else []
         self._history = hashlib.blake2b(repr(tuple(known)).encode(), digest_size=16)
-        self._past: list[tuple[Places, Sigmas, bytes]] = []
-        self.drawn = self.inputs = self._inputs_before = b""
-        self._centroids: tuple[Recipe, ...] = ()
+        self._bred: dict[int, Bred] = {}
+        self.last = 0
 
     @property
     def history(self) -> str:
@@ -61,114 +83,154 @@ class Ancestry:
         return self._history.hexdigest()
 
     @property
-    def generations(self) -> int:
-        """The number of remembered generations after the initial one."""
-        return len(self._past)
+    def inputs(self) -> bytes:
+        """The layer inputs of the last generation."""
+        return self._inputs(self.last)
 
-    @property
-    def members(self) -> int:
-        """The number of members of the last generation, 0 for the initial one."""
-        return len(self.drawn) // PLACE_BYTES
-
-    def generation(
-        self, generation: int, places: Places, inherited: Sequence[float | None], sigma: float | None
-    ) -> list[Recipe]:
-        """Return the recipes of a new generation.
+    def begin(self, drawn: Locals, inherited: Sequence[float | None], sigma: float | None) -> list[Child]:
+        """Return the recipes of the next generation's members, and release those of earlier generations.
 
         Parameters
         ----------
-        generation : int
-            Its number, at least 1.
-        places : sequence of int
-            One place in the generation before for each member: that of its first parent, or around a centre that of a
-            member recombined into the centre.
+        drawn : sequence of int
+            As in `Bred`.
         inherited : sequence of float or None
-            The sigmas of the members at these places, None for a member without one.
+            The sigmas of the drawn genomes, None for one without.
         sigma : float, optional
             The sigma of all members, if they have none of their own.
         """
-        sigmas = self._note(generation, places, inherited, sigma)
-        return self._recipes(generation, places, sigmas, self._inputs_before)
+        self._add(drawn, inherited, sigma)
+        self.forget()
+        return self.members(self.last)
 
-    def _recipes(self, generation: int, places: Places, sigmas: Sigmas, inputs: bytes) -> list[Recipe]:
-        own = sigmas if isinstance(sigmas, tuple) else (sigmas,) * len(places)
-        made = self._breeder.reproduction.recipes(generation, places, own)
-        return list(map(carried, made)) if self.carries(inputs) else made
-
-    def carries(self, inputs: bytes) -> bool:
-        """Return whether children are carried if the generation before them has these layer inputs."""
-        return bool(inputs) and not self._breeder.reproduction.shares_parents
-
-    def centroids(self, generation: int) -> tuple[Recipe, ...]:
-        """Return the recipes of the last generation's centroid by `centroids_of`; `generation` is its number."""
-        if not self._centroids:
-            self._centroids = centroids_of(generation, np.frombuffer(self.drawn, "<u4"), self._inputs_before)
-        return self._centroids
-
-    def take_inputs(self, inputs: bytes) -> None:
-        """Note the inputs of layers onto which the step from this generation to the next centre is projected."""
-        self.inputs = inputs
-        self._history.update(inputs)
-
-    def centre(self, member: Recipe, places: Sequence[int]) -> Recipe | None:
-        """Return the recipe of the one parent of all children of the next generation, as `Reproduction.centre` does."""
-        found = self._breeder.reproduction.centre(member, places)
-        return None if found is None else self.with_inputs(found)
-
-    def with_inputs(self, recipe: Recipe) -> Recipe:
-        """Return the recipe of a next centre with the layer inputs of its generation; any other as it is."""
-        if recipe.place != CENTRE_PLACE:
-            return recipe
-        remembered = recipe.generation <= len(self._past)
-        return recipe._replace(inputs=self._past[recipe.generation - 1][2] if remembered else self.inputs)
-
-    def remember(self, generation: int, places: Places, sigma: float | None, inputs: bytes = b"") -> None:
-        """Take over a generation of a resumed run, in order from generation 1 on; `sigma` as for `generation`."""
-        before = self._past[-1][1] if self._past else self._breeder.sigmas or None
-        members = [int(place) & ~OPPOSITE for place in places]  # an opposite has the sigma of its member
-        inherited = [before[place] for place in members] if isinstance(before, tuple) else [None] * len(places)
-        self._past.append((places, self._note(generation, places, inherited, sigma), inputs))
+    def remember(self, drawn: Locals, sigma: float | None, inputs: bytes = b"") -> None:
+        """Take over the next generation of a resumed run; `sigma` as for `begin`."""
+        before = self._bred[self.last].sigmas if self.last else self._breeder.sigmas or None
+        inherited = [before[place_of(int(one))] for one in drawn] if isinstance(before, tuple) else [None] * len(drawn)
+        self._add(drawn, inherited, sigma)
         self.take_inputs(inputs)
 
     def forget(self) -> None:
-        """Release the generations that `remember` took over."""
-        self._past = []
+        """Release all but the last three generations, from which the present one and its centroids are bred."""
+        self._bred = {number: bred for number, bred in self._bred.items() if number >= self.last - 2}
 
-    def recipe(self, generation: int, place: int) -> Recipe:
-        """Return the recipe of a member of a remembered generation, an opposite, its centroid, step or centre."""
+    def size(self, generation: int) -> int:
+        """Return the number of members of a generation after the initial one."""
+        return len(self._bred[generation].drawn)
+
+    def take_inputs(self, inputs: bytes) -> None:
+        """Note the inputs of layers onto which the step from this generation to the next one is projected."""
+        if inputs:
+            self._bred[self.last] = self._bred[self.last]._replace(inputs=inputs)
+            self._history.update(inputs)
+
+    def members(self, generation: int) -> list[Child]:
+        """Return the recipes of all members of a generation after the initial one."""
+        bred = self._bred[generation]
+        sigmas = bred.sigmas if isinstance(bred.sigmas, tuple) else (bred.sigmas,) * len(bred.drawn)
+        if self._around_centre:
+            shared = (self.centre_id(generation - 1),)  # one object for all: a pickle holds it once
+            return [Child(generation, place, shared, sigma) for place, sigma in enumerate(sigmas)]
+        first, mates, shift = id_of(generation - 1, 0), self._breeder.reproduction.mates, self._shift(generation)
+        ids = [first + local for local in bred.drawn.tolist()]
+        made: list[Child] = []
+        for start in range(0, len(ids), mates):
+            group = tuple(ids[start : start + mates])
+            for turn in range(len(group)):
+                turned = group[turn:] + group[:turn]
+                made.append(Child(generation, start + turn, turned, sigmas[start + turn], shift))
+        return made
+
+    def member(self, generation: int, place: int) -> Founder | Child:
+        """Return the recipe of one member."""
+        if generation:
+            return self._child(generation, place)
+        return Founder(place, self._breeder.sigmas[place] if self._breeder.sigmas else None)
+
+    def _child(self, generation: int, place: int) -> Child:
+        bred = self._bred[generation]
+        sigma = bred.sigmas[place] if isinstance(bred.sigmas, tuple) else bred.sigmas
+        if self._around_centre:
+            return Child(generation, place, (self.centre_id(generation - 1),), sigma)
+        mates = self._breeder.reproduction.mates
+        start, side = place - place % mates, place % mates
+        group = tuple(id_of(generation - 1, 0) + int(local) for local in bred.drawn[start : start + mates])
+        return Child(generation, place, group[side:] + group[:side], sigma, self._shift(generation))
+
+    def carriers(self, generation: int) -> list[Genome]:
+        """Return the mean of a generation's parents; under projected steps also the centroid, and the step to it."""
+        mean = Mean.of(generation, self._bred[generation].drawn)
+        if not self.carries(generation):
+            return [mean]
+        inputs = self._inputs(generation - 1)
+        centroid = Centroid(generation, (self.centroid_id(generation - 1), mean.id), inputs)
+        return [mean, centroid, Shift(generation, (mean.id, centroid.id))]
+
+    def carries(self, generation: int) -> bool:
+        """Return whether the parents of a generation's members are moved by a projected step."""
+        return bool(self._inputs(generation - 1)) and not self._around_centre
+
+    def centroid(self, generation: int) -> Genome:
+        """Return the recipe of a generation's centroid."""
+        return self.recipe(self.centroid_id(generation))
+
+    def centroid_id(self, generation: int) -> int:
+        """Return the id of a generation's centroid: under a projected step another genome than the mean."""
+        return id_of(generation, CENTROID if self.carries(generation) else MEAN)
+
+    def centre_id(self, generation: int) -> int:
+        """Return the id of the centre around which the next generation lies; in generation 0 it is the best founder."""
+        return id_of(generation, CENTRE) if generation else id_of(0, 0) + int(self._bred[1].drawn[0])
+
+    def centre(self, generation: int) -> Genome:
+        """Return the recipe of the centre around which the next generation lies."""
         if not generation:
-            return Recipe(0, place, sigma=self._breeder.sigmas[place] if self._breeder.sigmas else None)
-        places, sigmas, _ = self._past[generation - 1]
-        inputs = self._past[generation - 2][2] if generation > 1 else b""
-        if place in (STEP_PLACE, RAW_PLACE, CENTROID_PLACE):
-            return next(one for one in centroids_of(generation, places, inputs) if one.place == place)
-        if OPPOSITE <= place < CENTRE_PLACE:
-            return self.recipe(generation, place ^ OPPOSITE).opposite
-        if place != CENTRE_PLACE:
-            member = self._recipe(generation, place, places, sigmas)
-            return carried(member) if self.carries(inputs) else member
-        centre = self.centre(self._recipe(generation, 0, places, sigmas), list(map(int, self._past[generation][0])))
-        if centre is None:
-            raise LookupError(f"generation {generation} has no centre")
-        return centre
+            return self.recipe(self.centre_id(0))
+        places = [place_of(int(local)) for local in self._bred[generation + 1].drawn]
+        return self.recombined(generation, places, whole=True)
 
-    def last(self) -> list[Recipe]:
-        """Return the recipes of the last remembered generation's members."""
-        return self._recipes(self.generations, *self._past[-1][:2], self._inputs_before) if self._past else []
+    def recombined(self, generation: int, places: Iterable[int], *, whole: bool) -> Centre:
+        """Return the recipe of a recombination of members around a centre, best first; `whole` if they are all."""
+        sigma = self._bred[generation].sigmas
+        centre = (self.centre_id(generation - 1),)
+        inputs = self._inputs(generation) if whole else b""
+        return Centre(generation, centre, sigma if isinstance(sigma, float) else None, packed(places), inputs, whole)
 
-    def _note(self, generation: int, places: Places, inherited: Sequence[float | None], sigma: float | None) -> Sigmas:
-        """Add a generation to the run's history, and return the sigmas of its members."""
-        self_adaptive, sigmas = self._breeder.self_adaptive, cast(Sigmas, sigma)
+    def parents(self, drawn: Iterable[Genome]) -> list[Genome]:
+        """Return the genomes that the last generation is bred from, besides `carriers`, of those drawn for it."""
+        return [self.centre(self.last - 1)] if self._around_centre else list(drawn)
+
+    def example(self) -> Child | Centre:
+        """Return a recipe that takes as long to breed as a genome that the cache holds, to be timed."""
+        if self._around_centre:
+            return self.recombined(self.last, range(self.size(self.last)), whole=True)
+        return Child(1, 0, tuple(range(self._breeder.reproduction.mates)))
+
+    def recipe(self, key: int) -> Genome:
+        """Return the recipe of an id, as far as its generation is remembered."""
+        generation, kind, place = generation_of(key), kind_of(key), place_of(key)
+        if kind == MEMBER:
+            return self.member(generation, place)
+        if kind == MIRROR:
+            return Mirror(self._child(generation, place), self.centroid_id(generation))
+        if kind == CENTRE:
+            return self.centre(generation)
+        return self.carriers(generation)[(MEAN, CENTROID, SHIFT).index(kind)]
+
+    def _inputs(self, generation: int) -> bytes:
+        return self._bred[generation].inputs if generation in self._bred else b""
+
+    def _shift(self, generation: int) -> int | None:
+        return id_of(generation, SHIFT) if self.carries(generation) else None
+
+    def _add(self, drawn: Locals, inherited: Sequence[float | None], sigma: float | None) -> None:
+        self.last += 1
+        self_adaptive, sigmas = self._breeder.self_adaptive, sigma
+        own: Sigmas = sigmas
         if self_adaptive is not None:
-            before = [self_adaptive.first if own is None else own for own in inherited]
-            sigmas = tuple(self_adaptive.inherited(before, self._breeder.seed, generation))
-        self.drawn = drawn_places(places)
-        self._inputs_before, self.inputs, self._centroids = self.inputs, b"", ()
-        if generation == 1:
-            self._history.update(self._breeder.reproduction.weights_of_ranks(len(places)))
-        self._history.update(self.drawn + repr(sigmas).encode())
-        return sigmas
-
-    def _recipe(self, generation: int, place: int, places: Places, sigmas: Sigmas) -> Recipe:
-        sigma = sigmas[place] if isinstance(sigmas, tuple) else sigmas
-        return Recipe(generation, place, self._breeder.reproduction.parents_of(generation, place, places), sigma)
+            before = [self_adaptive.first if one is None else one for one in inherited]
+            own = tuple(self_adaptive.inherited(before, self._breeder.seed, self.last))
+        if self.last == 1:
+            self._history.update(self._breeder.reproduction.weights_of_ranks(len(drawn)))
+        self._bred[self.last] = Bred(np.asarray(drawn, np.uint32), own)
+        self._history.update(packed(drawn) + repr(own).encode())

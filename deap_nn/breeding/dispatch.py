@@ -14,7 +14,7 @@ from functools import cached_property, partial
 from types import FunctionType
 from typing import Any
 
-from deap_nn.breeding.recipe import RAW_PLACE, Recipe
+from deap_nn.breeding.kinds import KINDS, Genome, Mirror
 from deap_nn.breeding.store.ancestors import LackingError
 from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.breeding.store.known import Known, is_large
@@ -96,7 +96,7 @@ class Dispatch:
         return self._dumps((self._genomes.breeder, self._shares_noise))
 
     def map(
-        self, function: Callable[[Any], Any], items: Sequence[Any], recipe_of: Callable[[Any], Recipe | None]
+        self, function: Callable[[Any], Any], items: Sequence[Any], recipe_of: Callable[[Any], Genome | None]
     ) -> Iterator[Any]:
         """Map a function over members, or over tuples that begin with one; recipes are sent instead of weights.
 
@@ -235,21 +235,17 @@ class Dispatch:
         Large recipes are left out unless `large`.
         """
         known = self._known
-        recipes = [item if isinstance(item, Recipe) else item[0] for item in items]
+        recipes = [item if isinstance(item, KINDS) else item[0] for item in items]
         parents = {parent for recipe in recipes for parent in recipe.parents}
         if whole:
             ancestors = known.ancestry(parents)
+        elif large:  # a host that lacks the step breeds all parents of the generation for it
+            ancestors = known.ancestry(parents, known.generation - 1)
         else:
-            ancestors = {key: known.recipes[key] for key in parents if key in known.recipes}
-            centroids = {recipe.parents[-1] for recipe in ancestors.values() if recipe.is_opposite}
-            ancestors |= {key: known.recipes[key] for key in centroids & known.recipes.keys()}  # for other hosts
-        if large and not whole:  # a host that lacks the step breeds all parents of the generation for it
-            means = {key for recipe in ancestors.values() if recipe.is_step for key in recipe.parents}
-            ancestors |= {key: known.recipes[key] for key in means & known.recipes.keys()}
-            averaged = {key for recipe in ancestors.values() if recipe.place == RAW_PLACE for key in recipe.parents}
-            ancestors |= {key: known.recipes[key] for key in averaged & known.recipes.keys()}
-        if not large:
-            ancestors = {key: recipe for key, recipe in ancestors.items() if not is_large(recipe)}
+            found = {key: known.recipes[key] for key in parents & known.recipes.keys()}
+            centroids = {recipe.centroid for recipe in found.values() if isinstance(recipe, Mirror)}
+            found |= {key: known.recipes[key] for key in centroids & known.recipes.keys()}  # for other hosts
+            ancestors = {key: recipe for key, recipe in found.items() if not is_large(recipe)}
         useful = parents | {parent for recipe in ancestors.values() for parent in recipe.parents}
         useful |= {recipe.id for recipe in recipes}
         slots = tuple((key, known.slots[key]) for key in sorted(useful) if key in known.slots)

@@ -10,14 +10,13 @@ from typing import Any, NoReturn
 
 from deap import base
 
-from deap_nn.breeding.breeder import Breeder, founder
+from deap_nn.breeding.breeder import Breeder, founder, self_adaptive_of, without_state
+from deap_nn.breeding.kinds import Founder, place_of
 from deap_nn.breeding.lineage import Lineage
-from deap_nn.breeding.recipe import CENTRE_PLACE, Recipe
 from deap_nn.breeding.reproduction import reproduction_of
 from deap_nn.breeding.store.ancestors import LackingError
 from deap_nn.breeding.store.keyframes import write_keyframe
 from deap_nn.breeding.store.slots import free_bytes
-from deap_nn.breeding.variation import self_adaptive_of, without_state
 from deap_nn.core.arguments import check_count
 from deap_nn.core.registered import Registered
 from deap_nn.genome.members import LightMember, light_members
@@ -67,7 +66,7 @@ def initPopulation(toolbox: base.Toolbox, seed: int, n: int | None = None, *, st
         founders = (founder(toolbox.individual, seed, place) for place in places[1:])
         return Population([first, *founders])  # with what `individual` sets beside the weights
     make = partial(_founder_weights, toolbox.individual, seed)
-    return Population(light_members(type(first), [Recipe(0, place) for place in places], make, first.shapes))
+    return Population(light_members(type(first), [Founder(place) for place in places], make, first.shapes))
 
 
 def _declared(container: type[WeightList]) -> set[str]:
@@ -75,14 +74,14 @@ def _declared(container: type[WeightList]) -> set[str]:
     return container(())._extras().keys() - {"fitness", "strategy"}
 
 
-def _founder_weights(individual: Callable[..., Any], seed: int, recipe: Recipe) -> Vector:
+def _founder_weights(individual: Callable[..., Any], seed: int, recipe: Founder) -> Vector:
     weights: Vector = founder(individual, seed, recipe.place).flat
     return weights
 
 
 def _origin(member: Any) -> tuple[Any, ...] | None:
     """Return the function that makes a founder, and its seed, also after a run took it over; None for others."""
-    if not isinstance(member, LightMember) or member.recipe.generation or member.recipe.place >= CENTRE_PLACE:
+    if not isinstance(member, LightMember) or not isinstance(member.recipe, Founder):
         return None
     if getattr(member.make, "func", None) is _founder_weights:
         arguments: tuple[Any, ...] = member.make.args
@@ -186,6 +185,12 @@ def keep_founders(lineage: Lineage, population: Sequence[Any]) -> None:
             f"{most / 2**20:.1f}: set TMPDIR to a folder with more"
         )
     path = genomes.cache.folder / "keyframe-0"
-    write_keyframe(path, 0, history, range(len(population)), lambda place: population[place].transient().flat)
+    write_keyframe(
+        path,
+        0,
+        history,
+        [Founder(place).id for place in range(len(population))],
+        lambda key: population[place_of(key)].transient().flat,
+    )
     lineage.known.keyframe, lineage.known.keyframe_history = path, history
     genomes.use_keyframe(path, history)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from deap_nn.breeding.ancestry import Ancestry
 from deap_nn.breeding.breeder import Breeder
 from deap_nn.breeding.dispatch import Dispatch, Map
+from deap_nn.breeding.kinds import KINDS, LOCAL, Average, Child, Founder, Genome, Mirror, place_of
 from deap_nn.breeding.past import Past
-from deap_nn.breeding.recipe import CENTRE_PLACE, Recipe
 from deap_nn.breeding.reproduction.base import Reproduction
 from deap_nn.breeding.store.ancestors import LackingError
 from deap_nn.breeding.store.genomes import Genomes
@@ -30,8 +30,6 @@ from deap_nn.genome.layer_inputs import inputs_of_centre
 from deap_nn.genome.members import LightMember, light_members
 from deap_nn.genome.vectors import Vector, empty_vector
 from deap_nn.process.workers import is_serial
-
-_NO_RECIPE = Recipe(-1, 0)
 
 
 class Lineage:
@@ -97,7 +95,8 @@ class Lineage:
     @property
     def reproduction(self) -> Reproduction:
         """How children come from their parents."""
-        return self.breeder.reproduction
+        reproduction: Reproduction = self.breeder.reproduction
+        return reproduction
 
     @property
     def past(self) -> Past:
@@ -109,7 +108,7 @@ class Lineage:
         """The number of the present generation."""
         return self.known.generation
 
-    def members(self, recipes: Iterable[Recipe]) -> list[Any]:
+    def members(self, recipes: Iterable[Genome]) -> list[Any]:
         """Return light members: each has a fitness and a recipe, and breeds its weights when they are read."""
         made = light_members(self.breeder.container, recipes, self.weights, self.breeder.shapes)
         if self.breeder.self_adaptive is not None:
@@ -118,7 +117,7 @@ class Lineage:
                     member.strategy = member.recipe.sigma
         return made
 
-    def present(self, recipes: Sequence[Recipe]) -> list[Any]:
+    def present(self, recipes: Sequence[Genome]) -> list[Any]:
         """Return light members as those of the present generation."""
         made = self.members(recipes)
         self._present = set(map(id, made))
@@ -130,22 +129,18 @@ class Lineage:
         for key in self._averaged:  # recipes that only means of the last generation needed
             self.known.recipes.pop(key, None)
         self._averaged.clear()
-        places = [recipe.place for recipe in recipes]
-        centre = self.ancestry.centre(recipes[0], places)
-        parents = {recipe.id: recipe for recipe in (recipes if centre is None else [centre])}
-        carried = self.ancestry.carries(self.ancestry.inputs)
-        mirrored = carried or any(recipe.is_opposite for recipe in recipes)
-        if mirrored:  # all opposites need the centroid: it is among the first to get a slot
-            centroid = self.ancestry.centroids(generation - 1)[-1]
-            parents = {centroid.id: centroid} | parents
-        bred = self.ancestry.generation(generation, places, [recipe.sigma for recipe in recipes], sigma)
-        if carried:
-            parents = {recipe.id: recipe for recipe in self.ancestry.centroids(generation)} | parents
+        ancestry, drawn = self.ancestry, [recipe.id & LOCAL for recipe in recipes]
+        bred = ancestry.begin(drawn, [recipe.sigma for recipe in recipes], sigma)
+        carriers = ancestry.carriers(generation)[::-1] if ancestry.carries(generation) else []
+        mirrored = bool(carriers) or any(isinstance(recipe, Mirror) for recipe in recipes)
+        # The genomes that many others need are among the first to get a slot.
+        first = [*carriers, *([ancestry.centroid(generation - 1)] if mirrored else [])]
+        parents = {recipe.id: recipe for recipe in (*first, *ancestry.parents(recipes))}
         self.settle(parents)
         self.bred_since += len(parents)
-        if centre is None:
+        if not self.reproduction.shares_parents:
             self._slots.lodge((child.id for child in bred), self.genomes.size, self.reproduction.mates)
-        if not carried and (centre is not None or mirrored):  # the genome that many need is bred once for this host
+        if not carriers and (mirrored or self.reproduction.shares_parents):  # it is bred once for this host
             with busy:
                 self.informed().keep([next(iter(parents))])
         population[:] = self.present(bred)
@@ -154,9 +149,10 @@ class Lineage:
         """Return the opposites of members of the present generation as light members; None in generation 0."""
         if not self.generation:
             return None
-        centroid = self.ancestry.centroids(self.generation)[-1]
+        centroid = self.ancestry.centroid(self.generation)
         self.known.recipes[centroid.id] = centroid
-        made = self.members(recipe.opposite for recipe in self._of_present(members))
+        children = [recipe for recipe in self._of_present(members) if isinstance(recipe, Child)]
+        made = self.members(Mirror(child, centroid.id) for child in children)
         self._present |= set(map(id, made))
         return made
 
@@ -171,36 +167,41 @@ class Lineage:
         if not members:
             raise ValueError("individuals must not be empty")
         self._recipes_in(self.generation, members, f"individuals must be members of generation {self.generation}")
-        ranked = [one.recipe for one in (self.reproduction.ranked(members) if self.generation else members)]
-        mean = self.ancestry.with_inputs(self.reproduction.mean(ranked, self.ancestry.members))
-        if mean.is_mean:
-            recipes = {member.recipe.id: member.recipe for member in members}
-            self._averaged.update(key for key in recipes if key not in self.known.recipes)  # all since the keyframe
-            self.known.recipes.update(recipes)
-        return self.members([mean])[0]
+        return self.members([self.mean_of([one.recipe for one in self.reproduction.ranked(members)])])[0]
+
+    def mean_of(self, recipes: Sequence[Genome]) -> Genome:
+        """Return the recipe of the mean of members, best first around a centre: there it is a recombination."""
+        generation, keys = recipes[0].generation, tuple(recipe.id for recipe in recipes)
+        if self.reproduction.shares_parents and generation:
+            whole = len(set(keys)) == len(keys) == self.ancestry.size(generation)
+            return self.ancestry.recombined(generation, map(place_of, keys), whole=whole)
+        averaged = {recipe.id: recipe for recipe in recipes}
+        self._averaged.update(key for key in averaged if key not in self.known.recipes)  # all since the keyframe
+        self.known.recipes.update(averaged)
+        return Average(generation, keys)
 
     def take_inputs(self, layer_inputs: Callable[..., bytes], generation: int) -> None:
         """Compute the layer inputs of the present generation's centre, onto which the next step is projected."""
         if self.reproduction.shares_parents:
             (recipe,) = (self.known.recipes[key] for key in self.known.parents)
         else:
-            recipes = {one.id: one for one in self.ancestry.centroids(generation)}
+            recipes = {one.id: one for one in self.ancestry.carriers(generation)}
             self.known.recipes.update(recipes)
             for key in recipes:
                 self._slots.take(key)
             with busy:  # all parents of the generation are bred for it
                 self.informed().keep(recipes, threads=processors())
-            *_, recipe = recipes.values()
+            recipe = recipes[self.ancestry.centroid_id(generation)]
         (centre,) = self.members([recipe])
         self.ancestry.take_inputs(inputs_of_centre(layer_inputs, centre, generation, self.map))
 
-    def settle(self, parents: dict[int, Recipe]) -> None:
+    def settle(self, parents: dict[int, Genome]) -> None:
         """Give slots to the parents of a generation; their own parents keep theirs, to breed them from."""
         known = self.known
         known.recipes.update(parents)
         for recipe in parents.values():
-            if recipe.is_opposite and recipe.mirrored.id not in parents:
-                self._slots.pass_on(recipe.mirrored.id, recipe.id)
+            if isinstance(recipe, Mirror) and recipe.member.id not in parents:
+                self._slots.pass_on(recipe.member.id, recipe.id)
         self._slots.keep_only(parents.keys() | known.parents)
         without_slot = sum(not self._slots.take(key) for key in parents)
         if without_slot and not self._warned:
@@ -213,9 +214,9 @@ class Lineage:
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
         """Map a function over members, or over tuples that begin with one, as `Dispatch` does."""
-        found: dict[int, Recipe | None] = {}
+        found: dict[int, Genome | None] = {}
 
-        def recipe_of(member: Any) -> Recipe | None:
+        def recipe_of(member: Any) -> Genome | None:
             if isinstance(member, LightMember):  # nothing is compared, so nothing is worth remembering
                 return self.recipe_of(member)
             key = id(member)
@@ -226,7 +227,7 @@ class Lineage:
         # `yield from`, not `return`: the generator keeps the lineage, with its cache, until the last result.
         yield from self._dispatch.map(function, list(items), recipe_of)
 
-    def _of_present(self, members: Sequence[Any]) -> list[Recipe]:
+    def _of_present(self, members: Sequence[Any]) -> list[Any]:
         """Return the recipes of members of the present generation, from which the next one is bred."""
         return self._recipes_in(
             self.generation,
@@ -235,24 +236,24 @@ class Lineage:
             "before: deap.algorithms.eaSimple breeds whole individuals",
         )
 
-    def _recipes_in(self, generation: int, members: Sequence[Any], wrong: str) -> list[Recipe]:
+    def _recipes_in(self, generation: int, members: Sequence[Any], wrong: str) -> list[Any]:
         """Return the recipes of members of a generation; for any other individual raise ValueError(`wrong`).
 
         A copy of a member is valid as long as it has the member's weights.
         """
-        recipes: list[Recipe] = [getattr(member, "recipe", _NO_RECIPE) for member in members]
+        recipes: list[Any] = [getattr(member, "recipe", None) for member in members]
         for member, recipe in zip(members, recipes, strict=True):
-            own = recipe.generation == generation and recipe.place < CENTRE_PLACE
+            own = isinstance(recipe, Founder | Child | Mirror) and recipe.generation == generation
             if own and id(member) in self._present:
                 continue
             if not own or isinstance(member, LightMember) or self.recipe_of(member) is None:
                 raise ValueError(wrong)
         return recipes
 
-    def recipe_of(self, member: Any) -> Recipe | None:
+    def recipe_of(self, member: Any) -> Genome | None:
         """Return a member's recipe; None if it does not give the present weights, or is of an earlier generation."""
         recipe = getattr(member, "recipe", None)
-        if isinstance(member, LightMember) or not isinstance(recipe, Recipe):
+        if isinstance(member, LightMember) or not isinstance(recipe, KINDS):
             return recipe
         if recipe.generation < self.generation:
             return None
@@ -279,7 +280,7 @@ class Lineage:
             weights = individual.flat
         return weights
 
-    def weights(self, recipe: Recipe) -> Vector:
+    def weights(self, recipe: Genome) -> Vector:
         """Return the genome of a recipe, bred here, as a new vector.
 
         Raises
@@ -294,7 +295,7 @@ class Lineage:
         return flat
 
     @contextlib.contextmanager
-    def _explaining(self, recipe: Recipe) -> Iterator[None]:
+    def _explaining(self, recipe: Genome) -> Iterator[None]:
         """Replace a LackingError by one that says how to keep a member's weights."""
         try:
             yield

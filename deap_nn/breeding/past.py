@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from deap_nn.breeding.recipe import CENTROID_PLACE, RAW_PLACE, STEP_PLACE, Recipe, generation_and_place, member_id
-from deap_nn.breeding.reproduction.base import Places
+from deap_nn.breeding.kinds import MEMBER, Genome, Locals, generation_of, kind_of
 from deap_nn.breeding.store.keyframes import Keyframe, write_keyframe
 from deap_nn.core.environment import processors
 from deap_nn.core.seeding import busy
@@ -36,14 +35,14 @@ class Past:
         self._lineage = lineage
         self._ancestry, self._known, self._genomes = lineage.ancestry, lineage.known, lineage.genomes
 
-    def remember(self, past: Sequence[tuple[Places, float | None, bytes]], keyframe: Path | None = None) -> None:
+    def remember(self, past: Sequence[tuple[Locals, float | None, bytes]], keyframe: Path | None = None) -> None:
         """Take over a run's past from a checkpoint, before any genome is bred.
 
         Parameters
         ----------
-        past : sequence of (places, sigma, inputs)
-            For each generation from 1 on the `places` of `Ancestry.generation`, the mutation step size, and the layer
-            inputs.
+        past : sequence of (drawn, sigma, inputs)
+            For each generation from 1 on the genomes `drawn` for it, as in `Bred`, the mutation step size, and the
+            layer inputs.
         keyframe : Path, optional
             A file of weights that need not be recomputed.
 
@@ -53,12 +52,12 @@ class Past:
             If layer inputs do not fit the network.
         """
         found = Keyframe(keyframe) if keyframe is not None else None
-        for generation, (places, sigma, inputs) in enumerate(past, start=1):
+        for generation, (drawn, sigma, inputs) in enumerate(past, start=1):
             try:
                 unpacked_inputs(inputs, self._lineage.breeder.shapes)
             except ValueError as error:
                 raise ValueError(f"generation {generation} of the checkpoint: {error}") from error
-            self._ancestry.remember(generation, places, sigma, inputs)
+            self._ancestry.remember(drawn, sigma, inputs)
             if found is None or found.generation != generation:
                 continue
             if found.history == self._ancestry.history:
@@ -72,42 +71,35 @@ class Past:
         self._ancestry.forget()
         self._known.recipes = self._known.ancestry(self._known.parents)
 
-    def line(self, wanted: Iterable[Any] = ()) -> list[list[Recipe]]:
-        """Return the parents of each generation that must be bred for the last one, and for some earlier members.
+    def line(self, wanted: Iterable[Any] = ()) -> list[list[Genome]]:
+        """Return the genomes from which each generation must be bred, for the last one and for some earlier members.
 
         The first ones come from the seeds or from the keyframe.
         """
-        line: list[list[Recipe]] = []
-        others: dict[int, set[int]] = {}
+        ancestry, found = self._ancestry, dict[int, Genome]()
+        last = ancestry.members(ancestry.last)
+        needed = last[:1] if self._lineage.reproduction.shares_parents else last
+        waiting = [key for recipe in needed for key in recipe.parents]
         for recipe in [member.recipe for member in wanted if isinstance(member, LightMember)]:
             if not self._lineage.reproduction.shares_parents and not self._genomes.in_keyframe(recipe.id):
-                others.setdefault(recipe.generation, set()).update(recipe.averaged or [recipe.place])
-        recipe_of = self._ancestry.recipe
-        members = self._ancestry.members
-        places = set(range(min(1, members) if self._lineage.reproduction.shares_parents else members))
-        for generation in range(self._ancestry.generations, 0, -1):
-            places |= others.get(generation, set())
-            parents = {key for place in places for key in recipe_of(generation, place).parents}
-            own = {key for key in parents if generation_and_place(key)[0] == generation}  # centroids, and the step
-            parents -= own
-            projected = not own.isdisjoint(member_id(generation, place) for place in (STEP_PLACE, RAW_PLACE))
-            carriers = [recipe_of(generation, i) for i in (STEP_PLACE, CENTROID_PLACE, RAW_PLACE)] if projected else []
-            parents |= {key for recipe in carriers for key in recipe.parents} - {recipe.id for recipe in carriers}
-            before = [recipe_of(*generation_and_place(key)) for key in parents]
-            parents |= {recipe.parents[-1] for recipe in before if recipe.is_opposite}
-            line.append([*carriers, *(recipe_of(*generation_and_place(key)) for key in sorted(parents))])
-            needed = [recipe.id for recipe in line[-1] if not recipe.is_step]  # which older keyframes lack
-            if self._known.keyframe is not None and all(map(self._genomes.in_keyframe, needed)):
-                break
-            places = {generation_and_place(key)[1] for key in parents}
-        return line[::-1]
+                waiting.extend(recipe.parents)
+        while waiting:
+            key = waiting.pop()
+            if key not in found:
+                found[key] = ancestry.recipe(key)
+                if not self._genomes.in_keyframe(key):
+                    waiting.extend(found[key].parents)
+        line: dict[int, list[Genome]] = {}
+        for key in sorted(found):  # a generation is bred from members of the one before, and from means of its own
+            line.setdefault(generation_of(key) + (kind_of(key) >= MEMBER), []).append(found[key])
+        return [line[generation] for generation in sorted(line)]
 
     def last_members(self) -> list[Any]:
         """Return the members of the last generation of a resumed run."""
-        members: list[Any] = self._lineage.present(self._ancestry.last())
+        members: list[Any] = self._lineage.present(self._ancestry.members(self._ancestry.last))
         return members
 
-    def replay(self, line: Sequence[Sequence[Recipe]], wanted: Iterable[Any] = ()) -> None:
+    def replay(self, line: Sequence[Sequence[Genome]], wanted: Iterable[Any] = ()) -> None:
         """Recompute the parents that a resumed run needs, on all processors, and some members.
 
         Parameters
@@ -136,17 +128,14 @@ class Past:
     def recall(self, generation: int, place: int | Sequence[int]) -> Any:
         """Return a member of an earlier generation of a resumed run, or the mean of several."""
         if isinstance(place, int):
-            if place >= STEP_PLACE:
-                raise ValueError(f"place must be that of a member, got {place}")
-            recipe = self._ancestry.recipe(generation, place)
+            recipe: Genome = self._ancestry.member(generation, place)
         else:
-            members = [self._ancestry.recipe(generation, i) for i in place]
-            recipe = self._ancestry.with_inputs(self._lineage.reproduction.mean(members, self._ancestry.members))
+            recipe = self._lineage.mean_of([self._ancestry.member(generation, one) for one in place])
         waiting = [] if self._genomes.in_keyframe(recipe.id) else list(recipe.parents)
         while waiting:
             key = waiting.pop()
             if key not in self._known.recipes and not self._genomes.in_keyframe(key):
-                self._known.recipes[key] = self._ancestry.recipe(*generation_and_place(key))
+                self._known.recipes[key] = self._ancestry.recipe(key)
                 waiting.extend(self._known.recipes[key].parents)
         return self._lineage.members([recipe])[0]
 
@@ -167,13 +156,13 @@ class Past:
         if not lineage.seconds_for_one:
             # Zeros, since founders with given weights cannot be bred.
             founders = [np.zeros(lineage.genomes.size, np.float32) for _ in range(2)]
-            recipe = self._ancestry.with_inputs(lineage.reproduction.example(self._ancestry.drawn))
+            recipe = self._ancestry.example()
             child = empty_vector(lineage.genomes.size)
             parents = [founders[key % 2] for key in recipe.parents]
             took = []
             for _ in range(3):  # the first one also compiles and reads tables
                 begun = time.perf_counter()
-                lineage.breeder.breed(recipe, parents, child)
+                recipe.breed(lineage.breeder, parents, child)
                 took.append(time.perf_counter() - begun)
             lineage.seconds_for_one = COLD * min(took)
         seconds: float = lineage.seconds_for_one * (lineage.bred_since if genomes is None else genomes)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from deap_nn.breeding.recipe import Recipe
+from deap_nn.breeding.kinds import KINDS, Genome, places_in
 from deap_nn.breeding.store.ancestors import LackingError
 from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.breeding.store.known import Known
@@ -44,7 +44,7 @@ class Task(NamedTuple):
     context: SentContext | None
     generation: int
     items: tuple[Any, ...]
-    known: tuple[Recipe, ...]
+    known: tuple[Genome, ...]
     slots: tuple[tuple[int, int], ...]
     keyframe: str | None = None
     history: str = ""
@@ -188,18 +188,18 @@ def _results(
     with scoring(generation, function):
         traits = Traits(function)
         bound = getattr(function, "args", ()) or getattr(function, "keywords", {})
-        alone = set(map(type, items)) == {Recipe}
+        alone = all(isinstance(item, KINDS) for item in items)
         bare = alone and not bound
-        recipes = items if alone else [item if isinstance(item, Recipe) else item[0] for item in items]
+        recipes = items if alone else [item if isinstance(item, KINDS) else item[0] for item in items]
         answers: list[Any] = []
 
-        def scored(score: Callable[[], Any], item: Any, recipe: Recipe) -> Any:
+        def scored(score: Callable[[], Any], item: Any, recipe: Genome) -> Any:
             answer = _call(score, (recipe,))
             if genomes.is_whole(recipe):
                 return answer
             # A late task of an earlier generation overwrote the slot during the call: breed and score a copy.
             individual = genomes.rebred(recipe)
-            given = individual if isinstance(item, Recipe) else (individual, *item[1:])
+            given = individual if isinstance(item, KINDS) else (individual, *item[1:])
             return _call(partial(function, given), (recipe,))
 
         if traits.prepare is not None:
@@ -218,7 +218,7 @@ def _results(
         if may_keep and not traits.leaves_weights:  # else the next ones would overwrite their weights
             individuals = (genomes.breeder.copy_of(individual.flat) for individual in individuals)
         for item, recipe, individual in zip(items, recipes, individuals, strict=True):
-            given = individual if isinstance(item, Recipe) else (individual, *item[1:])
+            given = individual if isinstance(item, KINDS) else (individual, *item[1:])
             answers.append(scored(partial(function, given), item, recipe))
         return answers
 
@@ -226,10 +226,11 @@ def _results(
 run_group.may_be_done_twice = True  # type: ignore[attr-defined]  # it is a pure function
 
 
-def _call(function: Callable[[], Any], recipes: Sequence[Recipe]) -> Any:
+def _call(function: Callable[[], Any], recipes: Sequence[Genome]) -> Any:
     """Call a function that scores some members; an error names the members."""
     first, last = recipes[0], recipes[-1]
-    named = f"generation {first.generation}, child {first.place}" + (f" to {last.place}" if first != last else "")
+    named = f"generation {first.generation}, child {places_in(first)}"
+    named += f" to {places_in(last)}" if first != last else ""
     try:
         return function()
     except Exception as error:

@@ -9,6 +9,7 @@ from typing import Any
 
 from deap import base
 
+from deap_nn.breeding.kinds import places_in
 from deap_nn.callbacks.base import Callback, Evolution
 from deap_nn.core.files import append_text, write_text
 from deap_nn.core.logbooks import format_row
@@ -100,8 +101,11 @@ class Candidates(Callback):
         recipe = getattr(self.individual, "recipe", None)
         if recipe is None:
             return {}
-        place = recipe.averaged or recipe.place
-        state = {"member": [recipe.generation, place], "error": self.validation_error, "generation": self.generation}
+        state = {
+            "member": [recipe.generation, places_in(recipe)],
+            "error": self.validation_error,
+            "generation": self.generation,
+        }
         return {**state, "readout": self.kind, "row": self.rows[-1] if self.rows else None}
 
     def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:

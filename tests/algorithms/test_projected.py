@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from conftest import MNIST
 from deap import algorithms
+from deap_nn.breeding.recipe import CENTRE_PLACE, Recipe
 from limits import evolve
 from own_callbacks import Watch
 from projected import GENERATIONS, MEMBERS, made, run
@@ -16,7 +17,6 @@ from wirings import mapping, scored
 
 from deap_nn import ES, Annealed, Individual, open_map, usual_step
 from deap_nn.algorithms import resuming
-from deap_nn.breeding.recipe import CENTRE_PLACE, Recipe
 from deap_nn.breeding.reproduction import AroundCentre
 from deap_nn.callbacks.base import Callback
 from deap_nn.core.logbooks import read_csv

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from deap_nn.breeding.recipe import CENTROID_PLACE, RAW_PLACE, STEP_PLACE, Recipe, member_id, order_of_breeding
 from limits import evolve
 from own_callbacks import Watch
 from projected import GENERATIONS, MEMBERS, made
@@ -17,7 +18,6 @@ from deap_nn.algorithms import resuming
 from deap_nn.breeding import past
 from deap_nn.breeding import task as genome_tasks
 from deap_nn.breeding.past import Past
-from deap_nn.breeding.recipe import CENTROID_PLACE, RAW_PLACE, STEP_PLACE, Recipe, member_id, order_of_breeding
 from deap_nn.breeding.reproduction import Pairs
 from deap_nn.breeding.store.keyframes import write_keyframe
 from deap_nn.callbacks.base import Callback

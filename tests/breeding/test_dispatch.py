@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
+from deap_nn.breeding.recipe import Recipe
 from hypothesis import given
 from hypothesis import strategies as st
 from limits import evolve, limited
@@ -17,7 +18,6 @@ from deap_nn import make_toolbox
 from deap_nn.breeding import dispatch
 from deap_nn.breeding.founders import breeder_of
 from deap_nn.breeding.lineage import Lineage
-from deap_nn.breeding.recipe import Recipe
 from deap_nn.core.errors import EvaluationError
 from deap_nn.process.workers import worker_count
 

@@ -12,12 +12,12 @@ from functools import partial
 import numpy as np
 import pytest
 from conftest import not_for_ever
+from deap_nn.breeding.recipe import Recipe
 from own_callbacks import Watch
 from reference_loop import reference
 from wirings import LAYOUT, mapping, result, wired
 
 from deap_nn import Individual, NoiseTable, cxScanning, selRankBoosted
-from deap_nn.breeding.recipe import Recipe
 from deap_nn.breeding.store import slots as genome_cache
 from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.breeding.store.slots import GenomeCache

@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from deap_nn.breeding.recipe import Recipe
 from hypothesis import example, given
 from hypothesis import strategies as st
 from reference_loop import reference
@@ -11,7 +12,6 @@ from wirings import FOUR_WITH_OPPOSITES, LAYOUT, TABLE, Together, result, wired
 
 from deap_nn import SelfAdaptive, cxMask, cxScanning, mutGaussianAdaptive
 from deap_nn.breeding.founders import breeder_of
-from deap_nn.breeding.recipe import Recipe
 from deap_nn.breeding.reproduction import Pairs
 from deap_nn.genome.vectors import empty_vector
 from deap_nn.operators.compiled import crossing

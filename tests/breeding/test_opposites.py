@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 from deap import algorithms
+from deap_nn.breeding.recipe import CENTROID_PLACE, OPPOSITE, Recipe, centroid_id, centroid_of
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -36,7 +37,6 @@ from deap_nn import (
 )
 from deap_nn.breeding import task as genome_tasks
 from deap_nn.breeding.past import Past
-from deap_nn.breeding.recipe import CENTROID_PLACE, OPPOSITE, Recipe, centroid_id, centroid_of
 from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.genome.members import LightMember
 from deap_nn.genome.population import mean_of

@@ -3,11 +3,11 @@
 import contextlib
 
 import pytest
+from deap_nn.breeding.recipe import CENTROID_PLACE, OPPOSITE
 from reference_loop import reference
 from wirings import FOUR_WITH_OPPOSITES, HALF, Squares, result, wired
 
 from deap_nn.breeding.breeder import Breeder
-from deap_nn.breeding.recipe import CENTROID_PLACE, OPPOSITE
 from deap_nn.breeding.store import ancestors
 from deap_nn.breeding.store.ancestors import Ancestors
 from deap_nn.breeding.store.slots import GenomeCache

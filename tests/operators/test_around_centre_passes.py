@@ -4,12 +4,12 @@ from functools import partial
 
 import numpy as np
 import pytest
+from deap_nn.breeding.recipe import CENTRE_PLACE, MEAN_PLACE, Recipe, drawn_places
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from deap_nn import Individual, NoiseTable, initNormal, mutGaussianAdaptive, recombination_weights
 from deap_nn.breeding.breeder import Breeder
-from deap_nn.breeding.recipe import CENTRE_PLACE, MEAN_PLACE, Recipe, drawn_places
 from deap_nn.breeding.reproduction import AroundCentre
 from deap_nn.genome.vectors import empty_vector
 from deap_nn.operators.compiled.centre import mutate_around, recombine

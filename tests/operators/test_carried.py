@@ -5,12 +5,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from deap_nn.breeding.recipe import Recipe, carried
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deap_nn import Individual, cxMask, cxScanning, mutGaussianAdaptive
 from deap_nn.breeding.breeder import Breeder
-from deap_nn.breeding.recipe import Recipe, carried
 from deap_nn.breeding.reproduction.pairs import Pairs
 from deap_nn.genome.layer_inputs import packed_inputs
 from deap_nn.genome.noise import NoiseTable

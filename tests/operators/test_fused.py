@@ -5,12 +5,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from deap_nn.breeding.recipe import Recipe
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from deap_nn import Individual, NoiseTable, cxMask, cxScanning, initNormal, mutGaussianAdaptive
 from deap_nn.breeding.breeder import Breeder
-from deap_nn.breeding.recipe import Recipe
 from deap_nn.breeding.reproduction import Pairs
 from deap_nn.core.seeding import Purpose, stream
 from deap_nn.genome.vectors import empty_vector

@@ -6,6 +6,7 @@ from functools import partial
 import ml_dtypes
 import numpy as np
 import pytest
+from deap_nn.breeding.recipe import Recipe
 from hypothesis import example, given
 from hypothesis import strategies as st
 from reference_loop import reference
@@ -13,7 +14,6 @@ from wirings import logged
 
 from deap_nn import GA, Individual, evolve, make_toolbox
 from deap_nn.algorithms.algorithm import ALGORITHMS
-from deap_nn.breeding.recipe import Recipe
 from deap_nn.breeding.reproduction import AroundCentre, Reproduction
 from deap_nn.breeding.store import slot_table
 from deap_nn.breeding.store.genomes import Genomes

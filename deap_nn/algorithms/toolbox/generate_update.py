@@ -11,9 +11,9 @@ import numpy as np
 from deap import base
 
 from deap_nn.algorithms.toolbox.made import StrategyToolbox, check_called
-from deap_nn.breeding.breeder import Breeder, project_step
+from deap_nn.breeding.breeder import Breeder
 from deap_nn.breeding.founders import breeder_of
-from deap_nn.breeding.recipe import Recipe
+from deap_nn.breeding.kinds import Child
 from deap_nn.core.registered import Registered
 from deap_nn.genome.layer_inputs import inputs_of_centre
 from deap_nn.genome.members import light_members
@@ -63,7 +63,7 @@ class GenerateUpdate:
             return Population(toolbox.population(n=members))
         breeder = self._breeder_now()
         generation, sigma = toolbox.clock.generation, toolbox.clock.sigma
-        recipes = [Recipe(generation, place, (0,), sigma) for place in range(members)]
+        recipes = [Child(generation, place, (0,), sigma) for place in range(members)]
         make = partial(_bred, breeder, self._centre)
         return Population(light_members(breeder.container, recipes, make, breeder.shapes))
 
@@ -112,7 +112,10 @@ class GenerateUpdate:
         for place, count in counts.items():
             total += np.multiply(ranked[place].transient().flat, count, dtype=np.float64)
         extrapolate(before, total / counted(counts.values(), kept), float(toolbox.step), moved)
-        project_step(moved, before, toolbox.layout.shapes, inputs)
+        if inputs:
+            from deap_nn.operators.compiled.projection import project
+
+            project(moved, before, toolbox.layout.shapes, inputs)
         return moved
 
     def _breeder_now(self) -> Breeder:
@@ -128,10 +131,10 @@ def _worth(individual: Any) -> tuple[float, ...]:
     return tuple(-math.inf if math.isnan(value) else value for value in individual.fitness.wvalues)
 
 
-def _bred(breeder: Breeder, centre: Vector, recipe: Recipe) -> Vector:
+def _bred(breeder: Breeder, centre: Vector, child: Child) -> Vector:
     """Return the weights of a child of a centre."""
     out = empty_vector(centre.size)
-    breeder.breed(recipe, [centre], out)
+    child.breed(breeder, [centre], out)
     return out
 
 

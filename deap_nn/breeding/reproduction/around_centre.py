@@ -10,9 +10,9 @@ import numpy as np
 from deap import base
 from numpy.typing import NDArray
 
-from deap_nn.breeding.recipe import CENTRE_PLACE, MEAN_PLACE, Recipe, drawn_places, member_id
-from deap_nn.breeding.reproduction.base import Places, Reproduction
-from deap_nn.breeding.variation import Variation
+from deap_nn.breeding.breeder import Breeder
+from deap_nn.breeding.kinds import Centre, Child, unpacked
+from deap_nn.breeding.reproduction.base import Reproduction
 from deap_nn.core.registered import Registered
 from deap_nn.genome.vectors import Halves, Vector, Vectors, empty_vector
 from deap_nn.operators.crossover import extrapolate
@@ -71,75 +71,45 @@ class AroundCentre(Reproduction):
         clock.advance(population)
         return self.ranked(population)
 
-    def recipes(self, generation: int, places: Places, sigmas: Sequence[float | None]) -> list[Recipe]:
-        """Return the recipes of the children, with the centre as their only parent."""
-        shared = self.parents_of(generation, 0, places)  # one object for all: a pickle holds it once
-        return [Recipe(generation, place, shared, sigma) for place, sigma in enumerate(sigmas)]
-
-    def parents_of(self, generation: int, place: int, places: Places) -> tuple[int, ...]:
-        """Return the id of the centre; for generation 1 that of the best founder."""
-        return (member_id(generation - 1, CENTRE_PLACE) if generation > 1 else int(places[0]),)
-
-    def centre(self, member: Recipe, places: Sequence[int]) -> Recipe:
-        """Return the recipe of the next centre."""
-        if not member.generation:
-            return Recipe(0, int(places[0]))
-        return Recipe(member.generation, CENTRE_PLACE, member.parents, member.sigma, drawn_places(places))
-
     def ranked(self, members: Sequence[Any]) -> list[Any]:
         """Return members best first."""
         return sorted(members, key=fitness_key(members), reverse=True)
 
-    def mean(self, recipes: Sequence[Recipe], size: int) -> Recipe:
-        """Return the recipe of a recombination of some members, best first: `step` times the way to their mean.
-
-        With all members, it is the next centre.
-        """
-        first, places = recipes[0], [recipe.place for recipe in recipes]
-        if not first.generation:
-            return super().mean(recipes, size)
-        whole = len(set(places)) == len(places) == size
-        place = CENTRE_PLACE if whole else MEAN_PLACE
-        return Recipe(first.generation, place, first.parents, first.sigma, drawn_places(places))
-
-    def example(self, drawn: bytes) -> Recipe:
-        """Return the recipe of a centre."""
-        return Recipe(1, CENTRE_PLACE, (0,), None, drawn)
-
-    def breed(self, variation: Variation, recipes: Sequence[Recipe], parents: Sequence[Vector], outs: Vectors) -> None:
-        """Write children of a centre, or the next centre."""
-        (centre,) = parents
-        if recipes[0].drawn:
-            self._recombine(variation, recipes[0], centre, outs[0])
-        elif variation.compiled and all(map(variation.mutated, recipes)):
-            self._around(variation, recipes, centre, outs)
-        elif len(recipes) > 1:  # one by one: the pass takes only mutated children
-            for recipe, out in zip(recipes, outs, strict=True):
-                self.breed(variation, (recipe,), parents, (out,))
-        else:
-            variation.mutate_into(recipes[0], variation.copy_of(centre), outs[0])
+    def breed(self, breeder: Breeder, children: Sequence[Child], parents: Sequence[Vector], outs: Vectors) -> None:
+        """Write children of a centre."""
+        if self._are_compiled(breeder, children):
+            self._around(breeder, children, parents[0], outs)
+            return
+        for child, out in zip(children, outs, strict=True):
+            if self._are_compiled(breeder, (child,)):  # the pass takes only mutated children
+                self._around(breeder, (child,), parents[0], (out,))
+            else:
+                copied = breeder.copy_of(parents[0])
+                breeder.mutate_into(child.generation, child.place, child.sigma, copied, out)
 
     def breed_rounded(
         self,
-        variation: Variation,
-        recipes: Sequence[Recipe],
+        breeder: Breeder,
+        children: Sequence[Child],
         parents: Sequence[Vector],
         outs: Vectors,
         halves: Sequence[Halves],
         rounded: NDArray[np.bool_],
     ) -> bool:
         """Write children of a centre with some matrices as bfloat16, if they are mutated in the compiled pass."""
-        if len(parents) != 1 or recipes[0].drawn:  # a founder, or the next centre
+        if not self._are_compiled(breeder, children):
             return False
-        if not variation.compiled or not all(map(variation.mutated, recipes)):
-            return False
-        self._around(variation, recipes, parents[0], outs, halves, rounded)
+        self._around(breeder, children, parents[0], outs, halves, rounded)
         return True
+
+    @staticmethod
+    def _are_compiled(breeder: Breeder, children: Sequence[Child]) -> bool:
+        return breeder.compiled and all(breeder.mutated(child.generation, child.place) for child in children)
 
     def _around(
         self,
-        variation: Variation,
-        recipes: Sequence[Recipe],
+        breeder: Breeder,
+        children: Sequence[Child],
         centre: Vector,
         outs: Vectors,
         halves: Sequence[Halves] = (),
@@ -148,34 +118,34 @@ class AroundCentre(Reproduction):
         """Write siblings by `mutate_around`; the rounded matrices go to `halves` instead of `outs`."""
         from deap_nn.operators.compiled.centre import mutate_around
 
-        first = recipes[0]
+        first = children[0]
         mutate_around(
             outs,
             centre,
-            variation.noise,
-            variation.factors(first.sigma),
-            variation.shapes,
-            seed=variation.seed,
+            breeder.noise,
+            breeder.factors(first.sigma),
+            breeder.shapes,
+            seed=breeder.seed,
             generation=first.generation,
-            places=[recipe.place for recipe in recipes],
+            places=[child.place for child in children],
             halves=halves,
             rounded=rounded,
         )
 
-    def _recombine(self, variation: Variation, recipe: Recipe, centre: Vector, out: Vector) -> None:
-        """Write the next centre, or another recombination, of children of `centre`."""
-        counts, kept = counts_and_kept(recipe.places, self.weights if recipe.place == CENTRE_PLACE else None)
-        if variation.compiled and variation.mutpb >= 1:
+    def recombine(self, breeder: Breeder, centre: Centre, before: Vector, out: Vector) -> None:
+        """Write the next centre, or another recombination, of children of the centre `before`."""
+        counts, kept = counts_and_kept(unpacked(centre.drawn), self.weights if centre.whole else None)
+        if breeder.compiled and breeder.mutpb >= 1:
             from deap_nn.operators.compiled.centre import recombine
 
             drawn = np.array(list(counts), np.int64)
-            key: dict[str, Any] = {"seed": variation.seed, "generation": recipe.generation, "drawn": drawn}
+            key: dict[str, Any] = {"seed": breeder.seed, "generation": centre.generation, "drawn": drawn}
             key |= {"counts": np.array(list(counts.values()), np.float64), "kept": kept, "step": float(self.step)}
-            recombine(out, centre, variation.noise, variation.factors(recipe.sigma), variation.shapes, **key)
+            recombine(out, before, breeder.noise, breeder.factors(centre.sigma), breeder.shapes, **key)
             return
         # Summed in float64 in the order of the places, as the compiled `recombine` does it: the bits are the same.
-        total, child = kept * centre.astype(np.float64), empty_vector(centre.size)
+        total, child = kept * before.astype(np.float64), empty_vector(before.size)
         for place, count in counts.items():
-            self.breed(variation, (Recipe(recipe.generation, place, recipe.parents, recipe.sigma),), [centre], (child,))
+            self.breed(breeder, (Child(centre.generation, place, centre.parents, centre.sigma),), [before], (child,))
             total += np.multiply(child, count, dtype=np.float64)
-        extrapolate(centre, total / counted(counts.values(), kept), self.step, out)
+        extrapolate(before, total / counted(counts.values(), kept), self.step, out)

@@ -9,17 +9,15 @@ import numpy as np
 from deap import base
 from numpy.typing import NDArray
 
-from deap_nn.breeding.recipe import MEAN_PLACE, Recipe, member_id
-from deap_nn.breeding.variation import Variation
+from deap_nn.breeding.breeder import Breeder
+from deap_nn.breeding.kinds import Child
 from deap_nn.core.seeding import seeded
 from deap_nn.genome.vectors import Halves, Vector, Vectors, moved_along
 from deap_nn.operators.adaptation import adapting
 from deap_nn.operators.describe import settings_of
 from deap_nn.operators.ranking import RecombinationWeights
 
-Places = Sequence[int] | NDArray[np.uint32]
-
-Siblings = tuple[int, Sequence[Recipe]]
+Siblings = tuple[int, Sequence[Child]]
 """The index of the first of some siblings side by side, and their recipes."""
 
 
@@ -88,77 +86,30 @@ class Reproduction:
         """Return the number of groups in which a member is a parent."""
         return len({place // self.mates for place, parent in enumerate(chosen) if parent is best})
 
-    # Children by their recipes.
-
-    def recipes(self, generation: int, places: Places, sigmas: Sequence[float | None]) -> list[Recipe]:
-        """Return the recipes of a generation's children, from the `places` drawn in the generation before."""
-        ids = [member_id(generation - 1, int(place)) for place in places]
-        made: list[Recipe] = []
-        for start in range(0, len(ids), self.mates):
-            group = tuple(ids[start : start + self.mates])
-            for turn in range(len(group)):
-                made.append(Recipe(generation, start + turn, group[turn:] + group[:turn], sigmas[start + turn]))
-        return made
-
-    def parents_of(self, generation: int, place: int, places: Places) -> tuple[int, ...]:
-        """Return the ids of the parents of the child at `place`, in the order of its recipe."""
-        start = place - place % self.mates
-        group = [member_id(generation - 1, int(i)) for i in places[start : start + self.mates]]
-        return (*group[place - start :], *group[: place - start])
-
-    def centre(self, member: Recipe, places: Sequence[int]) -> Recipe | None:
-        """Return the recipe of the one parent of all children of the next generation; None without such a parent.
-
-        Parameters
-        ----------
-        member : Recipe
-            One of the chosen.
-        places : sequence of int
-            The places of all of them.
-        """
-        return None
-
     def ranked(self, members: Sequence[Any]) -> list[Any]:
-        """Return members in the order in which `mean` takes their recipes."""
+        """Return members in the order in which their recipes are averaged."""
         return list(members)
 
-    def mean(self, recipes: Sequence[Recipe], size: int) -> Recipe:
-        """Return the recipe of the mean of some of the `size` members of a generation."""
-        return Recipe(recipes[0].generation, MEAN_PLACE, tuple(recipe.id for recipe in recipes))
-
-    def example(self, drawn: bytes) -> Recipe:
-        """Return a recipe that takes as long to breed as a genome that the cache holds, to be timed."""
-        return Recipe(1, 0, tuple(range(self.mates)))
-
-    def breed(self, variation: Variation, recipes: Sequence[Recipe], parents: Sequence[Vector], outs: Vectors) -> None:
-        """Write siblings side by side into `outs`; the order of `parents` is that of the first sibling's recipe."""
-        for turn, (recipe, out) in enumerate(zip(recipes, outs, strict=True)):
-            own = [variation.copy_of(parent) for parent in (*parents[turn:], *parents[:turn])]
-            side = recipe.place % self.mates  # parents are rotated to the child's own: `cross` takes the group's order
-            group, streams = own[-side:] + own[:-side], (variation.seed, recipe.generation, recipe.place // self.mates)
-            child = self.cross(group, streams, variation.cxpb)[side]
-            variation.mutate_into(recipe, child, out)
-
-    def breed_carried(
-        self,
-        variation: Variation,
-        recipes: Sequence[Recipe],
-        parents: Sequence[Vector],
-        step: Vector,
-        outs: Vectors,
-    ) -> None:
-        """Write siblings as `breed` does, of parents that are moved by a step."""
-        own = [recipe._replace(parents=recipe.group, carried=False) for recipe in recipes]
-        self.breed(variation, own, [moved_along(parent, step) for parent in parents], outs)
+    def breed(self, breeder: Breeder, children: Sequence[Child], parents: Sequence[Vector], outs: Vectors) -> None:
+        """Write siblings side by side into `outs`; `parents` are those of the first one, in their order."""
+        group = parents
+        if children[0].shift is not None:
+            group = [moved_along(parent, parents[-1]) for parent in parents[:-1]]
+        for turn, (child, out) in enumerate(zip(children, outs, strict=True)):
+            own = [breeder.copy_of(parent) for parent in (*group[turn:], *group[:turn])]
+            side = child.place % self.mates  # parents are rotated to the child's own: `cross` takes the group's order
+            mates, streams = own[-side:] + own[:-side], (breeder.seed, child.generation, child.place // self.mates)
+            crossed = self.cross(mates, streams, breeder.cxpb)[side]
+            breeder.mutate_into(child.generation, child.place, child.sigma, crossed, out)
 
     def breed_many(
-        self, variation: Variation, runs: Sequence[Siblings], found: Mapping[int, Any], outs: NDArray[np.float32]
+        self, breeder: Breeder, runs: Sequence[Siblings], found: Mapping[int, Any], outs: NDArray[np.float32]
     ) -> int:
         """Write the first ones of some runs of siblings in one pass; return the number of runs that it has written.
 
         Parameters
         ----------
-        variation : Variation
+        breeder : Breeder
             The settings of the run.
         runs : sequence of tuple
             The index in `outs` of the first child of each run, and the recipes of its children.
@@ -171,8 +122,8 @@ class Reproduction:
 
     def breed_rounded(
         self,
-        variation: Variation,
-        recipes: Sequence[Recipe],
+        breeder: Breeder,
+        children: Sequence[Child],
         parents: Sequence[Vector],
         outs: Vectors,
         halves: Sequence[Halves],

@@ -12,9 +12,9 @@ import numpy as np
 from deap import base
 from numpy.typing import NDArray
 
-from deap_nn.breeding.recipe import Recipe
+from deap_nn.breeding.breeder import Breeder, happens, without_state
+from deap_nn.breeding.kinds import Child
 from deap_nn.breeding.reproduction.base import Reproduction, Siblings
-from deap_nn.breeding.variation import Variation, happens, without_state
 from deap_nn.core.registered import Registered
 from deap_nn.core.seeding import Purpose, seeded, stream
 from deap_nn.genome.vectors import Vector, Vectors
@@ -87,57 +87,29 @@ class Pairs(Reproduction):
         mate = seeded(self._present, stream(seed, Purpose.MATE, generation, group))
         return checked_children(mate(*individuals), len(individuals), self._present)
 
-    def breed(self, variation: Variation, recipes: Sequence[Recipe], parents: Sequence[Vector], outs: Vectors) -> None:
+    def breed(self, breeder: Breeder, children: Sequence[Child], parents: Sequence[Vector], outs: Vectors) -> None:
         """Write siblings, in one compiled pass if all of them are crossed and mutated by operators that it knows."""
-        if not self._bred_in_one_pass(variation, recipes, parents, None, outs):
-            super().breed(variation, recipes, parents, outs)
-
-    def breed_carried(
-        self,
-        variation: Variation,
-        recipes: Sequence[Recipe],
-        parents: Sequence[Vector],
-        step: Vector,
-        outs: Vectors,
-    ) -> None:
-        """Write siblings of parents that are moved by a step, if possible in one compiled pass."""
-        if not self._bred_in_one_pass(variation, recipes, parents, step, outs):
-            super().breed_carried(variation, recipes, parents, step, outs)
-
-    def _bred_in_one_pass(
-        self,
-        variation: Variation,
-        recipes: Sequence[Recipe],
-        parents: Sequence[Vector],
-        step: Vector | None,
-        outs: Vectors,
-    ) -> bool:
-        """Write siblings in compiled passes; return False if an operator has none or not all of them are mutated."""
-        first = recipes[0]
-        group = first.place // self.mates
-        whole = variation.compiled and self.is_compiled and len(parents) == self.mates
-        mutated = [variation.mutated(recipe) for recipe in recipes]
-        if not whole or not any(mutated) or not happens(variation.cxpb, variation.seed, first.generation, 2 * group):
-            return False
-        if all(mutated):
-            self._in_one_pass(variation, first, parents, step, outs)
-            variation.clip(outs)
-            return True
-        for turn, (recipe, out) in enumerate(zip(recipes, outs, strict=True)):
-            turned = (*parents[turn:], *parents[:turn])  # one by one: the pass takes only mutated children
-            if step is None:
-                self.breed(variation, (recipe,), turned, (out,))
-            else:
-                self.breed_carried(variation, (recipe,), turned, step, (out,))
-        return True
+        first = children[0]
+        group, step = (parents, None) if first.shift is None else (parents[:-1], parents[-1])
+        mutated = [breeder.mutated(child.generation, child.place) for child in children]
+        crossed = happens(breeder.cxpb, breeder.seed, first.generation, 2 * (first.place // self.mates))
+        if not (breeder.fused and crossed and any(mutated) and len(group) == self.mates):
+            super().breed(breeder, children, parents, outs)
+        elif all(mutated):
+            self._in_one_pass(breeder, first, group, step, outs)
+            breeder.clip(outs)
+        else:  # one by one: the pass takes only mutated children
+            for turn, (child, out) in enumerate(zip(children, outs, strict=True)):
+                turned = [*group[turn:], *group[:turn]]
+                self.breed(breeder, (child,), turned if step is None else [*turned, step], (out,))
 
     def breed_many(
-        self, variation: Variation, runs: Sequence[Siblings], found: Mapping[int, Any], outs: NDArray[np.float32]
+        self, breeder: Breeder, runs: Sequence[Siblings], found: Mapping[int, Any], outs: NDArray[np.float32]
     ) -> int:
         """Write whole groups of four small genomes in one call of the compiled pass."""
         from deap_nn.operators.compiled.crossing import SMALL, scan_groups
 
-        sure = variation.compiled and self.is_compiled and min(variation.cxpb, variation.mutpb) >= 1
+        sure = breeder.fused and min(breeder.cxpb, breeder.mutpb) >= 1
         if not sure or self.mates != SCANNED or outs.shape[1] > SMALL:
             return 0
         first = runs[0][1][0]
@@ -153,27 +125,27 @@ class Pairs(Reproduction):
         if not places:
             return 0
         made, pool = outs[: SCANNED * len(groups)], np.stack([found[key] for key in places])
-        if first.carried:
-            pool += found[first.parents[-1]]
+        if first.shift is not None:
+            pool += found[first.shift]
         indices = np.array([[places[key] for key in group] for group in groups], np.int64)
-        noise, factors = variation.noise, variation.factors(first.sigma)
-        key = {"seed": variation.seed, "generation": first.generation, "place": first.place}
-        scan_groups(made, pool, indices, noise, factors, variation.shapes, **key)
-        variation.clip(made)
+        noise, factors = breeder.noise, breeder.factors(first.sigma)
+        key = {"seed": breeder.seed, "generation": first.generation, "place": first.place}
+        scan_groups(made, pool, indices, noise, factors, breeder.shapes, **key)
+        breeder.clip(made)
         return len(groups)
 
     def _in_one_pass(
         self,
-        variation: Variation,
-        first: Recipe,
+        breeder: Breeder,
+        first: Child,
         parents: Sequence[Vector],
         step: Vector | None,
         outs: Vectors,
     ) -> None:
         from deap_nn.operators.compiled.crossing import cross_and_mutate, scan_and_mutate
 
-        noise, factors, shapes = variation.noise, variation.factors(first.sigma), variation.shapes
-        key: dict[str, Any] = {"seed": variation.seed, "generation": first.generation, "place": first.place}
+        noise, factors, shapes = breeder.noise, breeder.factors(first.sigma), breeder.shapes
+        key: dict[str, Any] = {"seed": breeder.seed, "generation": first.generation, "place": first.place}
         key["step"] = step
         if self.mates == SCANNED:
             scan_and_mutate(outs, parents, noise, factors, shapes, **key)

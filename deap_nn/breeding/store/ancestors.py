@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from deap_nn.breeding.breeder import Breeder
-from deap_nn.breeding.recipe import Recipe, order_of_breeding
+from deap_nn.breeding.kinds import Average, Child, Founder, Genome, Mirror, rank_of_breeding
 from deap_nn.breeding.store.keyframes import Keyframe, KeyframeError
 from deap_nn.breeding.store.slots import GenomeCache
 from deap_nn.core.files import appear, write_all
@@ -43,7 +43,7 @@ class Ancestors:
 
     Attributes
     ----------
-    recipes : mapping of int to Recipe
+    recipes : mapping of int to Genome
         The ancestors that may have to be bred, by id.
     slots : mapping of int to int
         The slot in which the cache holds a genome, or will hold it, by id.
@@ -56,7 +56,7 @@ class Ancestors:
         self.breeder, self.token, self.place = breeder, token, place
         self.size = sum(int(np.prod(shape)) for shape in breeder.shapes)
         self.cache = GenomeCache(token, self.size, place)
-        self.recipes: Mapping[int, Recipe] = {}
+        self.recipes: Mapping[int, Genome] = {}
         self.slots: Mapping[int, int] = {}
         self._keyframe: Keyframe | None = None
         self._kept: OrderedDict[int, Vector] = OrderedDict()
@@ -93,7 +93,7 @@ class Ancestors:
                     self._keyframe = found
                     return
 
-    def breed(self, recipes: Sequence[Recipe], outs: Vectors) -> None:
+    def breed(self, recipes: Sequence[Genome], outs: Vectors) -> None:
         """Write the genome of a recipe, or of siblings, into `outs`, the missing ancestors bred first.
 
         Raises
@@ -104,7 +104,7 @@ class Ancestors:
         made: Mapping[int, Vector] = {}
         if len(recipes) == 1 and self._copy(recipes[0].id, outs[0]):
             return None
-        if recipes[0].is_mean:
+        if isinstance(recipes[0], Average):
             return self._average(recipes[0], outs[0])
         while True:  # until no process overwrites the slot of a parent meanwhile
             try:
@@ -113,7 +113,7 @@ class Ancestors:
                 with contextlib.suppress(MissingError):
                     made = self._ancestors(recipes[0].parents)
 
-    def _average(self, recipe: Recipe, out: Vector) -> None:
+    def _average(self, recipe: Average, out: Vector) -> None:
         """Write the mean of some members, bred one by one: together they may not fit into memory."""
         lacking = [key for key in recipe.parents if self._find(key) is None]
         if not all(key in self.recipes for key in lacking):
@@ -190,7 +190,7 @@ class Ancestors:
             missing.add(key)
             if key not in self._together:  # it is copied
                 waiting.extend(self._bred_from(self.recipes[key], self._member_in_slot(self.recipes[key])))
-        return sorted(missing, key=order_of_breeding)
+        return sorted(missing)
 
     def _ancestors(self, keys: Sequence[int], map_: Callable[..., Iterable[Any]] = map) -> dict[int, Vector]:
         """Breed the missing ones of some genomes and their ancestors; return those for which the cache has no room.
@@ -203,7 +203,7 @@ class Ancestors:
         # The number of children still to breed: an ancestor is released after its last child.
         needed = Counter(parent for ancestor in missing for parent in ancestor.parents)
         needed.update(keys)
-        for _, rank in itertools.groupby(missing, key=lambda recipe: order_of_breeding(recipe.id)):
+        for _, rank in itertools.groupby(missing, key=lambda recipe: rank_of_breeding(recipe.id)):
             first, *rest = rank
             breed = partial(self._breed_ancestor, made=made)
             # The first before the rest: it compiles and fills caches that all use. Founders in one thread: their
@@ -235,31 +235,33 @@ class Ancestors:
                 write(room)
         return self.cache.holds(slot, key)
 
-    def _breed_ancestor(self, recipe: Recipe, made: dict[int, Vector]) -> Recipe:
+    def _breed_ancestor(self, recipe: Genome, made: dict[int, Vector]) -> Genome:
         if not self._breed_into_cache(recipe, made):
             genome = empty_vector(self.size)
             self._breed_from((recipe,), made, (genome,))
             made[recipe.id] = genome
         return recipe
 
-    def _breed_into_cache(self, recipe: Recipe, made: Mapping[int, Vector]) -> bool:
+    def _breed_into_cache(self, recipe: Genome, made: Mapping[int, Vector]) -> bool:
         member = self._member_in_slot(recipe)
         return self._write_into_cache(
             recipe.id, lambda room: self._breed_from((recipe,), made, (room,), member=member), over=member
         )
 
-    def _member_in_slot(self, recipe: Recipe) -> int | None:
+    def _member_in_slot(self, recipe: Genome) -> int | None:
         """Return the id of an opposite's member if the opposite's slot still holds it, to be mirrored there."""
-        slot = self.slots.get(recipe.id) if recipe.is_opposite else None
-        return recipe.mirrored.id if slot is not None and self.cache.holds(slot, recipe.mirrored.id) else None
+        slot = self.slots.get(recipe.id)
+        if not isinstance(recipe, Mirror) or slot is None or not self.cache.holds(slot, recipe.member.id):
+            return None
+        return recipe.member.id
 
     @staticmethod
-    def _bred_from(recipe: Recipe, member: int | None) -> tuple[int, ...]:
+    def _bred_from(recipe: Genome, member: int | None) -> tuple[int, ...]:
         """Return the ids of what a genome is bred from: of an opposite only the centroid if its slot has its member."""
         return recipe.parents if member is None else recipe.parents[-1:]
 
     def _breed_from(
-        self, recipes: Sequence[Recipe], made: Mapping[int, Vector], outs: Vectors, *, member: int | None = None
+        self, recipes: Sequence[Genome], made: Mapping[int, Vector], outs: Vectors, *, member: int | None = None
     ) -> None:
         """Breed siblings from parents that are there; with `member` its opposite, of the member that `outs` holds."""
         recipe = recipes[0]
@@ -281,12 +283,8 @@ class Ancestors:
             if key not in made and self._find(key) is not parent:  # its slot was overwritten meanwhile
                 raise MissingError
 
-    def _breed_with(self, parents: Sequence[Any], recipes: Sequence[Recipe], outs: Vectors) -> None:
-        if not recipes[0].parents and self._copy(recipes[0].id, outs[0]):  # a given founder
-            return
-        if len(recipes) == 1:  # as founders and copies are
-            self.breeder.breed(recipes[0], parents, outs[0])
-        elif recipes[0].carried:
-            self.breeder.breed_carried(recipes, parents, outs[: len(recipes)])
-        else:
+    def _breed_with(self, parents: Sequence[Any], recipes: Sequence[Genome], outs: Vectors) -> None:
+        if isinstance(recipes[0], Child):  # siblings
             self.breeder.reproduction.breed(self.breeder, recipes, parents, outs[: len(recipes)])
+        elif not (isinstance(recipes[0], Founder) and self._copy(recipes[0].id, outs[0])):  # a given founder is copied
+            recipes[0].breed(self.breeder, parents, outs[0])

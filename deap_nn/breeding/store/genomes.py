@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deap_nn.breeding.breeder import Breeder
-from deap_nn.breeding.recipe import Recipe
+from deap_nn.breeding.kinds import Average, Child, Genome, are_siblings, place_of
 from deap_nn.breeding.store.ancestors import Ancestors, MissingError
 from deap_nn.genome.vectors import Halves, Vector, Vectors, empty_halves, empty_vector, most_together
 
@@ -31,16 +31,16 @@ class Genomes(Ancestors):
         super().__init__(breeder, token, place)
         self._room = _NOTHING
         self._scratch = [empty_vector(self.size)]  # grows to the number of siblings
-        self._in_scratch: Sequence[Recipe] = ()
-        self._in_slots: Sequence[Recipe] = ()
+        self._in_scratch: Sequence[Genome] = ()
+        self._in_slots: Sequence[Genome] = ()
         self._halves: list[Halves] = []
 
-    def individuals(self, recipes: Iterable[Recipe], *, kept: bool = False) -> Iterator[Any]:
+    def individuals(self, recipes: Iterable[Genome], *, kept: bool = False) -> Iterator[Any]:
         """Yield the individual of each recipe, valid until the next.
 
         Parameters
         ----------
-        recipes : iterable of Recipe
+        recipes : iterable of Genome
             The recipes; siblings side by side are bred in one pass.
         kept : bool
             Whether the caller leaves their weights unchanged. Then the same recipe is not bred twice in a row, and a
@@ -61,17 +61,17 @@ class Genomes(Ancestors):
             self._in_scratch = run if kept else ()
             yield from map(self.breeder.individual_of, self._scratch[: len(run)])
 
-    def is_whole(self, recipe: Recipe) -> bool:
+    def is_whole(self, recipe: Genome) -> bool:
         """Return False if `individuals` or `rounded` bred a recipe into a slot that has been overwritten."""
         return recipe not in self._in_slots or self.cache.holds(self.slots[recipe.id], recipe.id)
 
-    def rebred(self, recipe: Recipe) -> Any:
+    def rebred(self, recipe: Genome) -> Any:
         """Return the individual of a recipe, bred into new memory."""
         flat = empty_vector(self.size)
         self.breed((recipe,), (flat,))
         return self.breeder.individual_of(flat)
 
-    def _breed_into_slots(self, run: Sequence[Recipe]) -> list[Vector] | None:
+    def _breed_into_slots(self, run: Sequence[Genome]) -> list[Vector] | None:
         """Return siblings as views of their slots, bred there if needed; None if a slot is missing or busy.
 
         A sibling that becomes a parent of the next generation is not bred a second time.
@@ -95,7 +95,7 @@ class Genomes(Ancestors):
                 self.breed(run, outs)
         return None
 
-    def groups(self, recipes: Sequence[Recipe], *, kept: bool = False) -> Iterator[NDArray[np.float32]]:
+    def groups(self, recipes: Sequence[Genome], *, kept: bool = False) -> Iterator[NDArray[np.float32]]:
         """Yield the genomes of some recipes in blocks, shape (block, weights), that fit into the processor's caches.
 
         A block is valid until the next one. If `kept`, the caller leaves it unchanged: then its members are copied from
@@ -113,12 +113,12 @@ class Genomes(Ancestors):
                 self._together = {recipe.id: genome for recipe, genome in zip(some, genomes, strict=True)}
             yield genomes
 
-    def rounded(self, recipes: Sequence[Recipe], rounded: NDArray[np.bool_]) -> Iterator[tuple[Vector, Halves]]:
+    def rounded(self, recipes: Sequence[Genome], rounded: NDArray[np.bool_]) -> Iterator[tuple[Vector, Halves]]:
         """Yield the genome of each recipe with some matrices as bfloat16, valid until the next.
 
         Parameters
         ----------
-        recipes : sequence of Recipe
+        recipes : sequence of Genome
             The recipes.
         rounded : numpy.ndarray
             Whether each matrix is wanted as bfloat16, as `round_weights` takes them.
@@ -150,10 +150,12 @@ class Genomes(Ancestors):
             yield from zip(outs, halves, strict=True)
 
     def _breed_rounded(
-        self, run: Sequence[Recipe], outs: Vectors, halves: Sequence[Halves], rounded: NDArray[np.bool_]
+        self, run: Sequence[Genome], outs: Vectors, halves: Sequence[Halves], rounded: NDArray[np.bool_]
     ) -> bool:
         """Breed siblings and round them in one pass, if there is such a pass and their parents are in the cache."""
-        parents = [] if run[0].is_mean else [self._find(key) for key in run[0].parents]
+        if not isinstance(run[0], Child):
+            return False
+        parents = [self._find(key) for key in run[0].parents]
         found = [parent for parent in parents if parent is not None]
         if len(found) < len(parents):
             return False
@@ -162,23 +164,23 @@ class Genomes(Ancestors):
         # If not, a slot was overwritten meanwhile.
         return all(self._find(key) is parent for key, parent in zip(run[0].parents, found, strict=True))
 
-    def _runs(self, recipes: Sequence[Recipe]) -> Iterator[tuple[int, Sequence[Recipe]]]:
+    def _runs(self, recipes: Sequence[Genome]) -> Iterator[tuple[int, Sequence[Genome]]]:
         """Yield each run of siblings side by side, or of a single recipe, after the index of its first."""
         start = 0
         while start < len(recipes):
             end = start + 1
             while (
                 end < len(recipes)
-                and recipes[end].place % self.breeder.reproduction.mates
-                and recipes[end - 1].is_followed_by(recipes[end])
+                and are_siblings(recipes[end - 1], recipes[end])
+                and place_of(recipes[end].id) % self.breeder.reproduction.mates
             ):
                 end += 1
             yield start, recipes[start:end]
             start = end
 
-    def _breed_group(self, recipes: Sequence[Recipe], genomes: NDArray[np.float32]) -> None:
+    def _breed_group(self, recipes: Sequence[Genome], genomes: NDArray[np.float32]) -> None:
         runs = list(self._runs(recipes))
-        if any(run[0].is_mean for _, run in runs):
+        if any(isinstance(run[0], Average) for _, run in runs):
             self._together = {}
             for start, run in runs:
                 self.breed(run, genomes[start : start + len(run)])

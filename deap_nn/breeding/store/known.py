@@ -6,15 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deap_nn.breeding.recipe import Recipe, generation_and_place
+from deap_nn.breeding.kinds import Genome, generation_of, size_of
 
 MOST_DRAWN = 1 << 12
 """Recipes with more bytes of drawn places and layer inputs are sent only to the processes that lack them."""
 
 
-def is_large(recipe: Recipe) -> bool:
+def is_large(recipe: Genome) -> bool:
     """Return whether a recipe is too large to be sent with every task."""
-    return len(recipe.drawn) + len(recipe.inputs) > MOST_DRAWN
+    return size_of(recipe) > MOST_DRAWN
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Known:
         The run's history up to that keyframe.
     """
 
-    recipes: dict[int, Recipe] = field(default_factory=dict)
+    recipes: dict[int, Genome] = field(default_factory=dict)
     slots: dict[int, int] = field(default_factory=dict)
     parents: set[int] = field(default_factory=set)
     earliest: int = -1
@@ -47,15 +47,15 @@ class Known:
     @property
     def generation(self) -> int:
         """The present generation: one more than that of the earliest parents, which their ids have."""
-        return 1 + generation_and_place(self.earliest)[0]
+        return 1 + generation_of(self.earliest)
 
-    def ancestry(self, keys: Iterable[int]) -> dict[int, Recipe]:
-        """Return the recipes of some ids and of all their ancestors."""
-        found: dict[int, Recipe] = {}
+    def ancestry(self, keys: Iterable[int], since: int = 0) -> dict[int, Genome]:
+        """Return the recipes of some ids and of all their ancestors from a generation on."""
+        found: dict[int, Genome] = {}
         waiting = list(keys)
         while waiting:
             key = waiting.pop()
-            if key not in found and key in self.recipes:
+            if key not in found and key in self.recipes and self.recipes[key].generation >= since:
                 found[key] = self.recipes[key]
                 waiting.extend(found[key].parents)
         return found
