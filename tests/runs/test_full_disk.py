@@ -8,7 +8,7 @@ import pytest
 
 from deap_nn import Callback, CallbackError, evolve, make_toolbox
 from deap_nn.callbacks.candidates import Candidates
-from deap_nn.callbacks.run_directory import RunDirectory
+from deap_nn.callbacks.run_directory import RunDirectory, rows
 from deap_nn.core.logbooks import read_csv
 
 
@@ -16,16 +16,16 @@ def test_a_row_that_cannot_be_written_whole_is_not_written_twice(digits, tmp_pat
     toolbox = make_toolbox("mlp", digits, seed=1)
     directory = RunDirectory(tmp_path / "run")
     directory.trace_weights(toolbox.layout, 1)
-    timings, rows = directory._rows._timings, []
-    append = timings.append
+    timings, append = [], rows.append_text
 
-    def full_once(row):
-        rows.append(row)
-        if len(rows) == 3:
+    def full_once(path, text):
+        timings.extend([path] if path.name == "timing.csv" else [])
+        if len(timings) == 2:
+            timings.append(path)
             raise OSError(errno.ENOSPC, "No space left on device")
-        append(row)
+        append(path, text)
 
-    monkeypatch.setattr(timings, "append", full_once)
+    monkeypatch.setattr(rows, "append_text", full_once)
     with pytest.raises(CallbackError, match=r"RunDirectory.on_generation: OSError: .*No space left"):
         evolve(toolbox.population(n=4), toolbox, 9, seed=1, callbacks=[directory])
     directory.close("failed")

@@ -307,7 +307,7 @@ class RunDirectory(Callback):
         if len(evolution.logbook) != self._rows.written + 1:  # no new row, or the run ended before `restore`
             return
         traced = self._trace.row_of(evolution)
-        with signals.holding_signals(), self._rows.whole_or_nothing():
+        with signals.holding_signals():
             self._rows.append(evolution)
             self.status.update(generations=evolution.row["gen"], evaluations=evolution.evaluations)
             if evolution.stop is not None:

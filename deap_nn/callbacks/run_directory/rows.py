@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import resource
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -18,91 +17,19 @@ from deap_nn.core.logbooks import Row, format_row
 TIMING_COLUMNS = ("gen", "seconds", "evaluations_per_second", "peak_memory_mib")
 
 
-class GrowingTable:
-    """A CSV file that grows by whole rows, with the columns of the first one.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    numbers : bool
-        Whether to leave out columns if their first value is no number.
-
-    Attributes
-    ----------
-    written : int
-        The number of rows in the file.
-    """
-
-    def __init__(self, path: Path, *, numbers: bool = False) -> None:
-        self.path = path
-        self.written = 0
-        self._numbers = numbers
-        self._columns: list[str] = []
-        self._left_out: set[str] = set()
-
-    def restore(self, rows: Sequence[Row], written: int | None = None) -> None:
-        """Write the first rows again, all if `written` is left out: after a crash the last ones may be missing or torn.
-
-        The columns are those of all rows: a resumed run may have kept a row before its new column was refused.
-        """
-        self.written = len(rows) if written is None else written
-        first: Row = {}  # the first value of each column
-        for row in rows:
-            for name, value in row.items():
-                first.setdefault(name, value)
-        lines = [self._head(first), *map(self._line, rows[: self.written])]
-        write_text(self.path, "".join(lines) if self.written else "")
-
-    def append(self, row: Row) -> None:
-        """Append a row; the first one replaces the file, so that a hard link to the old file keeps its content."""
-        if self.written:
-            append_text(self.path, self._line(row))
-        else:
-            write_text(self.path, self._head(row) + self._line(row))
-        self.written += 1
-
-    @contextlib.contextmanager
-    def whole_or_nothing(self) -> Iterator[None]:
-        """Remove the rows that were appended in the body if the body fails, for example on a full disk."""
-        written = self.written
-        size = self.path.stat().st_size if written and self.path.exists() else 0
-        try:
-            yield
-        except BaseException:
-            self.written = written
-            if self.path.exists():
-                os.truncate(self.path, size)
-            raise
-
-    def _head(self, row: Row) -> str:
-        """Set the columns to those of the first row, and return their names as a line of CSV."""
-        self._columns = [name for name, value in row.items() if not self._numbers or _is_number(value)]
-        self._left_out = row.keys() - self._columns
-        return format_row(self._columns)
-
-    def _line(self, row: Row) -> str:
-        """Return a row as a line of CSV; a missing value is empty."""
-        new = [name for name in row if name not in self._columns and name not in self._left_out]
-        if new:
-            named = self.path.name if self._numbers else self.path
-            raise ValueError(f"{named} has no column {new[0]}: all columns must be there in the first generation")
-        return format_row([row.get(name) for name in self._columns])
-
-
-def _is_number(value: Any) -> bool:
-    """Return whether a value is a number or missing: a CSV file of numbers has a column for it."""
-    return value is None or (isinstance(value, Real) and not isinstance(value, bool))
-
-
 def _peak_memory() -> float:
     """Return the largest memory that this process has held, in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
+def _is_number(value: Any) -> bool:
+    """Return whether a value is a number or missing: ``logbook.csv`` has a column for it."""
+    return value is None or (isinstance(value, Real) and not isinstance(value, bool))
+
+
 class Rows:
-    """The rows of a run in its two CSV files.
+    """The rows of a run in its two CSV files, which grow by whole rows.
 
     Parameters
     ----------
@@ -111,35 +38,60 @@ class Rows:
 
     Attributes
     ----------
+    written : int
+        The number of generations that are written.
     timing : list of float
         The last row of ``timing.csv``.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._logbook = GrowingTable(folder / "logbook.csv", numbers=True)
-        self._timings = GrowingTable(folder / "timing.csv")
-        self.timing: list[float] = []
-
-    @property
-    def written(self) -> int:
-        """The number of generations that are written."""
-        return self._logbook.written
+        self._logbook, self._timings = folder / "logbook.csv", folder / "timing.csv"
+        self.written = 0
+        self.timing: Sequence[float] = []
+        self._first: Row = {}  # the first value of each column of the logbook
+        self._columns: list[str] = []
 
     def restore(self, rows: Sequence[Row], timings: Sequence[Sequence[float]]) -> None:
-        """Write a row for each timing again, with the columns of all rows."""
-        self._logbook.restore(rows, len(timings))
-        self._timings.restore([dict(zip(TIMING_COLUMNS, timing, strict=True)) for timing in timings])
+        """Write a row for each timing again: after a crash the last ones may be missing or torn.
+
+        The columns are those of all rows: a resumed run may have kept a row before its new column was refused.
+        """
+        for row in rows:
+            self._add_columns(row)
+        self.written = len(timings)
+        self._write(map(self._line, rows[: self.written]), timings)
 
     def append(self, evolution: Evolution) -> None:
-        """Append the rows of the last generation."""
+        """Append the rows of the last generation to both files or to none; the first ones replace the files."""
         row = evolution.flat_row
         rate, memory = row["nevals"] / evolution.seconds, _peak_memory()
-        self.timing = [row["gen"], round(evolution.seconds, 4), round(rate, 2), round(memory, 1)]
-        self._logbook.append(row)
-        self._timings.append(dict(zip(TIMING_COLUMNS, self.timing, strict=True)))
+        timing = [row["gen"], round(evolution.seconds, 4), round(rate, 2), round(memory, 1)]
+        if not self.written:
+            self._add_columns(row)
+            self._write([self._line(row)], [timing])
+        else:
+            line, size = self._line(row), self._logbook.stat().st_size
+            append_text(self._logbook, line)
+            try:
+                append_text(self._timings, format_row(timing))
+            except OSError:
+                os.truncate(self._logbook, size)
+                raise
+        self.timing = timing
+        self.written += 1
 
-    @contextlib.contextmanager
-    def whole_or_nothing(self) -> Iterator[None]:
-        """Remove the rows that were appended in the body, if the body fails."""
-        with self._logbook.whole_or_nothing(), self._timings.whole_or_nothing():
-            yield
+    def _add_columns(self, row: Row) -> None:
+        for name, value in row.items():
+            self._first.setdefault(name, value)
+        self._columns = [name for name, value in self._first.items() if _is_number(value)]
+
+    def _write(self, lines: Iterable[str], timings: Sequence[Sequence[float]]) -> None:
+        heads = (format_row(self._columns), format_row(TIMING_COLUMNS)) if timings else ("", "")
+        write_text(self._logbook, "".join([heads[0], *lines]))
+        write_text(self._timings, "".join([heads[1], *map(format_row, timings)]))
+
+    def _line(self, row: Row) -> str:
+        """Return a row of the logbook as a line of CSV; a missing value is empty."""
+        if new := [name for name in row if name not in self._first]:
+            raise ValueError(f"logbook.csv has no column {new[0]}: all columns must be there in the first generation")
+        return format_row([row.get(name) for name in self._columns])
