@@ -299,7 +299,7 @@ def _perceptron(features: int, outputs: int, hidden_layer_sizes: int | Sequence[
     """Return a built perceptron."""
     from deap_nn.models.tensorflow import keras
 
-    sizes = [check_count(size, "each of hidden_layer_sizes") for size in np.atleast_1d(hidden_layer_sizes)]
+    sizes = [check_count(size, "each of hidden_layer_sizes") for size in np.atleast_1d(hidden_layer_sizes).tolist()]
     hidden = [keras.layers.Dense(size, activation, dtype="float32") for size in sizes]
     layers = [keras.Input((features,), dtype="float32"), *hidden, keras.layers.Dense(outputs, dtype="float32")]
     return keras.Sequential(layers)
