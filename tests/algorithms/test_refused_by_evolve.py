@@ -41,7 +41,7 @@ def test_a_run_that_is_refused_leaves_no_cache_and_the_population_as_it_was(tool
         assert not list((tmp_path / "cache").iterdir())
         assert all(member is one for member, one in zip(population, former, strict=True))
 
-    refused(TypeError, callbacks=[print])
+    refused(TypeError, callbacks=[3])
     with Checkpoint(tmp_path / "used"):
         refused(CheckpointError, checkpoint=tmp_path / "used")
 

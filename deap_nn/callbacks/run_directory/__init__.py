@@ -229,8 +229,9 @@ class RunDirectory(Callback):
             raise ValueError(f"{self.path} has a run already: make a RunDirectory for each")
         self._has_run, self._evolution, toolbox = True, evolution, evolution.toolbox
         self.status.setdefault("asked_generations", evolution.generations)
-        self._restored |= not (self.path / "logbook.csv").exists()
-        self._write_status()
+        if not self._restored and not (self.path / "logbook.csv").exists():
+            self._restored = True
+            self._write_status()
         if not (self.path / "config.json").exists():
             self.write_config(config_of(evolution, self._settings))
         layout = Registered.read(toolbox).layout
