@@ -9,12 +9,12 @@ import copy
 from functools import partial
 
 import numpy as np
-from deap_nn.operators.adaptation import Annealed
 
 from deap_nn import SelfAdaptive, WeightList
 from deap_nn.core.seeding import Purpose, seeded, stream
 from deap_nn.genome.layer_inputs import inputs_of_centre
 from deap_nn.genome.population import opposite_of
+from deap_nn.operators.adaptation import Annealed
 from deap_nn.operators.compiled.averaging import average
 from deap_nn.operators.compiled.projection import STRIDE, project
 from deap_nn.operators.crossover import extrapolate

@@ -105,7 +105,7 @@ if __name__ == '__main__': runpy.run_path({path!r}, run_name='__main__')
 def test_a_failing_evaluation_ends_the_run_with_one_line(run, tmp_path, digits_file, prefix):
     script = tmp_path / "failing.py"
     script.write_text(FAILING.format(path=str(MNIST)))
-    options = ["--data", digits_file, "--output", tmp_path / "run", "--cache", tmp_path, "--no-progress"]
+    options = ["--data", digits_file, "--output", tmp_path / "run", "--no-progress"]
     answer = run(*prefix, script, *SETTING, *options)
     ours = [line for line in answer.stderr.splitlines() if "launcher" not in line and "Launching" not in line]
     if prefix:
