@@ -250,7 +250,7 @@ def evolve_digits(options: argparse.Namespace, terminal: Terminal) -> int:
     checkpoint: Checkpoint | None = None
     if options.resume is not None:
         check_data(options.resume, dataset.reference.sha256, force=options.force)
-        checkpoint = open_checkpoint(options.resume, options.population, force=options.force)
+        checkpoint = open_checkpoint(options.resume, options.population)
         if "asked_generations" not in read_status(options.resume):  # lost: an earlier resume may have had more of them
             options.generations = max(options.generations, len(checkpoint.past) - 1)
     with signals.interruptible(), chosen_map(options) as map_, make_directory(options) as directory:

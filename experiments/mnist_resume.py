@@ -13,7 +13,7 @@ from deap_nn.core.errors import InputError
 from deap_nn.core.files import check_folder
 from deap_nn.runs.checkpoint import Checkpoint
 from deap_nn.runs.config import read_config, read_status, requested_generations
-from deap_nn.runs.generations import CheckpointError
+from deap_nn.runs.generations import CheckpointError, read_first
 
 FROM_RECORDS = ("logbook.csv", "logbook.json", "timing.csv", "readouts.csv", "trace.npz")
 """The files of a finished run that a resume writes again from the records if one is missing or empty."""
@@ -103,7 +103,7 @@ def check_data(path: str | os.PathLike[str], sha256: str, *, force: bool) -> Non
         raise InputError("argument --resume: the data differ from the run's: --force resumes it with these")
 
 
-def open_checkpoint(path: str | os.PathLike[str], population: int, *, force: bool) -> Checkpoint:
+def open_checkpoint(path: str | os.PathLike[str], population: int) -> Checkpoint:
     """Open the checkpoint of a run to resume, with a given size of the population, or raise `InputError`."""
     kept, logged = Path(path, "checkpoint", "generations"), Path(path, "logbook.csv")
     try:
@@ -117,19 +117,17 @@ def open_checkpoint(path: str | os.PathLike[str], population: int, *, force: boo
             f"with the settings of {Path(path, 'config.json')} in another --output"
         )
     try:
-        checkpoint = Checkpoint(Path(path, "checkpoint"), force=force)
+        checkpoint = Checkpoint(Path(path, "checkpoint"))
     except CheckpointError as error:
         raise InputError(f"argument --resume: {error}") from error
     except OSError as error:
         raise InputError(f"argument --resume: {error.filename}: {error.strerror}") from error
-    began = len(checkpoint.past[0].wvalues) if checkpoint.past else population
+    first = read_first(checkpoint.path.parent)
+    began = population if first is None else len(first.wvalues)
     if began != population:  # checked before the population is made, which may be large
         checkpoint.close()
         values = f"population was {began} when the run began, and is {population}"
         raise InputError(f"argument --resume: {kept.parent} is of a run with other settings: {values}")
-    if checkpoint.kept_aside is not None:
-        after = f"damaged after generation {len(checkpoint.past) - 1}"
-        warnings.warn(f"the checkpoint is {after}; all of it is kept as {checkpoint.kept_aside}", stacklevel=2)
-    elif checkpoint.cut_off:
+    if checkpoint.cut_off:
         warnings.warn(f"an unfinished record after generation {len(checkpoint.past) - 1} was cut off", stacklevel=2)
     return checkpoint

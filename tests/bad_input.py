@@ -167,8 +167,8 @@ RESUME_CASES = [
     (data(sha256="0"), RESUME, "the data differ from the run's: --force"),
     (data(path="/etc/passwd"), RESUME, "--data"),
     (data(path="nothing.npz"), RESUME, "--data"),
-    (write(RECORDS, b"x" * 99), RESUME, "is not a checkpoint of this version"),
-    (write(RECORDS, b"deap_nn checkpoint 1\n"), RESUME, "is not a checkpoint of this version"),
+    (write(RECORDS, b"x" * 99), RESUME, "has no checkpoint of this version"),
+    (write(RECORDS, b"deap_nn checkpoint 6\n"), RESUME, "has no checkpoint of this version"),
     (flip(RECORDS, 200), RESUME, "is damaged at byte"),
     (lambda run: None, [*RESUME, "--population", "30"], "--population"),
     (

@@ -200,9 +200,7 @@ def evolve(
             if verbose:
                 print(describe_algorithm(toolbox, len(population)))
             if isinstance(checkpoint, str | os.PathLike):
-                checkpoint = stack.enter_context(Checkpoint(checkpoint, force=force))
-            elif checkpoint is not None:
-                checkpoint.force |= force
+                checkpoint = stack.enter_context(Checkpoint(checkpoint))
             run = _Run(
                 evolution,
                 watching,
@@ -210,7 +208,7 @@ def evolve(
                 lineage=lineage,
                 stats=stats,
                 halloffame=halloffame,
-                kept=None if checkpoint is None else Kept(lineage, checkpoint),
+                kept=None if checkpoint is None else Kept(lineage, checkpoint, force),
                 verbose=verbose,
             )
         members.clear()  # their weights may be large

@@ -193,12 +193,13 @@ class _Run:
 
     def _go_on(self) -> int:
         """Restore the last generation of the checkpoint, and return the number of the next one."""
-        if self.kept is None or not self.kept.checkpoint.read_past():
+        kept = self.kept
+        past = [] if kept is None else kept.checkpoint.past
+        if kept is None or not past:
             return 0
-        go_on(self.evolution, self.lineage, self._clock, self.kept.checkpoint, self.watching)
+        folder = kept.checkpoint.path.parent
+        go_on(self.evolution, self.lineage, self._clock, past, folder, self.watching, force=kept.force)
         self._begun = self._started - self.evolution.elapsed
-        if "best_pairs" not in self.evolution.row:  # a run from before this column existed
-            self._best_pairs = None
         # The run may have stopped before all callbacks had this generation: each must accept it twice.
         tell(self.watching, "on_generation", self.evolution)
         self._started = time.perf_counter()

@@ -8,7 +8,7 @@ import reprlib
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, cast
@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 from deap import tools
 
-from deap_nn.algorithms.settings_record import check_settings, projects, settings_record
+from deap_nn.algorithms.settings_record import check_settings, settings_record
 from deap_nn.algorithms.toolbox.clock import Clock
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.breeding.store.keyframes import Keyframe, KeyframeError
@@ -25,14 +25,11 @@ from deap_nn.core.environment import environment
 from deap_nn.core.files import plain
 from deap_nn.core.logbooks import last_record, record
 from deap_nn.runs.checkpoint import Checkpoint
-from deap_nn.runs.generations import CheckpointError, Generation, keyframes_in, read_generations
+from deap_nn.runs.generations import CheckpointError, Generation, keyframes_in, read_first
 
 KEYFRAME_SECONDS = 20.0
 KEYFRAME_BYTES = 2 << 30
 """A keyframe is made when recomputing the parents would take longer than this, unless it would be larger."""
-
-LONG_SECONDS = 20.0
-"""A resume that takes longer to recompute genomes says so."""
 
 KEYFRAME_RECIPES, RECIPE_BYTES = 20_000, 1 << 24
 """A keyframe is also made if it releases so many recipes, some megabytes, or so many bytes of layer inputs."""
@@ -91,19 +88,16 @@ def kept_of(
         history=lineage.ancestry.history,
         wvalues=np.array([member.fitness.wvalues for member in evolution.population], dtype=np.float64),
         chosen=np.array(places, dtype=np.uint32),
-        settings=None if evolution.generation else _settings_of(evolution),
+        settings={} if evolution.generation else _settings_of(evolution),
         inputs=lineage.ancestry.inputs,
     )
 
 
 def begun_with(checkpoint: Checkpoint | str | os.PathLike[str]) -> int | None:
     """Return the number of generations of the schedule in a checkpoint, or None if the checkpoint records none."""
-    if isinstance(checkpoint, Checkpoint):
-        past = checkpoint.read_past()
-    else:
-        path = Path(checkpoint, "generations")
-        past = read_generations(checkpoint) if path.is_file() and path.stat().st_size else []
-    found = past[0].adaptation.get("generations") if past else None
+    folder = checkpoint.path.parent if isinstance(checkpoint, Checkpoint) else Path(checkpoint)
+    first = read_first(folder) if (folder / "generations").is_file() else None
+    found = None if first is None else first.adaptation.get("generations")
     return None if found is None else int(found)
 
 
@@ -111,31 +105,27 @@ def go_on(
     evolution: Evolution,
     lineage: Lineage,
     clock: Clock,
-    checkpoint: Checkpoint,
+    past: Sequence[Generation],
+    folder: Path,
     watching: Iterable[Callback],
+    *,
+    force: bool,
 ) -> None:
-    """Restore a run as it was when its last generation was logged."""
-    past = checkpoint.read_past()
+    """Restore a run as it was when the last generation of its past was logged."""
     last, population = past[-1], evolution.population
-    check_settings(past[0].settings, _settings_of(evolution), checkpoint.path.parent, force=checkpoint.force)
-    if len(population) != len(last.wvalues):
-        raise CheckpointError(f"the checkpoint has {len(last.wvalues)} members, the population {len(population)}")
+    check_settings(past[0].settings, _settings_of(evolution), folder, force=force)
     founders = [member.recipe.place for member in population]
-    if len(past[0].chosen) and past[0].chosen.tolist() != founders:  # older checkpoints lack them
-        raise CheckpointError(f"{checkpoint.path.parent}: the population must have the run's founders in their order")
+    if past[0].chosen.tolist() != founders:
+        raise CheckpointError(f"{folder}: the population must have the run's founders in their order")
     if last.number > evolution.generations:
-        least = f"the {last.number} generations of {checkpoint.path.parent}"
+        least = f"the {last.number} generations of {folder}"
         raise CheckpointError(f"ngen must be at least {least}, got {evolution.generations}")
-    projected = projects(evolution.toolbox)
-    if any(bool(record.inputs) != projected for record in past[1:]):
-        raise CheckpointError(f"{checkpoint.path.parent} is of a run with projected={not projected}")
-    keyframe = check_keyframe(checkpoint.path.parent, last.number)
-    lineage.past.remember([record.bred for record in past[1:]], keyframe)
+    lineage.past.remember([record.bred for record in past[1:]], check_keyframe(folder, last.number))
     if lineage.ancestry.history != last.history:
         own = "the toolbox's mates, and around a centre its parents and step "
         own += "(the step follows from make_toolbox(generations=N)),"
         same = f"seed, cxpb, mutpb, the population's seed or weights and sigmas, {own} must be the same"
-        raise CheckpointError(f"{checkpoint.path.parent} is of another run: {same}")
+        raise CheckpointError(f"{folder} is of another run: {same}")
     if last.number:
         population[:] = lineage.past.last_members()
     for member, wvalues in zip(population, last.wvalues.tolist(), strict=True):
@@ -153,34 +143,20 @@ def go_on(
         with naming(callback, "restore"):
             callback.restore(evolution, [generation.states.get(name, {}) for generation in past])
     wanted = _members(watching)
-    line = lineage.past.line(wanted) if last.number else []
-    genomes = sum(map(len, line))
-    if genomes and lineage.past.seconds_to_breed(genomes) > LONG_SECONDS:
-        takes = f"takes about {lineage.past.seconds_to_breed(genomes):.0f} s"
-        warnings.warn(f"recomputing {genomes} genomes {takes}", stacklevel=3)
-    lineage.past.replay(line, wanted)
+    lineage.past.replay(lineage.past.line(wanted) if last.number else [], wanted)
     evolution.member = None
     lineage.past.forget()
-    past.clear()  # it takes memory, and the logbook and the lineage now hold all that is needed
 
 
 def check_keyframe(folder: Path, generation: int) -> Path | None:
-    """Return the newest undamaged keyframe in a checkpoint's folder of at most a generation, or None.
-
-    A warning names the first damaged keyframe, and the number of others.
-    """
-    found, damaged = None, list[str]()
+    """Return the newest undamaged keyframe in a checkpoint's folder of at most a generation, or None."""
     for path in keyframes_in(folder):
         try:
             if Keyframe(path).generation <= generation:
-                found = path
-                break
+                return path
         except (KeyframeError, OSError) as error:
-            damaged.append(str(error))
-    if damaged:
-        others = f", nor are {len(damaged) - 1} others" if damaged[1:] else ""
-        warnings.warn(f"the keyframe is not used: {damaged[0]}{others}", stacklevel=3)
-    return found
+            warnings.warn(f"the keyframe is not used: {error}", stacklevel=3)
+    return None
 
 
 def check_hall(hall: Any) -> None:
@@ -213,8 +189,6 @@ class KeptHall(Callback):
 
     def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
         """Fill the hall of fame with the members that the last state names."""
-        if "members" not in states[-1]:
-            warnings.warn("the run began without a hall of fame: it gets members from now on only", stacklevel=2)
         for generation, place, values in states[-1].get("members", ()):
             member = cast(Any, evolution.member)(generation, place)
             member.fitness.wvalues = tuple(values)
@@ -236,11 +210,13 @@ class Kept:
         The run's lineage: a checkpoint needs recipes.
     checkpoint : Checkpoint
         The checkpoint of the run.
+    force : bool
+        Whether to resume a run of other data or of another environment.
     """
 
     lineage: Lineage
     checkpoint: Checkpoint
-    _warned: bool = field(default=False, init=False)
+    force: bool
 
     def keep_keyframe(self, watching: Iterable[Callback]) -> None:
         """Make a keyframe if recomputing the parents would take too long, or if it releases enough recipes."""
@@ -251,13 +227,7 @@ class Kept:
         if few and lineage.past.seconds_to_breed() <= KEYFRAME_SECONDS:
             return
         others = [member for member in _members(watching) if hasattr(member, "recipe")]
-        size = lineage.past.keyframe_bytes(others)
-        if size > KEYFRAME_BYTES:
-            if not self._warned:
-                self._warned = True
-                takes = f"it would take {size >> 20} MiB"
-                warnings.warn(f"no keyframe is kept, {takes}: resuming may take long", stacklevel=3)
-        else:
+        if lineage.past.keyframe_bytes(others) <= KEYFRAME_BYTES:
             checkpoint.sync()  # a crash must not leave a keyframe of a generation that the checkpoint has lost
             lineage.past.keep_keyframe(checkpoint.keyframe_path(lineage.generation), others)
             checkpoint.keep_newest_keyframe()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from deap_nn.breeding.kinds import MEMBER, Genome, Locals, generation_of, kind_o
 from deap_nn.breeding.store.keyframes import Keyframe, write_keyframe
 from deap_nn.core.environment import processors
 from deap_nn.core.seeding import busy
-from deap_nn.genome.layer_inputs import unpacked_inputs
 from deap_nn.genome.members import LightMember
 from deap_nn.genome.vectors import Vector, empty_vector
 
@@ -45,26 +43,13 @@ class Past:
             layer inputs.
         keyframe : Path, optional
             A file of weights that need not be recomputed.
-
-        Raises
-        ------
-        ValueError
-            If layer inputs do not fit the network.
         """
         found = Keyframe(keyframe) if keyframe is not None else None
         for generation, (drawn, sigma, inputs) in enumerate(past, start=1):
-            try:
-                unpacked_inputs(inputs, self._lineage.breeder.shapes)
-            except ValueError as error:
-                raise ValueError(f"generation {generation} of the checkpoint: {error}") from error
             self._ancestry.remember(drawn, sigma, inputs)
-            if found is None or found.generation != generation:
-                continue
-            if found.history == self._ancestry.history:
+            if found is not None and (found.generation, found.history) == (generation, self._ancestry.history):
                 self._known.keyframe, self._known.keyframe_history = keyframe, found.history
                 self._genomes.use_keyframe(keyframe, found.history)
-            else:
-                warnings.warn(f"the keyframe is not used: {keyframe} is of another run", stacklevel=2)
 
     def forget(self) -> None:
         """Release the data that `remember` took over; then no member of an earlier generation can be recalled."""

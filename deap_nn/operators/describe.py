@@ -167,7 +167,9 @@ def as_json(value: Any) -> Any:
     if is_adaptation(value):
         public = {name: as_json(own) for name, own in vars(value).items() if not name.startswith("_")}
         return repr(value) if type(value).__module__.startswith("deap_nn.") else [named(type(value)), public]
-    if isinstance(value, NoiseTable | np.random.Generator):
+    if isinstance(value, NoiseTable):
+        return [value.seed, value.size]
+    if isinstance(value, np.random.Generator):
         return None
     if isinstance(value, list | tuple):
         return [as_json(item) for item in value]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import fcntl
-import itertools
 import os
-import shutil
 import threading
 from pathlib import Path
 from typing import Self
@@ -15,10 +13,10 @@ from deap_nn.runs.generations import (
     MAGIC,
     CheckpointError,
     Generation,
-    _frame,
-    _records,
     keyframes_in,
     read_generations,
+    record_of,
+    records_in,
 )
 
 SYNC_SECONDS = 1.0
@@ -33,27 +31,19 @@ class Checkpoint:
     folder : path-like
         Made if it does not exist. Its records are read, and an unfinished record, which a killed run may leave at the
         end, is cut off.
-    force : bool
-        Resume in spite of damage before the end of the file: from the last whole generation before it, after the file
-        is copied. Resume also with other data, other versions, or other threads or variables of TensorFlow than those
-        that the run began with.
 
     Attributes
     ----------
-    past : list of Generation
-        The generations so far; ``evolve`` releases them once it has resumed.
     cut_off : bool
         Whether an unfinished record was cut off.
-    kept_aside : Path or None
-        The copy of a damaged file.
 
     Raises
     ------
     CheckpointError
-        If another process has it open, or its records cannot be read.
+        If another process has it open, it is of another format, or its records are damaged.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], *, force: bool = False) -> None:
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.path = Path(folder, "generations")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # Open as long as the run: closing it would release the lock.
@@ -63,72 +53,39 @@ class Checkpoint:
         except BlockingIOError:
             self._file.close()
             raise CheckpointError(f"{self.path.parent} is in use by another run") from None
-        self.past: list[Generation] = []
-        self.cut_off = False
-        self.kept_aside: Path | None = None
-        self.force = force
         self._timer: threading.Timer | None = None
         self._unsynced = False
         self._failure: OSError | None = None
         self._syncing, self._noting = threading.Lock(), threading.Lock()
         try:
-            self._read(force)
+            self._cut_off_what_is_unfinished()
         except BaseException:
             self._file.close()
             raise
 
-    def _read(self, force: bool) -> None:
-        size, self._count = os.fstat(self._file.fileno()).st_size, 0
+    def _cut_off_what_is_unfinished(self) -> None:
+        handle, whole, self._count = self._file.fileno(), len(MAGIC), 0
+        for whole, _ in records_in(self.path):  # noqa: B007  (the last one is the end of the file)
+            self._count += 1
+        size = os.fstat(handle).st_size
+        self.cut_off = size > whole
         if size < len(MAGIC):  # killed before the first record
-            if not MAGIC.startswith(self.path.read_bytes()):
-                raise CheckpointError(f"{self.path} is no checkpoint: move it away, or name another folder")
-            os.ftruncate(self._file.fileno(), 0)
+            os.ftruncate(handle, 0)
             self._file.write(MAGIC)
             sync_folder(self.path.parent)
             sync_folder(self.path.parent.parent)
             return
-        whole = len(MAGIC)
-        for end, generation in _records(self.path):
-            if generation is not None:
-                if generation.number != len(self.past):
-                    found = f"has generation {generation.number} in the place of generation {len(self.past)}"
-                    raise CheckpointError(f"{self.path} {found}")
-                self.past.append(generation)
-                whole = end
-            elif end < size and not force:
-                raise CheckpointError(f"{self.path} is damaged at byte {whole}, in generation {len(self.past)}")
-            else:
-                self.cut_off = True
-                if end < size:
-                    self.kept_aside = self._keep_aside()
-        os.ftruncate(self._file.fileno(), whole)
-        self._count = len(self.past)
+        os.ftruncate(handle, whole)
         for path in self.path.parent.glob("keyframe-*.partial"):
             path.unlink()
         for path in keyframes_in(self.path.parent):
-            if int(path.name.removeprefix("keyframe-")) < len(self.past):
-                continue
-            if self.kept_aside is None:  # killed before its generation was on the disk
+            if int(path.name.removeprefix("keyframe-")) >= self._count:  # killed before its generation was on the disk
                 path.unlink()
-            else:
-                path.replace(path.with_name(f"{path.name}.{self.kept_aside.name}"))
 
-    def _keep_aside(self) -> Path:
-        """Copy the damaged file to a new name, and flush it to the disk before anything is cut off."""
-        names = ("damaged" if number == 1 else f"damaged-{number}" for number in itertools.count(1))
-        path = next(path for path in map(self.path.parent.joinpath, names) if not os.path.lexists(path))
-        with open(self.path, "rb") as damaged, open(path, "xb") as copy:
-            shutil.copyfileobj(damaged, copy)
-        with open(path, "rb") as file:
-            os.fsync(file.fileno())
-        sync_folder(self.path.parent)
-        return path
-
-    def read_past(self) -> list[Generation]:
-        """Return ``past``, read again from the file if it was released."""
-        if len(self.past) < self._count:
-            self.past = read_generations(self.path.parent)
-        return self.past
+    @property
+    def past(self) -> list[Generation]:
+        """The generations so far, read from the file."""
+        return read_generations(self.path.parent)
 
     def append(self, generation: Generation) -> None:
         """Add a generation: it is written at once, and flushed to the disk within a second.
@@ -142,10 +99,9 @@ class Checkpoint:
         """
         if generation.number != self._count:
             raise CheckpointError(f"{self.path} has {self._count} generations, the next cannot be {generation.number}")
-        content = generation.to_bytes()
         if self._failure is not None:
             raise self._failure
-        record = _frame(generation.number, content) + content
+        record = record_of(generation)
         whole = os.fstat(self._file.fileno()).st_size
         try:
             while record:

@@ -7,8 +7,7 @@ import json
 import os
 import re
 import struct
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-MAGIC = b"deap_nn checkpoint 6\n"
-RESUMABLE = (MAGIC, b"deap_nn checkpoint 5\n", b"deap_nn checkpoint 4\n", b"deap_nn checkpoint 3\n")
-"""The versions that a run resumes from. Those before 6 have no layer inputs, those before 5 no opposites, and version 3
-has no settings."""
-READABLE = (*RESUMABLE, b"deap_nn checkpoint 2\n")
-"""The versions that are read. Version 2 has no history and lists callbacks by place, so no run resumes from it."""
+MAGIC = b"deap_nn checkpoint 1\n"
 
-_FRAME = struct.Struct("<II8s")
-"""A record's length, the checksum of its number and length, and the digest of its content."""
+_HEAD = struct.Struct("<I4s8s")
+"""A record's length, the digest of that, and the digest of its content."""
 _SIZES = struct.Struct("<III")
+"""The length of a record's JSON, and the shape of its fitness values."""
 
 
 class CheckpointError(ValueError):
@@ -60,10 +55,10 @@ class Generation:
     chosen : numpy.ndarray
         For each child, the place in the generation before of the parent that it replaces; shape (members,),
         uint32. Neighbours were mated, as many as the run has mates. The place of an opposite is its member's with the
-        upper bit set, `OPPOSITE`. In generation 0 the founders' own places; older checkpoints have none there.
-    settings : dict, optional
+        upper bit set, `OPPOSITE`. In generation 0 the founders' own places.
+    settings : dict
         In generation 0 the settings that decide the run's numbers, by `settings_record`, and the environment of the
-        process that began the run, by `environment`; not in older checkpoints.
+        process that began the run, by `environment`; empty in the others.
     inputs : bytes
         The inputs of layers onto which the step to the next centre is projected, by `packed_inputs`; empty without any.
     """
@@ -79,7 +74,7 @@ class Generation:
     history: str
     wvalues: NDArray[np.float64] = field(repr=False)
     chosen: NDArray[np.uint32] = field(repr=False)
-    settings: dict[str, Any] | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
     inputs: bytes = field(default=b"", repr=False)
 
     @property
@@ -99,12 +94,7 @@ class Generation:
 
     def to_bytes(self) -> bytes:
         """Return the content of its record."""
-        binary = ("wvalues", "chosen", "inputs")
-        values: dict[str, Any] = {name: value for name, value in vars(self).items() if name not in binary}
-        if self.settings is None:
-            del values["settings"]
-        if self.inputs:
-            values["inputs"] = len(self.inputs)
+        values = {name: value for name, value in vars(self).items() if name not in ("wvalues", "chosen", "inputs")}
         text = json.dumps(values, separators=(",", ":")).encode()
         sizes = _SIZES.pack(len(text), *self.wvalues.shape)
         return sizes + text + self.wvalues.astype("<f8").tobytes() + self.chosen.astype("<u4").tobytes() + self.inputs
@@ -119,47 +109,30 @@ class Generation:
             If the content is not that of a generation.
         """
         try:
-            length, members, objectives = _SIZES.unpack_from(content)
-            values = {"history": ""} | json.loads(content[_SIZES.size : _SIZES.size + length])
-            rest = content[_SIZES.size + length :]
-            split, size = 8 * members * objectives, values.get("inputs", 0)
-            if not isinstance(size, int) or not 0 <= size <= len(rest):
-                raise TypeError("its entry inputs is no number of bytes")
-            rest, values["inputs"] = rest[: len(rest) - size], rest[len(rest) - size :]
-            if len(rest) not in (split, split + 4 * members) or len(rest[:split]) != split:
-                raise ValueError("its size differs from that in its header")
-            wvalues = np.frombuffer(rest[:split], dtype="<f8").reshape(members, objectives)
-            if isinstance(values.get("states"), list):  # version 2 lists them by the callbacks' places
-                values["states"] = {str(place): state for place, state in enumerate(values["states"])}
-            _check_record(values)
-            return cls(**values, wvalues=wvalues, chosen=np.frombuffer(rest[split:], dtype="<u4"))
-        except (struct.error, TypeError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+            length, *shape = _SIZES.unpack_from(content)
+            text, arrays = content[_SIZES.size : _SIZES.size + length], content[_SIZES.size + length :]
+            wvalues = np.frombuffer(arrays, "<f8", shape[0] * shape[1]).reshape(shape)
+            chosen = np.frombuffer(arrays, "<u4", shape[0], wvalues.nbytes)
+            inputs = arrays[wvalues.nbytes + chosen.nbytes :]
+            return cls(**json.loads(text), wvalues=wvalues, chosen=chosen, inputs=inputs)
+        except (struct.error, TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"a record is not that of a generation: {error}") from error
 
 
-def _check_record(values: dict[str, Any]) -> None:
-    """Raise TypeError if an entry of a record has a wrong type."""
-    for name in ("row", "adaptation", "states"):
-        if not isinstance(values.get(name), dict):
-            raise TypeError(f"its entry {name} is not an object")
-    if not all(isinstance(state, dict) for state in values["states"].values()):
-        raise TypeError("the state of a callback is not an object")
-    if not isinstance(values.get("settings"), dict | None):
-        raise TypeError("its entry settings is not an object")
+def record_of(generation: Generation) -> bytes:
+    """Return the record of a generation: a head, and the content."""
+    content = generation.to_bytes()
+    return _head(generation.number, content) + content
 
 
-def _frame(ordinal: int, content: bytes) -> bytes:
+def _head(number: int, content: bytes) -> bytes:
     length = len(content)
-    return _FRAME.pack(length, _checksum(ordinal, length), _digest(ordinal, content))
+    return _HEAD.pack(length, _digest(number, length.to_bytes(4, "little"), 4), _digest(number, content, 8))
 
 
-def _checksum(ordinal: int, length: int) -> int:
-    return zlib.crc32(struct.pack("<QI", ordinal, length))
-
-
-def _digest(ordinal: int, content: bytes) -> bytes:
+def _digest(number: int, content: bytes, size: int) -> bytes:
     # With the number as salt, so that a record in another record's place is damage.
-    return hashlib.blake2b(content, digest_size=8, salt=ordinal.to_bytes(8, "little")).digest()
+    return hashlib.blake2b(content, digest_size=size, salt=number.to_bytes(8, "little")).digest()
 
 
 def keyframes_in(folder: Path) -> list[Path]:
@@ -178,15 +151,7 @@ def read_generations(folder: str | os.PathLike[str]) -> list[Generation]:
     OSError
         If there is no checkpoint that can be read.
     """
-    path = Path(folder, "generations")
-    found: list[Generation] = []
-    size = path.lstat().st_size  # before reading: the file may grow meanwhile
-    for end, generation in _records(path, READABLE):
-        if generation is not None:
-            found.append(generation)
-        elif end < size:
-            raise CheckpointError(f"{path} is damaged in generation {len(found)}")
-    return found
+    return [generation for _, generation in records_in(Path(folder, "generations"))]
 
 
 def read_first(folder: str | os.PathLike[str]) -> Generation | None:
@@ -195,37 +160,43 @@ def read_first(folder: str | os.PathLike[str]) -> Generation | None:
     Raises
     ------
     CheckpointError, OSError
-        If there is no checkpoint that can be read.
+        As `read_generations`.
     """
-    return next((generation for _, generation in _records(Path(folder, "generations"), READABLE)), None)
+    return next((generation for _, generation in records_in(Path(folder, "generations"))), None)
 
 
-def _records(path: Path, versions: Sequence[bytes] = RESUMABLE) -> Iterator[tuple[int, Generation | None]]:
-    """Yield the byte at which each record ends and its generation, or None if it is damaged or cut off at the end."""
+def records_in(path: Path) -> Iterator[tuple[int, Generation]]:
+    """Yield each generation of a checkpoint's file after the byte at which its record ends.
+
+    An unfinished record at the end, which a killed run may leave, is left out.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is of another format, or damaged before its end.
+    OSError
+        If there is no file that can be read.
+    """
     with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if file.read(len(MAGIC)) not in versions:
-            raise CheckpointError(f"{path} is not a checkpoint of this version")
-        ordinal, place = 0, len(MAGIC)
-        while place < size:
-            head = file.read(_FRAME.size)
-            if len(head) < _FRAME.size:
-                yield size, None
+        size = os.fstat(file.fileno()).st_size  # before reading: the file may grow meanwhile
+        start = file.read(len(MAGIC))
+        if start != MAGIC[: len(start)]:
+            raise CheckpointError(f"{path.parent} has no checkpoint of this version: move it away, or name another one")
+        number, end = 0, len(MAGIC)
+        while end + _HEAD.size <= size:
+            head = file.read(_HEAD.size)
+            length, of_length, _ = _HEAD.unpack(head)
+            is_known = of_length == _digest(number, head[:4], 4)
+            if is_known and end + _HEAD.size + length > size:
                 return
-            length, checksum, digest = _FRAME.unpack(head)
-            if checksum != _checksum(ordinal, length):
-                yield place, None
-                return
-            if place + _FRAME.size + length > size:
-                yield size, None
-                return
-            content = file.read(length)
-            place += _FRAME.size + length
-            if _digest(ordinal, content) != digest:
-                yield place, None
-                return
+            content = file.read(length) if is_known else b""
+            if head != _head(number, content):
+                if is_known and file.tell() == size:
+                    return
+                raise CheckpointError(f"{path} is damaged at byte {end}, in generation {number}")
             try:
-                yield place, Generation.from_bytes(content)
+                generation = Generation.from_bytes(content)
             except ValueError as error:
-                raise CheckpointError(f"{path}: generation {ordinal}: {error}") from error
-            ordinal += 1
+                raise CheckpointError(f"{path}: generation {number}: {error}") from error
+            number, end = number + 1, file.tell()
+            yield end, generation

@@ -9,7 +9,7 @@ from conftest import MNIST, run_here
 from deap import tools
 from small_toolbox import small
 
-from deap_nn import GA, Annealed, Checkpoint, RunDirectory, evolve, replay
+from deap_nn import GA, Annealed, RunDirectory, evolve, replay
 from deap_nn.data.loading import split_validation
 from deap_nn.runs.generations import CheckpointError, read_generations
 from deap_nn.runs.reading import read_arrays
@@ -113,24 +113,7 @@ def test_other_data_are_a_difference_unless_forced(digits, tmp_path):
     other = small(others)
     with pytest.raises(CheckpointError, match="data was"):
         evolve(other.population(n=8), other, 2, checkpoint=tmp_path)
-    with Checkpoint(tmp_path, force=True) as checkpoint:
-        evolve(other.population(n=8), other, 2, checkpoint=checkpoint)
-
-
-def test_a_checkpoint_without_settings_resumes_with_one_warning(digits, tmp_path, monkeypatch):
-    toolbox = small(digits)
-    with monkeypatch.context() as patch:
-        patch.setattr("deap_nn.algorithms.resuming._settings_of", lambda evolution: None)
-        evolve(toolbox.population(n=8), toolbox, 1, checkpoint=tmp_path / "checkpoint")
-    assert b'"settings"' not in (tmp_path / "checkpoint" / "generations").read_bytes()
-    other = small(digits, seed=4)
-    ignored = pytest.warns(UserWarning, match="are not compared")
-    with ignored, pytest.raises(CheckpointError, match="is of another run: seed, cxpb, mutpb"):
-        evolve(other.population(n=8), other, 2, checkpoint=tmp_path / "checkpoint")
-    again = small(digits)
-    with pytest.warns(UserWarning, match="does not hold the run's settings") as warned:
-        evolve(again.population(n=8), again, 2, checkpoint=tmp_path / "checkpoint")
-    assert len(warned) == 1
+    evolve(other.population(n=8), other, 2, checkpoint=tmp_path, force=True)
 
 
 def test_a_refused_run_leaves_its_folder_as_it_was(digits, tmp_path):

@@ -25,7 +25,7 @@ from deap_nn import (
 from deap_nn.callbacks.candidates import Candidates
 from deap_nn.callbacks.early_stopping import EarlyStopping
 from deap_nn.callbacks.run_directory import RunDirectory
-from deap_nn.runs.generations import MAGIC, CheckpointError, read_generations
+from deap_nn.runs.generations import MAGIC, CheckpointError, read_first, read_generations
 
 
 def run(ngen, *, n=6, seed=1, toolbox=None, **keywords):
@@ -47,7 +47,7 @@ def test_a_generation_out_of_turn_is_refused_and_nothing_is_lost(tmp_path):
     with Checkpoint(tmp_path) as checkpoint:
         run(2, checkpoint=checkpoint)
         content = checkpoint.path.read_bytes()
-        first = checkpoint.read_past()[0]
+        first = checkpoint.past[0]
         with pytest.raises(CheckpointError, match="has 3 generations, the next cannot be 0"):
             checkpoint.append(first)
         assert checkpoint.path.read_bytes() == content
@@ -144,19 +144,19 @@ def test_the_end_waits_for_what_is_on_its_way_to_the_disk(tmp_path, monkeypatch)
     monkeypatch.setattr(checkpoint, "sync", slow)
     run(0, checkpoint=checkpoint)
     assert begun.wait(10)
-    checkpoint.append(replace(checkpoint.read_past()[0], number=1))  # while the first is on its way
+    checkpoint.append(replace(checkpoint.past[0], number=1))  # while the first is on its way
     with pytest.raises(OSError, match="Input/output error"):
         checkpoint.close()
 
 
-def test_a_checkpoint_of_version_2_is_read_and_not_gone_on_with(tmp_path):
+def test_a_checkpoint_of_another_format_is_refused_in_one_line(tmp_path):
     run(3, checkpoint=tmp_path)
     path = tmp_path / "generations"
     content = path.read_bytes().replace(MAGIC, b"deap_nn checkpoint 2\n")
     path.write_bytes(content)
-    assert [generation.number for generation in read_generations(tmp_path)] == [0, 1, 2, 3]
-    with pytest.raises(CheckpointError, match="is not a checkpoint of this version"):
-        run(5, checkpoint=tmp_path)
+    for read in (read_generations, read_first, lambda folder: run(5, checkpoint=folder)):
+        with pytest.raises(CheckpointError, match=f"^{tmp_path} has no checkpoint of this version: move it away, .*$"):
+            read(tmp_path)
     assert path.read_bytes() == content
 
 

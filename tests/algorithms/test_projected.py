@@ -2,7 +2,6 @@
 
 import itertools
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,7 +21,6 @@ from deap_nn.callbacks.base import Callback
 from deap_nn.core.logbooks import read_csv
 from deap_nn.genome.layer_inputs import unpacked_inputs
 from deap_nn.operators.compiled import projection
-from deap_nn.runs.checkpoint import Checkpoint
 from deap_nn.runs.generations import CheckpointError, read_generations
 
 
@@ -88,18 +86,6 @@ def test_the_time_of_a_resume_counts_the_projection(digits, tmp_path, monkeypatc
     assert min(calls) > 16 * 784
 
 
-def test_a_run_whose_settings_are_not_kept_is_held_to_its_projection(digits, tmp_path):
-    run(made(digits), 2, checkpoint=tmp_path / "first")
-    with Checkpoint(tmp_path / "older") as checkpoint:
-        for record in read_generations(tmp_path / "first"):
-            checkpoint.append(replace(record, settings=None, environment=None))
-    with (
-        pytest.warns(UserWarning, match="does not hold the run's settings"),
-        pytest.raises(CheckpointError, match="is of a run with projected=True"),
-    ):
-        run(made(digits, ES(projected=False)), checkpoint=tmp_path / "older")
-
-
 def test_the_mean_of_all_is_the_centre_that_the_next_generation_is_bred_from(digits, monkeypatch):
     centres, project = {}, projection.project
 
@@ -137,16 +123,6 @@ def test_it_is_resumed_and_its_checkpoint_has_the_inputs(digits, tmp_path, expec
     same = {"scale": "widest", "sigma": Annealed(0.4, 0.1), "step": usual_step(MEMBERS, GENERATIONS, 2, projected=True)}
     with pytest.raises(CheckpointError, match="projected was True when the run began, and is False"):
         run(made(digits, ES(projected=False, **same)), checkpoint=tmp_path)
-
-
-@pytest.mark.parametrize("change", [lambda inputs: inputs[:-1], lambda inputs: b"\x09" + inputs[1:]])
-def test_layer_inputs_of_a_checkpoint_that_do_not_fit_the_network_are_refused(digits, tmp_path, change):
-    run(made(digits), 2, checkpoint=tmp_path / "first")
-    with Checkpoint(tmp_path / "other") as checkpoint:
-        for record in read_generations(tmp_path / "first"):
-            checkpoint.append(replace(record, inputs=change(record.inputs)) if record.number == 2 else record)
-    with pytest.raises(ValueError, match="generation 2 of the checkpoint: layer inputs "):
-        run(made(digits), checkpoint=tmp_path / "other")
 
 
 def test_a_keyframe_in_place_of_the_first_generations_gives_the_same_bytes(digits, tmp_path, expected):

@@ -15,11 +15,9 @@ from wirings import OtherHost, mapping
 
 from deap_nn import GA, SelfAdaptive, open_map
 from deap_nn.algorithms import resuming
-from deap_nn.breeding import past
 from deap_nn.breeding import task as genome_tasks
 from deap_nn.breeding.past import Past
 from deap_nn.breeding.reproduction import Pairs
-from deap_nn.breeding.store.keyframes import write_keyframe
 from deap_nn.callbacks.base import Callback
 from deap_nn.genome.layer_inputs import unpacked_inputs
 from deap_nn.operators.compiled import crossing, projection
@@ -240,15 +238,8 @@ def test_a_keyframe_in_place_of_the_first_generations_gives_the_same_bytes(digit
     assert run(digits, checkpoint=tmp_path) == expected
 
 
-@pytest.mark.parametrize("places", [{STEP_PLACE}, set()], ids=["without-the-step", "whole"])
-def test_a_keyframe_has_what_the_next_generation_needs(digits, tmp_path, monkeypatch, expected, places):
-    """Without it a resumed run would breed all generations again; older keyframes have no step, which is made again."""
-
-    def without(path, generation, history, keys, get):
-        kept = [key for key in keys if key - member_id(generation, 0) not in places]
-        write_keyframe(path, generation, history, kept, get)
-
-    monkeypatch.setattr(past, "write_keyframe", without)
+def test_a_keyframe_has_what_the_next_generation_needs(digits, tmp_path, monkeypatch, expected):
+    """Without it a resumed run would breed all generations again."""
     run(digits, generations=3, checkpoint=tmp_path, keyframe_seconds=0)
     lines, line = [], Past.line
     monkeypatch.setattr(Past, "line", lambda self, wanted: lines.append(line(self, wanted)) or lines[-1])

@@ -7,7 +7,6 @@ import json
 import numpy as np
 import pytest
 from small_toolbox import small
-from wirings import wired
 
 from deap_nn import ES, GA, Annealed, Constant, ErrorScaled, OneFifth, SelfAdaptive, make_toolbox
 from deap_nn.algorithms.settings_record import check_settings, settings_record
@@ -87,26 +86,6 @@ def test_each_number_of_an_adaptation_is_recorded(digits, tmp_path, one, other):
         records.append(settings_record(toolbox, toolbox.population(n=4), seed=3, cxpb=1.0, mutpb=1.0))
     with pytest.raises(CheckpointError, match=r"mutate.sigma was "):
         check_settings(*records, tmp_path)
-
-
-def test_a_record_of_the_first_version_is_compared_without_noise(tmp_path):
-    toolbox = wired()
-    record = settings_record(toolbox, toolbox.population(n=8), seed=1, cxpb=1.0, mutpb=1.0)
-    first = {name: value for name, value in record.items() if not name.endswith(".noise")} | {"version": 1}
-    assert first.keys() != record.keys()
-    check_settings(first, record, tmp_path)
-    with pytest.raises(CheckpointError, match="mate was 'cxBiased'"):
-        check_settings(first | {"mate": "cxBiased"}, record, tmp_path)
-    for version in (0, 3, "2", [2], None):
-        with pytest.warns(UserWarning, match="does not hold the run's settings: they are not compared"):
-            check_settings(record | {"version": version, "mate": "x"}, record, tmp_path)
-
-
-def test_a_setting_at_its_neutral_value_is_left_out(digits):
-    toolbox = small(digits)
-    record = settings_record(toolbox, toolbox.population(n=8), seed=3, cxpb=1.0, mutpb=1.0)
-    assert not {"cxpb", "precision", "mutate.indpb", "select.boosted", "individual.bounds"} & record.keys()
-    assert record["version"] == 2
 
 
 def test_each_argument_of_a_toolbox_is_recorded_or_decides_no_number():

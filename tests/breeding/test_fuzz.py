@@ -93,7 +93,7 @@ def check_logbook(path):
 
 def generation(number: int) -> Generation:
     values = {"number": number, "sigma": 0.1, "adaptation": {"error": 0.5}, "row": {"gen": number}, "states": {}}
-    arrays = {"wvalues": np.full((20, 1), -0.5), "chosen": np.arange(20 if number else 0, dtype=np.uint32)}
+    arrays = {"wvalues": np.full((20, 1), -0.5), "chosen": np.arange(20, dtype=np.uint32)}
     return Generation(**values, seconds=0.5, elapsed=1.5, evaluations=20, history="", **arrays)
 
 

@@ -228,8 +228,8 @@ def test_the_map_that_is_named_does_the_work(place, here, command, tmp_path, mon
 def test_tensorflow_has_the_threads(place, warm, command, tmp_path):
     answer = warm(*command, tmp_path / "run", "--threads", 2)
     assert answer.returncode == 0, answer.stderr
-    threads = [read_first(run / "checkpoint").settings.get("threads") for run in (place / "base", tmp_path / "run")]
-    assert threads == [None, 2]
+    threads = [read_first(run / "checkpoint").settings["threads"] for run in (place / "base", tmp_path / "run")]
+    assert threads == [1, 2]
 
 
 @walked("--no-progress", "--output")

@@ -80,23 +80,6 @@ def test_the_copies_of_a_model_and_of_weights_are_durable(tmp_path, disk):
         assert disk.is_durable(name, "run"), name
 
 
-def test_the_copy_of_damaged_records_is_on_the_disk_before_they_are_cut_off(finished_run, tmp_path, disk, monkeypatch):
-    shutil.copytree(finished_run / "checkpoint", tmp_path / "checkpoint")
-    path = tmp_path / "checkpoint" / "generations"
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-    truncate = os.ftruncate
-
-    def cut(handle, size):
-        disk.done.append(("cut",))
-        truncate(handle, size)
-
-    monkeypatch.setattr(os, "ftruncate", cut)
-    Checkpoint(tmp_path / "checkpoint", force=True).close()
-    assert disk.done[: disk.done.index(("cut",))] == [("sync", "damaged"), ("sync", "checkpoint")]
-
-
 @pytest.mark.parametrize("content", [None, b"", b'{"population": 2', b"\xff\xfe", bytes(700)])
 def test_settings_that_are_lost_are_made_again_from_the_first_record(finished_run, digits_file, tmp_path, content):
     folder = shutil.copytree(finished_run, tmp_path / "run")

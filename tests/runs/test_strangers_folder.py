@@ -15,8 +15,6 @@ from deap_nn.breeding.store import keyframes
 from deap_nn.breeding.store.keyframes import write_keyframe
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import open_append, printable
-from deap_nn.runs import generations as checkpoint
-from deap_nn.runs.generations import MAGIC
 from deap_nn.runs.reading import read_arrays, read_json
 
 RECORDS = "checkpoint/generations"
@@ -52,17 +50,6 @@ def test_a_link_in_the_place_of_what_is_read_and_written_leads_nowhere(folder, o
     before = contents(outside)
     resume(folder, digits_file)
     assert contents(outside) == before
-
-
-def test_damage_is_kept_aside_where_no_link_leads(folder, outside, digits_file):
-    content = bytearray((folder / RECORDS).read_bytes())
-    content[len(content) // 2] ^= 1
-    (folder / RECORDS).write_bytes(content)
-    (folder / "checkpoint" / "damaged").symlink_to(outside / "new")
-    answer = resume(folder, digits_file, "--force")
-    assert answer.returncode == 0, answer.stderr
-    assert sorted(contents(outside)) == [(outside / "mine").relative_to(outside)]
-    assert (folder / "checkpoint" / "damaged-2").read_bytes() == bytes(content)
 
 
 def test_a_keyframe_is_not_written_where_a_link_leads(outside, tmp_path):
@@ -101,14 +88,6 @@ def test_a_keyframe_of_another_kind_is_not_used_and_said_so(folder, head):
         UserWarning, match="the keyframe is not used: .*keyframe-3.* (?:head is not a keyframe's|another size)"
     ):
         assert check_keyframe(folder / "checkpoint", 8) is None
-
-
-def test_very_many_keyframes_are_reported_in_one_line(folder):
-    for number in ("0", "1", "2", "\N{SUPERSCRIPT TWO}", "9" * 200):
-        (folder / "checkpoint" / f"keyframe-{number}").touch()
-    with pytest.warns(UserWarning, match="keyframe-2 is no keyframe of this version, nor are 2 others$") as warned:
-        assert check_keyframe(folder / "checkpoint", 8) is None
-    assert len(warned) == 1
 
 
 def test_a_status_that_is_no_text_is_named_and_written_again(folder, digits_file):
@@ -160,37 +139,7 @@ def test_arrays_that_run_code_are_not_read(tmp_path):
         read_arrays(tmp_path / "best.npz")
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"settings": [1]},
-        {"states": [1]},
-        {"states": {"RunDirectory 0": 1}},
-        {"row": 3},
-        {"adaptation": None},
-    ],
-    ids=str,
-)
-def test_a_record_of_another_kind_is_refused_in_one_line(folder, digits_file, changed):
-    rewrite_first(folder / RECORDS, changed)
-    assert "generation 0" in only_line(resume(folder, digits_file))
-
-
 def test_a_deep_file_of_settings_is_refused(folder):
     (folder / "config.json").write_text("[" * 100_000)
     with pytest.raises(InputError, match=r"config.json: cannot be read"):
         read_json(folder / "config.json")
-
-
-def rewrite_first(path, changed):
-    """Change entries of the first record, and all that says that it is whole."""
-    content = path.read_bytes()
-    place = len(MAGIC)
-    length, _, _ = checkpoint._FRAME.unpack_from(content, place)
-    body = content[place + checkpoint._FRAME.size :][:length]
-    rest = content[place + checkpoint._FRAME.size + length :]
-    size, *shape = checkpoint._SIZES.unpack_from(body)
-    start = checkpoint._SIZES.size
-    text = json.dumps(json.loads(body[start : start + size]) | changed).encode()
-    body = checkpoint._SIZES.pack(len(text), *shape) + text + body[start + size :]
-    path.write_bytes(content[:place] + checkpoint._frame(0, body) + body + rest)

@@ -16,7 +16,7 @@ import numpy as np
 from deap_nn.core.files import sync_folder
 from deap_nn.genome.vectors import Vector
 
-MAGIC = b"deap_nn keyframe 2\n"
+MAGIC = b"deap_nn keyframe 1\n"
 
 _PAGE = 4096
 _HEAD = struct.Struct("<I16s")
