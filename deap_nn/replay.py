@@ -15,7 +15,7 @@ import numpy as np
 from deap import base
 
 from deap_nn.algorithms.from_config import toolbox_of
-from deap_nn.algorithms.resuming import LONG_SECONDS, check_keyframe
+from deap_nn.algorithms.resuming import KEYFRAME_SECONDS, check_keyframe
 from deap_nn.algorithms.settings_record import check_settings, settings_record
 from deap_nn.algorithms.toolbox.make import layout_names
 from deap_nn.breeding.founders import breeder_of
@@ -127,7 +127,7 @@ def breed(options: argparse.Namespace, config: dict[str, Any], toolbox: base.Too
         lineage.past.remember([generation.bred for generation in past[1:]], keyframe)
         member = lineage.past.recall(last.number, place)
         missing = len(lineage.known.recipes)
-        if lineage.past.seconds_to_breed(missing) > LONG_SECONDS:
+        if lineage.past.seconds_to_breed(missing) > KEYFRAME_SECONDS:
             takes = f"takes about {lineage.past.seconds_to_breed(missing):.0f} s"
             print(f"recomputing {missing} genomes {takes}", flush=True)
         member.flat  # noqa: B018  (reading it breeds the weights, for which the lineage's cache must still be open)
