@@ -119,9 +119,7 @@ def test_sample_weights_and_the_call_of_a_function_count(tmp_path):
     for given in ({}, {"sample_weight": weights[::-1]}, {"sample_weight": np.ones(40)}):
         with pytest.raises(CheckpointError, match="data was"):
             check_settings(record(sample_weight=weights), record(**given), tmp_path)
-    assert record(outputs_first)["objectives"] == [
-        "function outputs_first None outputs_first"
-    ]  # as it was before names counted
+    assert record(outputs_first)["objectives"] == ["function outputs_first None outputs_first (outputs, targets)"]
     assert record(targets_first)["objectives"] == ["function targets_first None targets_first (y_true, y_pred)"]
 
 
