@@ -1,8 +1,9 @@
 """Runs of `es` with projected steps, for several test modules."""
 
+from limits import evolve
 from own_callbacks import Watch
 
-from deap_nn import ES, evolve, make_toolbox
+from deap_nn import ES, make_toolbox
 
 MEMBERS, GENERATIONS = 8, 5
 

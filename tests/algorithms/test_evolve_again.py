@@ -70,7 +70,7 @@ def test_a_record_that_is_being_written_is_no_damage(tmp_path, monkeypatch):
     def fstat(handle):
         seen = real(handle)
         calls.append(handle)
-        if len(calls) == 2:  # it is open, and its size was asked for: the writer ends meanwhile
+        if len(calls) == 1:  # it is open, and its size was asked for: the writer ends meanwhile
             path.write_bytes(content)
         return seen
 
