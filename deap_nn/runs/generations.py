@@ -55,7 +55,7 @@ class Generation:
     chosen : numpy.ndarray
         For each child, the place in the generation before of the parent that it replaces; shape (members,),
         uint32. Neighbours were mated, as many as the run has mates. The place of an opposite is its member's with the
-        upper bit set, `OPPOSITE`. In generation 0 the founders' own places.
+        upper bit set. In generation 0 the founders' own places.
     settings : dict
         In generation 0 the settings that decide the run's numbers, by `settings_record`, and the environment of the
         process that began the run, by `environment`; empty in the others.
