@@ -40,6 +40,9 @@ class ReferenceLoop:
             self.sigma.reset()
         if isinstance(self.sigma, Annealed):
             self.sigma.run_of(self.ngen)
+        if self.step == "usual":  # it follows from the size of the run
+            self.toolbox.plan(len(population), self.ngen)
+            self.step = self.toolbox.step
         rows = [self.scored(population, 0)]
         for generation in range(1, self.ngen + 1):
             if self.adapts:
