@@ -54,16 +54,17 @@ class Backpropagation:
 
     def __init__(self, toolbox: Toolbox, network: WeightList, optimizer: Any) -> None:
         from deap_nn.data.minibatches import Strata
-        from deap_nn.models.layers import centred_layers
-        from deap_nn.models.reference import trained_model
+        from deap_nn.models.layers import centred
+        from deap_nn.models.reference import assign_weights, new_model
         from deap_nn.models.tensorflow import keras
 
         self._network = network
         self._toolbox = toolbox
-        self._model = trained_model(toolbox.problem.model, network)
+        model = new_model(toolbox.problem.model)
+        self._model = centred(model) if toolbox.problem.centred else model
+        assign_weights(self._model, network)
         labels = find_dataset(toolbox.problem.data).part("train")[1]
         self._strata = Strata.of(labels) if toolbox.problem.stratified else None
-        self._centred = centred_layers(self._model) if toolbox.problem.centred else []
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)  # as the built-in models answer
         self._model.compile(optimizer=optimizer, loss=loss)
 
@@ -78,7 +79,6 @@ class Backpropagation:
         """Descend along the gradient, and return the cross-entropy before that."""
         from deap_nn.core.errors import WORST
         from deap_nn.data.minibatches import batch_indices
-        from deap_nn.models.layers import centring
 
         problem = self._toolbox.problem
         x, y = find_dataset(problem.data).part("train")
@@ -86,8 +86,7 @@ class Backpropagation:
         samples = x[chosen].reshape(len(chosen), *self._model.input_shape[1:]).astype(np.float32)
         if x.dtype == np.uint8:
             samples /= 255.0
-        with centring(self._centred):
-            loss = float(self._model.train_on_batch(samples, y[chosen]))
+        loss = float(self._model.train_on_batch(samples, y[chosen]))
         return [loss if math.isfinite(loss) else WORST]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_nn.models.layers import centred_layers
+from deap_nn.models.layers import centrable_layers
 from deap_nn.models.outputs import is_logits
 from deap_nn.models.reference import ModelReference, model_of
 from deap_nn.models.tensorflow import keras
@@ -41,7 +41,7 @@ def scales_or_looks_up(model: keras.Model) -> bool:
 
 def check_centred(reference: ModelReference) -> None:
     """Raise ValueError if no layer of a model can be centred."""
-    if not centred_layers(model_of(reference)):
+    if not centrable_layers(model_of(reference)):
         raise ValueError(
             "centred needs a sequential or functional model that can be built again, with a Dense layer that is "
             "called once and has a bias that evolves"
@@ -52,7 +52,7 @@ def check_projected(reference: ModelReference, samples: int, *, centred: bool) -
     """Raise ValueError if no step can be projected: no layers are centred, or none has more inputs than `samples`."""
     if not centred:
         raise ValueError("projected needs centred layers: centred=True, or KerasProblem(..., centred=True)")
-    layers = centred_layers(model_of(reference))
+    layers = centrable_layers(model_of(reference))
     wide = (layer for layer in layers if len(layer.input.shape) == 2 and layer.kernel.shape[0] > samples)
     if not any(getattr(layer.kernel, "trainable", False) for layer in wide):  # a kernel with LoRA is a tensor
         raise ValueError(f"projected needs a Dense layer with more inputs than a mini-batch has samples, {samples}")

@@ -1,11 +1,9 @@
-"""Layers of a rebuilt model that compute otherwise: centred on a mini-batch, or with weights rounded to bfloat16."""
+"""Layers of a scored model that compute otherwise: centred on a mini-batch, or with weights rounded to bfloat16."""
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,8 +12,6 @@ import numpy as np
 from deap_nn.genome.vectors import Matrix, Vector
 from deap_nn.models.outputs import outputs_of
 from deap_nn.models.tensorflow import keras
-
-_ROUNDING = (keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 
 CENTRING_SAMPLES = 1000
 """The number of training samples whose means are subtracted from the biases of a network that was scored centred."""
@@ -26,10 +22,53 @@ CENTRING_BATCH = 100
 A task computes a batch. The error was that of one batch of 1,000 in each network tried: with ``mnist_deep`` on 5,000
 validation digits 0.0536 and 0.0536, 0.1922 and 0.1920, 0.5120 and 0.5122."""
 
-_hooked = threading.RLock()  # two threads would replace the same activations, and restore each other's
+
+@keras.saving.register_keras_serializable("deap_nn")
+class CentredDense(keras.layers.Dense):  # type: ignore[misc]  # Keras is not typed
+    """A dense layer that subtracts from its outputs their mean over the samples of the call.
+
+    With inputs x, it computes ``W x + b - mean(W x)`` before its activation. The mean is over the samples, and over
+    their positions if there are any, for each unit. So noise in W, of which most acts on all samples alike, no longer
+    shifts the units' outputs. It is the shift of batch normalisation without the scale.
+
+    References
+    ----------
+    N. N. Schraudolph, "Centering neural network gradient factors", in "Neural Networks: Tricks of the Trade", 1998.
+    """
+
+    seen: tuple[Any, Any]
+    """The inputs of the last call, and the mean over samples and positions of the outputs without the bias."""
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Return the outputs for inputs of shape (samples, ..., inputs)."""
+        outputs = keras.ops.add(keras.ops.matmul(inputs, self.kernel), self.bias)
+        shift = _mean(_not_rounded(outputs)) - _not_rounded(self.bias)
+        object.__setattr__(self, "seen", (inputs, shift))  # without Keras' tracking of attributes
+        return self.activation(keras.ops.cast(_not_rounded(outputs) - shift, outputs.dtype))
 
 
-def centred_layers(model: keras.Model) -> list[keras.layers.Layer]:
+def _mean(outputs: Any) -> Any:
+    """Return the mean over samples and positions; shape (units,)."""
+    if len(outputs.shape) > 2:
+        return keras.ops.mean(outputs, axis=tuple(range(len(outputs.shape) - 1)))
+    total, samples = outputs, outputs.shape[0]
+    # Halves are added in place of a sum by the library, whose order for a group of networks is another one.
+    while (count := total.shape[0]) > 1:
+        half = count // 2
+        rest = total[2 * half :]
+        total = total[:half] + total[half : 2 * half]
+        if count % 2:
+            total = keras.ops.concatenate([total, rest])
+    return total[0] / samples
+
+
+def _not_rounded(tensor: Any) -> Any:
+    """Return a tensor as float32 if it has fewer bits."""
+    dtype = keras.backend.standardize_dtype(tensor.dtype)
+    return keras.ops.cast(tensor, "float32") if dtype in ("bfloat16", "float16") else tensor
+
+
+def centrable_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """Return the layers of a model that can be centred.
 
     These are the dense layers with a bias that evolves, each called once, of sequential and functional models, and of
@@ -45,113 +84,50 @@ def centred_layers(model: keras.Model) -> list[keras.layers.Layer]:
         if calls[id(layer)] != 1:
             continue
         if isinstance(layer, keras.Model):
-            found += centred_layers(layer)
+            found += centrable_layers(layer)
         elif type(layer) is keras.layers.Dense and layer.use_bias and layer.bias.trainable:
             found.append(layer)
     return found
 
 
-@contextlib.contextmanager
-def _before_activation(
-    layers: Sequence[keras.layers.Layer], change: Callable[[keras.layers.Layer, Any], Any]
-) -> Iterator[None]:
-    """Let `change` replace the outputs of layers before their activation, in calls and traces of the body."""
+def centred(model: keras.Model) -> keras.Model:
+    """Return a clone of a model with centred layers; it shares all other layers with the model."""
+    chosen = {id(layer) for layer in centrable_layers(model)}
 
-    def changed(layer: keras.layers.Layer, activation: Callable[[Any], Any], outputs: Any) -> Any:
-        return activation(change(layer, outputs))
+    def cloned(layer: keras.layers.Layer) -> keras.layers.Layer:
+        return CentredDense.from_config(layer.get_config()) if id(layer) in chosen else layer
 
-    with _hooked:
-        before = [layer.activation for layer in layers]
-        # `vars` sets the attribute without Keras' tracking. A Dense layer adds the bias, then calls the activation.
-        for layer, activation in zip(layers, before, strict=True):
-            vars(layer)["activation"] = partial(changed, layer, activation)
-        try:
-            yield
-        finally:
-            for layer, activation in zip(layers, before, strict=True):
-                vars(layer)["activation"] = activation
+    return keras.models.clone_model(model, clone_function=cloned, recursive=True)
 
 
-def _shift(layer: keras.layers.Layer, outputs: Any) -> Any:
-    """Return the mean over samples and positions of a layer's outputs, without the bias; shape (units,)."""
-    outputs, bias = _not_rounded(outputs), _not_rounded(layer.bias)
-    if len(outputs.shape) > 2:
-        return keras.ops.mean(outputs, axis=tuple(range(len(outputs.shape) - 1))) - bias
-    total, samples = outputs, outputs.shape[0]
-    # Halves are added in place of a sum by the library, whose order for a group of networks is another one.
-    while (count := total.shape[0]) > 1:
-        half = count // 2
-        rest = total[2 * half :]
-        total = total[:half] + total[half : 2 * half]
-        if count % 2:
-            total = keras.ops.concatenate([total, rest])
-    return total[0] / samples - bias
+def _centred_layers(model: keras.Model) -> list[CentredDense]:
+    return [layer for layer in model._flatten_layers() if isinstance(layer, CentredDense)]
 
 
-def _not_rounded(tensor: Any) -> Any:
-    """Return a tensor as float32 if it has fewer bits."""
-    dtype = keras.backend.standardize_dtype(tensor.dtype)
-    return keras.ops.cast(tensor, "float32") if dtype in ("bfloat16", "float16") else tensor
-
-
-def _without(outputs: Any, shift: Any) -> Any:
-    return keras.ops.cast(_not_rounded(outputs) - shift, outputs.dtype)
-
-
-def centring(layers: Sequence[keras.layers.Layer]) -> contextlib.AbstractContextManager[None]:
-    """Let layers subtract from their outputs the mean over the samples, in calls and traces of the body.
-
-    With inputs x, a layer computes ``W x + b - mean(W x)`` before its activation. The mean is over the samples of the
-    call, and over their positions if there are any, for each unit. So noise in W, of which most acts on all samples
-    alike, no longer shifts the units' outputs. It is the shift of batch normalisation without the scale.
-
-    References
-    ----------
-    N. N. Schraudolph, "Centering neural network gradient factors", in "Neural Networks: Tricks of the Trade", 1998.
-    """
-    return _before_activation(layers, lambda layer, outputs: _without(outputs, _shift(layer, outputs)))
+def _places(model: keras.Model) -> dict[int, int]:
+    return {id(variable): place for place, variable in enumerate(model.trainable_variables)}
 
 
 def shifts_of(model: keras.Model, call: Callable[[], Any]) -> dict[int, Any]:
     """Return the mean that each centred layer subtracts in a call of the model, by the index of its trainable bias."""
-    places = {id(variable): place for place, variable in enumerate(model.trainable_variables)}
-    shifts: dict[int, Any] = {}
-
-    def shifted(layer: keras.layers.Layer, outputs: Any) -> Any:
-        shifts[places[id(layer.bias)]] = shift = _shift(layer, outputs)
-        return _without(outputs, shift)
-
-    with _before_activation(centred_layers(model), shifted):
-        call()
-    return shifts
+    call()
+    places = _places(model)
+    return {places[id(layer.bias)]: layer.seen[1] for layer in _centred_layers(model)}
 
 
-def inputs_of(
-    model: keras.Model, layers: Sequence[keras.layers.Layer], call: Callable[[], Any], samples: int
-) -> dict[int, Any]:
-    """Return the inputs of dense layers in a call of the model, shape (samples, inputs), by the index of the kernel.
+def inputs_of(model: keras.Model, call: Callable[[], Any], samples: int) -> dict[int, Any]:
+    """Return the inputs of centred layers in a call of the model, shape (samples, inputs), by the index of the kernel.
 
     Layers are left out whose kernel does not evolve, that are called for several positions of a sample, or that have no
     more inputs than there are `samples`.
     """
-    places = {id(variable): place for place, variable in enumerate(model.trainable_variables)}
-    found: dict[int, Any] = {}
-
-    def noting(layer: keras.layers.Layer, inputs: Any, *rest: Any, **words: Any) -> Any:
-        place = places.get(id(layer.kernel))
-        if place is not None and tuple(inputs.shape[:-1]) == (samples,) and samples < inputs.shape[-1]:
-            found[place] = _not_rounded(inputs)
-        return type(layer).call(layer, inputs, *rest, **words)
-
-    with _hooked:
-        for layer in layers:  # `vars` sets the attribute without Keras' tracking
-            vars(layer)["call"] = partial(noting, layer)
-        try:
-            call()
-        finally:
-            for layer in layers:
-                del vars(layer)["call"]
-    return found
+    call()
+    places = _places(model)
+    return {
+        places[id(layer.kernel)]: _not_rounded(layer.seen[0])
+        for layer in _centred_layers(model)
+        if id(layer.kernel) in places and layer.seen[0].shape[:-1] == (samples,) and samples < layer.seen[0].shape[-1]
+    }
 
 
 def mean_shifts(found: Iterable[Mapping[int, Any]]) -> dict[int, Vector]:
@@ -166,10 +142,10 @@ def without_shifts(weights: Sequence[Matrix], shifts: Mapping[int, Vector]) -> l
     return [matrix - shifts[place] if place in shifts else matrix for place, matrix in enumerate(weights)]
 
 
-def with_means(
-    model: keras.Model, weights: Sequence[Matrix], batches: Sequence[Any], *, centred: bool = True
+def fold(
+    model: keras.Model, weights: Sequence[Matrix], batches: Sequence[Any], *, inverse: bool = False
 ) -> list[Matrix]:
-    """Return the weights with which a model has the outputs that it has with centred layers.
+    """Return the weights with which a model without centred layers has the outputs of one with them.
 
     From the bias of each centred layer the mean is subtracted that the layer subtracts, averaged over batches of
     samples. The kernels are returned as they are.
@@ -177,13 +153,13 @@ def with_means(
     Parameters
     ----------
     model : keras.Model
-        The network; it does not change.
+        The network with centred layers; it does not change.
     weights : sequence of numpy.ndarray
         A matrix for each trainable weight.
     batches : sequence of nests of tensors
         Batches of the same number of samples, as the model takes them.
-    centred : bool
-        False for the inverse: weights of the model as it is, for which the centred layers have the same outputs.
+    inverse : bool
+        True for weights of the model without centred layers, to get those with which centred layers have its outputs.
     """
     state = [variable.value for variable in model.non_trainable_variables]
 
@@ -191,12 +167,15 @@ def with_means(
         calls = (partial(outputs_of, model, given, state, inputs) for inputs in batches)
         return mean_shifts({k: np.asarray(v) for k, v in shifts_of(model, call).items()} for call in calls)
 
-    if centred:
+    if not inverse:
         return without_shifts(weights, shifts(weights))
     found = list(weights)
-    for _ in centred_layers(model):  # each layer's mean depends on the biases of the layers before it
+    for _ in _centred_layers(model):  # each layer's mean depends on the biases of the layers before it
         found = without_shifts(weights, {place: -shift for place, shift in shifts(found).items()})
     return found
+
+
+_ROUNDING = (CentredDense, keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 
 
 def take_rounded(model: keras.Model) -> tuple[bool, ...]:
@@ -218,7 +197,7 @@ def take_rounded(model: keras.Model) -> tuple[bool, ...]:
 
 def _plain_layers(model: keras.Model) -> list[keras.layers.Layer]:
     every = list(model._flatten_layers())
-    if not all(type(layer).__module__.startswith("keras.") for layer in every):
+    if not all(type(layer) is CentredDense or type(layer).__module__.startswith("keras.") for layer in every):
         return []
     wrappers = [layer for layer in every if not isinstance(layer, keras.Model)]
     # A wrapper, such as SpectralNormalization, reads the weights of its inner layer itself.

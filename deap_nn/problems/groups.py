@@ -14,8 +14,9 @@ from deap_nn.genome.vectors import most_together
 from deap_nn.models.tensorflow import keras, shared_tensor, tf, traced
 
 VECTORISED = {
-    *("InputLayer", "Dense", "Flatten", "Reshape", "Activation", "Dropout", "ReLU", "LeakyReLU", "Softmax", "Identity"),
-    *("BatchNormalization", "Rescaling", "Normalization", "Concatenate", "Add", "Multiply", "Sequential", "Functional"),
+    *("InputLayer", "Dense", "CentredDense", "Flatten", "Reshape", "Activation", "Dropout", "Identity"),
+    *("ReLU", "LeakyReLU", "Softmax", "BatchNormalization", "Rescaling", "Normalization"),
+    *("Concatenate", "Add", "Multiply", "Sequential", "Functional"),
 }
 """The layers that are computed for a group of genomes at once; with any other layer, genomes are computed in a loop."""
 

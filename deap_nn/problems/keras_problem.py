@@ -143,7 +143,7 @@ class KerasProblem:
         """Set the model and the objectives, raise if they do not fit the samples, and return a few outputs."""
         from deap_nn.models.checks import check_centred
         from deap_nn.models.outputs import logit_flags, output_names, tried_outputs
-        from deap_nn.models.reference import check_model, new_model, reference_of
+        from deap_nn.models.reference import check_model, reference_of
         from deap_nn.models.tensorflow import keras
         from deap_nn.problems.objectives import asks_for_logits, check_targets, check_weighted, objective_of
 
@@ -153,8 +153,8 @@ class KerasProblem:
         structure = tried_outputs(model, few)
         outputs = [np.asarray(output) for output in keras.tree.flatten(structure)]
         self.reference = reference_of(model, few)
-        if self.precision != "float32":
-            new_model(self.reference)  # raises if the model cannot be built again
+        if self.precision != "float32" or self.centred:
+            _ = self.reference.packed  # raises if the model cannot be built again
         if self.centred:
             check_centred(self.reference)
         names = output_names(model, structure, len(outputs))
@@ -248,13 +248,13 @@ class KerasProblem:
         """Return the weights with which the model itself has an individual's outputs."""
         if not self.centred:
             return individual
-        from deap_nn.models.layers import with_means
-        from deap_nn.models.reference import model_of
+        from deap_nn.models.layers import centred, fold
+        from deap_nn.models.reference import new_model
         from deap_nn.problems.scorer import batches_for_means, is_small
 
         batches = batches_for_means(self.samples, small=is_small(self.reference))
         inputs = [packed(self.samples.inputs, arrays) for arrays in batches]
-        return with_means(model_of(self.reference), individual, inputs)
+        return fold(centred(new_model(self.reference)), individual, inputs)
 
     def recalibrate(self, model: keras.Model, *, batch_size: int = 256) -> keras.Model:
         """Estimate the statistics of a model's BatchNormalization layers from the training inputs, and return it.

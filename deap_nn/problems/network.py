@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from deap_nn.core.seeding import Purpose, stream
 from deap_nn.data.registry import DataReference
 from deap_nn.data.samples import packed
-from deap_nn.models.layers import centred_layers, centring, inputs_of, shifts_of, take_rounded
+from deap_nn.models.layers import centred, inputs_of, shifts_of, take_rounded
 from deap_nn.models.outputs import as_float32, outputs_of, with_logits
 from deap_nn.models.reference import ModelReference, model_of, new_model
 from deap_nn.models.tensorflow import keras, tf, traced
@@ -85,14 +85,15 @@ class Network:
         self.evaluator = self._evaluator_of(problem.objectives, problem.weights, weighted)
         self.measure = self._evaluator_of((problem.measure,), problem.weights[:1], weighted)
         is_exact = problem.precision == "float32"
-        quick = self.model if is_exact else new_model(problem.model, precision=problem.precision)
+        quick = self.model
+        if problem.centred or not is_exact:
+            quick = new_model(problem.model, precision=problem.precision)
+            quick = centred(quick) if problem.centred else quick
         trace = partial(self._trace, quick)
-        if problem.centred:
-            trace = partial(_centred, centred_layers(quick), trace)
         if in_groups:
             self.kernel: Any = GroupKernel(trace, self.layout, typical(given), at_once=is_vectorised(quick))
             return
-        if quick is not self.model:
+        if not is_exact:
             flags = take_rounded(quick)
             self.rounded = flags if any(flags) else ()
         types = [tf.uint16 if rounded else tf.float32 for rounded in self.rounded or [False] * len(self.layout)]
@@ -157,10 +158,10 @@ class Network:
         return dict(zip(self._shifted, (shift.numpy() for shift in found(weights, inputs)), strict=True))
 
     def _traced_apart(self, function: Callable[..., Any], inputs: Sequence[Any]) -> Any:
-        """Trace a function of a model, weights and inputs for a new model: another thread may trace that here."""
+        """Trace a function of a new centred model, weights and inputs: another thread may trace the scored one."""
         specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in inputs]
         shapes = [tf.TensorSpec(shape) for shape in self.layout.shapes]
-        return _called(traced, partial(function, model_of(self.problem.model)), shapes, specs)
+        return _called(traced, partial(function, centred(new_model(self.problem.model))), shapes, specs)
 
     def _shifts_of(self, model: Any, weights: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
         found = shifts_of(model, partial(self._outputs, model, weights, inputs))
@@ -175,10 +176,7 @@ class Network:
         return dict(zip(self._kernels, (each.numpy() for each in found), strict=True))
 
     def _layer_inputs(self, model: Any, weights: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
-        layers = centred_layers(model)
-        with centring(layers):
-            call = partial(self._outputs, model, weights, inputs)
-            found = inputs_of(model, layers, call, int(inputs[0].shape[0]))
+        found = inputs_of(model, partial(self._outputs, model, weights, inputs), int(inputs[0].shape[0]))
         self._kernels = list(found)
         return list(found.values())
 
@@ -205,11 +203,6 @@ class Network:
         for place, logits in zip(self.places, outputs[count:], strict=True):
             made[place]._keras_logits = logits
         return evaluator.traced(made, targets)
-
-
-def _centred(layers: Sequence[Any], trace: Callable[..., Any], *given: Any) -> Any:
-    with centring(layers):
-        return trace(*given)
 
 
 def _called(function: Callable[..., Any], *arguments: Any) -> Any:

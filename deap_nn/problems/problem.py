@@ -76,10 +76,10 @@ class Problem:
     @property
     def centred_layers(self) -> list[str]:
         """The names of the layers that are centred."""
-        from deap_nn.models.layers import centred_layers
+        from deap_nn.models.layers import centrable_layers
         from deap_nn.models.reference import model_of
 
-        return [layer.name for layer in centred_layers(model_of(self.model))] if self.centred else []
+        return [layer.name for layer in centrable_layers(model_of(self.model))] if self.centred else []
 
     @property
     def fitness(self) -> FitnessName | None:

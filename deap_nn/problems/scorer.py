@@ -17,8 +17,8 @@ from deap_nn.data.loading import find_dataset
 from deap_nn.data.minibatches import Strata, batch_indices
 from deap_nn.genome.vectors import Halves, Vector, empty_halves, split_vector
 from deap_nn.genome.weight_list import WeightList
-from deap_nn.models.layers import CENTRING_BATCH, CENTRING_SAMPLES, mean_shifts, with_means, without_shifts
-from deap_nn.models.reference import ModelReference, model_of
+from deap_nn.models.layers import CENTRING_BATCH, CENTRING_SAMPLES, centred, fold, mean_shifts, without_shifts
+from deap_nn.models.reference import ModelReference, model_of, new_model
 from deap_nn.models.tensorflow import check_not_forked, configure_tensorflow, gathered_tensor, shared_tensor, tf
 from deap_nn.problems import groups
 from deap_nn.problems.network import forget_networks, network_of
@@ -219,7 +219,7 @@ class Scorer:
         if not self.problem.centred:
             return weights
         inputs = list(map(self._network.inputs, self._batches_for_means))
-        return WeightList(with_means(model_of(self.problem.model), weights, inputs, centred=False))
+        return WeightList(fold(centred(new_model(self.problem.model)), weights, inputs, inverse=True))
 
     @cached_property
     def _batches_for_means(self) -> list[list[Any]]:

@@ -11,7 +11,7 @@ from wirings import logged
 from deap_nn import GA, KerasProblem, evolve, make_toolbox, open_map
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.data.minibatches import batch_indices
-from deap_nn.models.layers import centred_layers
+from deap_nn.models.layers import centrable_layers
 from deap_nn.models.tensorflow import keras
 from deap_nn.problems import groups
 from deap_nn.problems.scorer import scorer
@@ -213,7 +213,7 @@ def frozen():
     ("made", "count"), [(dense, 2), (convolutional, 1), (nested, 2), (shared_twice, 0), (frozen, 1)]
 )
 def test_layers_with_a_bias_that_are_called_once_are_centred(made, count):
-    assert len(centred_layers(made())) == count
+    assert len(centrable_layers(made())) == count
 
 
 class Subclassed(keras.Model):
