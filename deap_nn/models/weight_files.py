@@ -157,11 +157,5 @@ def _of_npz(path: Path, layout: Layout) -> list[NDArray[Any]]:
 
 
 def _without_number(name: str) -> str:
-    """Return a weight's name without the numbers in names that Keras gives layers, such as "dense_2"."""
-    from deap_nn.models.tensorflow import keras
-
-    *parts, last = name.split("/")
-    bare = [re.sub(r"_\d+$", "", part) for part in parts]
-    own = {"sequential", "functional", *(kind.lower() for kind in vars(keras.layers) if kind[0].isupper())}
-    known = [one if one.replace("_", "") in own else part for one, part in zip(bare, parts, strict=True)]
-    return "/".join([*known, last])
+    """Return a weight's name without the numbers that Keras gives layers, such as "dense_2"."""
+    return re.sub(r"_\d+(?=/)", "", name)

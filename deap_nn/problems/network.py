@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from deap_nn.data.registry import DataReference
 from deap_nn.data.samples import packed
 from deap_nn.models.layers import centred, inputs_of, shifts_of, take_rounded
 from deap_nn.models.outputs import as_float32, outputs_of, with_logits
-from deap_nn.models.reference import ModelReference, model_of, new_model
+from deap_nn.models.reference import model_of, new_model
 from deap_nn.models.tensorflow import keras, tf, traced
 from deap_nn.problems.groups import GroupKernel, is_vectorised
 from deap_nn.problems.objective_evaluator import ObjectiveEvaluator
@@ -30,22 +30,24 @@ KEPT = 8
 
 @dataclass(frozen=True)
 class Shapes:
-    """The form of the samples, without their content.
+    """The form of a mini-batch, without its content.
 
     Parameters
     ----------
-    inputs, targets : str
-        The structure of each: the text of a nest of None.
+    structure : str
+        The text of the templates.
     weighted : int
         The number of arrays of sample weights after the targets.
     specs : tuple
-        The shape and type of each array of a mini-batch, first of inputs, then of targets.
+        The shape and type of each tensor, first of inputs, then of targets.
+    templates : tuple
+        The nests of inputs and of targets, with None in place of arrays.
     """
 
-    inputs: str
-    targets: str
+    structure: str
     weighted: int
-    specs: tuple[tuple[tuple[tuple[int, ...], str], ...], ...]
+    specs: tuple[tuple[Any, ...], tuple[Any, ...]]
+    templates: tuple[Any, Any] = field(compare=False)
 
 
 class Network:
@@ -55,10 +57,8 @@ class Network:
     ----------
     problem : Problem
         The model and the objectives; its data and seed do not matter.
-    samples : Dataset or Samples
-        Samples with the structure of inputs and targets; not kept.
-    given : sequence
-        A mini-batch, lists of tensors; not kept.
+    shapes : Shapes
+        The form of a mini-batch.
     in_groups : bool
         Whether genomes are scored in groups.
     """
@@ -66,10 +66,10 @@ class Network:
     rounded: tuple[bool, ...] = ()
     """Whether the kernel takes each matrix as bfloat16; empty if it takes none so."""
 
-    def __init__(self, problem: Problem, samples: Any, given: Sequence[Any], *, in_groups: bool) -> None:
+    def __init__(self, problem: Problem, shapes: Shapes, *, in_groups: bool) -> None:
         self.problem, self.layout = problem, problem.model.layout
         self.model = model_of(problem.model)
-        self._templates = samples.inputs, samples.targets
+        self._templates = shapes.templates
         self._dtypes = [variable.dtype for variable in self.model.trainable_variables]
         self._constants = [tf.constant(variable.numpy()) for variable in self.model.non_trainable_variables]
         self._structure: Any = None
@@ -81,9 +81,8 @@ class Network:
         self._shifted: list[int] = []  # indices of the biases of centred layers
         self._inputs_of: Any = None
         self._kernels: list[int] = []  # indices of the kernels of these layers
-        weighted = samples.weighted
-        self.evaluator = self._evaluator_of(problem.objectives, problem.weights, weighted)
-        self.measure = self._evaluator_of((problem.measure,), problem.weights[:1], weighted)
+        self.evaluator = self._evaluator_of(problem.objectives, problem.weights, shapes.weighted)
+        self.measure = self._evaluator_of((problem.measure,), problem.weights[:1], shapes.weighted)
         is_exact = problem.precision == "float32"
         quick = self.model
         if problem.centred or not is_exact:
@@ -91,15 +90,14 @@ class Network:
             quick = centred(quick) if problem.centred else quick
         trace = partial(self._trace, quick)
         if in_groups:
-            self.kernel: Any = GroupKernel(trace, self.layout, typical(given), at_once=is_vectorised(quick))
+            self.kernel: Any = GroupKernel(trace, self.layout, typical(shapes.specs), at_once=is_vectorised(quick))
             return
         if not is_exact:
             flags = take_rounded(quick)
             self.rounded = flags if any(flags) else ()
         types = [tf.uint16 if rounded else tf.float32 for rounded in self.rounded or [False] * len(self.layout)]
         weights = [tf.TensorSpec(shape, kind) for shape, kind in zip(self.layout.shapes, types, strict=True)]
-        specs = tf.nest.map_structure(lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype), list(given))
-        self.kernel = traced(trace, weights, *specs)
+        self.kernel = traced(trace, weights, *map(list, shapes.specs))
 
     def _evaluator_of(
         self, objectives: Sequence[Objective], weights: Sequence[float], weighted: int
@@ -221,24 +219,24 @@ def _as_typed(weight: Any, dtype: str) -> Any:
     return weight if dtype == "float32" else tf.cast(weight, dtype)
 
 
-def typical(given: Sequence[Any]) -> list[list[Any]]:
-    """Return a mini-batch with the shapes of a given one, and with numbers that depend only on these shapes.
+def typical(specs: Sequence[Any]) -> list[list[Any]]:
+    """Return a mini-batch of given shapes and types, with numbers that depend only on these.
 
     Groups of genomes are compared with single genomes on it: so every process decides alike, independent of the
     mini-batches that it has scored.
     """
     rng = stream(0, Purpose.OPERATORS, 0, 1)
 
-    def made(tensor: Any, is_input: bool) -> Any:
-        if tensor.dtype.is_floating:
-            numbers = rng.standard_normal(tensor.shape) if is_input else np.ones(tensor.shape)
-        elif tensor.dtype.is_integer:
-            numbers = np.resize(np.arange(256 if tensor.dtype == tf.uint8 and is_input else 2), tensor.shape)
+    def made(spec: Any, is_input: bool) -> Any:
+        if spec.dtype.is_floating:
+            numbers = rng.standard_normal(spec.shape) if is_input else np.ones(spec.shape)
+        elif spec.dtype.is_integer:
+            numbers = np.resize(np.arange(256 if spec.dtype == tf.uint8 and is_input else 2), spec.shape)
         else:
-            return tensor
-        return tf.constant(numbers.astype(tensor.dtype.as_numpy_dtype))
+            return tf.zeros(spec.shape, spec.dtype)
+        return tf.constant(numbers.astype(spec.dtype.as_numpy_dtype))
 
-    return [[made(tensor, half is given[0]) for tensor in half] for half in given]
+    return [[made(spec, place == 0) for spec in half] for place, half in enumerate(specs)]
 
 
 def network_of(problem: Problem, samples: Any, given: Sequence[Any], *, in_groups: bool) -> Network:
@@ -246,29 +244,31 @@ def network_of(problem: Problem, samples: Any, given: Sequence[Any], *, in_group
 
     Parameters
     ----------
-    problem, samples, given, in_groups
-        As `Network` takes them.
+    problem : Problem
+        The problem.
+    samples : Dataset or Samples
+        Samples with the structure of inputs and targets.
+    given : sequence
+        A mini-batch, lists of tensors.
+    in_groups : bool
+        Whether genomes are scored in groups.
     """
-    specs = tuple(tuple((tuple(tensor.shape), tensor.dtype.name) for tensor in half) for half in given)
-    shapes = Shapes(repr(samples.inputs), repr(samples.targets), samples.weighted, specs)
-    data = DataReference("", "", "")
+    inputs, targets = (tuple(tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in half) for half in given)
+    templates = samples.inputs, samples.targets
+    shapes = Shapes(repr(templates), samples.weighted, (inputs, targets), templates)
     # The traced functions get mini-batches as arguments: data and seed do not matter.
-    alike = replace(problem, data=data, seed=0)
-    key = alike, shapes, in_groups
+    alike = replace(problem, data=DataReference("", "", ""), seed=0)
     with _one_at_a_time:
-        network = _networks.pop(key, None) or Network(problem, samples, given, in_groups=in_groups)
-        _networks[key] = network  # dropped in the order of their last use
-        for oldest in list(_networks)[:-KEPT]:
-            del _networks[oldest]
-        return network
-
-
-def forget_networks(model: ModelReference | None = None) -> None:
-    """Drop the networks of a model that no other model is equal to, or of all models."""
-    with _one_at_a_time:
-        for key in [key for key in _networks if model is None or (model.key and key[0].model == model)]:
-            del _networks[key]
+        return _network(alike, shapes, in_groups=in_groups)
 
 
 _one_at_a_time = threading.RLock()  # a second thread waits for a trace in place of repeating it
-_networks: dict[tuple[Problem, Shapes, bool], Network] = {}
+
+
+@lru_cache(maxsize=KEPT)
+def _network(problem: Problem, shapes: Shapes, *, in_groups: bool) -> Network:
+    return Network(problem, shapes, in_groups=in_groups)
+
+
+forget_networks = _network.cache_clear
+"""Drop the compiled networks."""

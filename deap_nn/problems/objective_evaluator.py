@@ -92,9 +92,8 @@ class ObjectiveEvaluator:
                 functions = [objective for objective in self.objectives if not objective.traced]
                 return list(filter(None, (_broadcast(one, *self._seen(one, outputs, targets)) for one in functions)))
         except Exception as error:
-            advice = next((f": take {line}" for one in self.objectives if (line := one.minimised)), "")
             shapes = f"outputs of shape {[o.shape for o in outputs]} and targets of {[t.shape for t in targets]}"
-            raise ValueError(f"loss does not fit {shapes}: {reason_of(error)}{advice}") from error
+            raise ValueError(f"loss does not fit {shapes}: {reason_of(error)}") from error
 
     def _values(self, outputs: Sequence[Any], targets: Sequence[Any]) -> list[Any]:
         return [self._value(objective, outputs, targets) for objective in self.objectives if objective.traced]

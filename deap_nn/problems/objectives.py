@@ -28,12 +28,6 @@ TARGETS = ("y_true", "targets")
 OUTPUTS = ("y_pred", "outputs", "y_score", "y_proba", "y_prob")
 """The parameter names by which a function takes the outputs: those of Keras, this package and scikit-learn."""
 
-ACCURACIES = ("accuracy", "acc", "binaryaccuracy", "categoricalaccuracy", "sparsecategoricalaccuracy")
-"""Names of accuracies, in lower case and without underscores and "score"."""
-
-SCORES = ("auc", "f1", "fbeta", "iou", "jaccard", "matthewscorrcoef", "meaniou", "precision", "r2", "recall", "rocauc")
-"""Names of other metrics that are maximised, likewise."""
-
 _SHORT = {"mse": "mean_squared_error", "mae": "mean_absolute_error"}
 
 
@@ -101,19 +95,11 @@ class Objective:
 
     @property
     def doubt(self) -> str:
-        """A warning if the parameters of a function have no known names, or it has that of a score; otherwise empty."""
-        called = f"{self.name} is called with (outputs, targets): name its parameters (y_true, y_pred) or "
-        if self.kind == "function" and not self.names:
-            return f"{called}(targets, outputs)"
-        like_score = self.name in ACCURACIES or self.name.endswith("_score")
-        if self.kind != "function" or self.is_score or not like_score:
+        """A warning if the parameters of a function have no known names; otherwise empty."""
+        if self.kind != "function" or self.names:
             return ""
-        return f"{self.name} is minimised: if more is better, let it return 1 - {self.name}, under another name"
-
-    @property
-    def minimised(self) -> str:
-        """A function that minimises 1 - a score of classes, as a line of Python; empty for other objectives."""
-        return minimised(self.name) if self.is_score else ""
+        called = f"{self.name} is called with (outputs, targets): name its parameters (y_true, y_pred) or "
+        return f"{called}(targets, outputs)"
 
     @property
     def is_score(self) -> bool:
@@ -124,11 +110,6 @@ class Objective:
         library = (getattr(function, "__module__", None) or "").partition(".")[0] in ("sklearn", "keras")
         name: str = getattr(function, "__name__", "")
         return self.kind == "metric" or (library and name.endswith(("_score", "_accuracy")))
-
-
-def names_score(name: str) -> bool:
-    """Return whether a name is that of a well-known score, of which more is better, as "f1" and "accuracy_score"."""
-    return name.replace("_", "").lower().removesuffix("score") in (*ACCURACIES, *SCORES, "balancedaccuracy")
 
 
 def objective_of(given: Any, outputs: Sequence[str], argument: str) -> Objective:
@@ -170,31 +151,16 @@ def objective_of(given: Any, outputs: Sequence[str], argument: str) -> Objective
     return Objective("sum", argument, parts=parts)
 
 
-def minimised(name: str) -> str:
-    """Return a function that minimises 1 - F1, precision or recall, as a line of Python; empty for other names."""
-    score = name.lower().replace("_", "").removesuffix("score")
-    if score not in ("f1", "precision", "recall"):
-        return ""
-    function = f"def {score}(y_true, y_pred): return 1 - {score}_score(y_true, y_pred[:, 0] > 0.5)"
-    return f'{function} (of classes y_pred.argmax(axis=1), average="macro")'
-
-
 def _single(given: Any, argument: str) -> Objective:
     if given in ("error", "cross_entropy"):
         return Objective(given, given)
     if isinstance(given, str):
-        if given.replace("_", "").lower().removesuffix("score") in ACCURACIES:
-            raise ValueError(f'{argument} is minimised: take "error", which is 1 - accuracy, in place of {given!r}')
-        if names_score(given):
-            advice = minimised(given) or f"a function of (y_true, y_pred) that returns 1 - {given}"
-            raise ValueError(
-                f"{argument} is minimised: take {advice}, or the metric "
-                f"of keras.metrics with a container that is maximised, in place of {given!r}"
-            )
         try:
             return _of_keras("loss", given, keras.losses.get(_SHORT.get(given, given)), argument)
         except ValueError as error:
-            known = "'error', 'cross_entropy', 'mse', 'mae', the name of a Keras loss, or a loss or metric itself"
+            known = (
+                "'error' (1 - accuracy), 'cross_entropy', 'mse', 'mae', a Keras loss or its name, or a metric itself"
+            )
             names = ("error", "cross_entropy", *_SHORT, *vars(keras.losses))
             raise ValueError(f"{argument} must be {known}, got {given!r}{did_you_mean(given, names)}") from error
     if isinstance(given, keras.losses.Loss):

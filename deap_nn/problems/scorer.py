@@ -319,12 +319,13 @@ def scorer(problem: Problem) -> Scorer:
 
 
 def forget(model: ModelReference) -> None:
-    """Drop all scorers, which hold samples, and the networks of a model with user code.
+    """Drop all scorers, which hold samples, and for a model with user code the compiled networks, which hold it.
 
-    The networks of other models stay: a second problem of the same shapes compiles nothing.
+    Otherwise networks stay: a second problem of the same shapes compiles nothing.
     """
     _scorer.cache_clear()
-    forget_networks(model)
+    if model.key:
+        forget_networks()
 
 
 def release_parts(parts: list[Any]) -> None:

@@ -182,9 +182,8 @@ def of_keras_problem(given: KerasProblem, signs: Sequence[float], batches: Batch
         raise ValueError(f"container must have a fitness of {len(given.objectives)} value(s), got {len(signs)}")
     scores = [objective for objective in given.objectives if objective.is_score]
     if scores and not says:
-        advice = f"loss may be {scores[0].minimised}; else " if scores[0].minimised else ""
         raise ValueError(
-            f"{advice}container must say whether {scores[0].name} is minimised or maximised: creator.create("
+            f"container must say whether {scores[0].name} is minimised or maximised: creator.create("
             '"Best", base.Fitness, weights=(1.0,)) if more is better, weights=(-1.0,) if less is; then creator.create('
             '"Network", WeightList, fitness=creator.Best) and container=creator.Network'
         )

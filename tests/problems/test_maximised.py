@@ -21,30 +21,6 @@ def test_early_stopping_and_the_bar_know_what_is_maximised(capsys):
     assert f"best fitness {logbook[0]['max']:.4g}" in capsys.readouterr().err
 
 
-def accuracy(y_true, y_pred):
-    return float(np.mean(y_true == y_pred.argmax(axis=1)))
-
-
-def f1_score(y_true, y_pred):
-    return 0.5
-
-
-@pytest.mark.parametrize("loss", [accuracy, f1_score])
-def test_a_function_with_the_name_of_a_score_is_warned_of(loss):
-    with pytest.warns(UserWarning, match=f"^{loss.__name__} is minimised: if more is better, let it return 1 - "):
-        KerasProblem(dense(2, "softmax"), x_of(), labels(2), loss=loss)
-
-
-@pytest.mark.parametrize("name", ["f1", "inaccuracy", "one_minus_accuracy", "error"])
-def test_one_with_another_name_is_not(name):
-    def loss(y_true, y_pred):
-        return 1 - accuracy(y_true, y_pred)
-
-    loss.__name__ = name
-    toolbox = make_toolbox(KerasProblem(dense(2, "softmax"), x_of(), labels(2), loss=loss), seed=1)
-    assert 0 < toolbox.evaluate(toolbox.individual())[0] < 1
-
-
 @pytest.mark.parametrize("loss", [keras.metrics.AUC(), partial(keras.metrics.binary_accuracy, threshold=0.4)])
 def test_what_may_be_maximised_needs_a_container_that_says_so(loss):
     problem = KerasProblem(dense(1, "sigmoid"), x_of(), labels(2)[:, None], loss=loss)
