@@ -202,8 +202,6 @@ def _results(
             given = individual if isinstance(item, KINDS) else (individual, *item[1:])
             return _call(partial(function, given), (recipe,))
 
-        if traits.prepare is not None:
-            _call(traits.prepare, recipes)
         if bare and traits.scores_groups:
             for genomes_together in genomes.groups(recipes, kept=traits.leaves_weights):
                 some = recipes[len(answers) : len(answers) + len(genomes_together)]

@@ -186,12 +186,6 @@ class Traits:
         of_rounded: Callable[[Any, Any], Any] = self._function.of_rounded
         return of_rounded
 
-    @property
-    def prepare(self) -> Callable[[], None] | None:
-        """The method that compiles and loads ahead of the time limit; None if there is nothing to prepare."""
-        prepare: Callable[[], None] | None = getattr(self._function, "prepare", None)
-        return prepare
-
 
 def with_generation(function: Any) -> Iterator[Any]:
     """Yield a function, the functions inside its partial calls and its decorators: each with a ``generation``.

@@ -37,10 +37,6 @@ class OnProblem(Pure):
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
 
-    def prepare(self) -> None:
-        """Load the data and compile the network in this process, so that a time limit does not count this work."""
-        scorer(self.problem).prepare()
-
 
 class Evaluate(OnProblem):
     """A toolbox's ``evaluate``: the fitness of an individual on the mini-batch of ``generation``.

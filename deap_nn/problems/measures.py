@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_nn.core.errors import MapError
 from deap_nn.data.dataset import Split
 from deap_nn.data.loading import find_dataset
 from deap_nn.genome.layer_inputs import packed_inputs
@@ -95,10 +94,8 @@ class LayerInputs(OnProblem):
 
     def __call__(self, individual: WeightList, generation: int, *, map: Map = map) -> bytes:
         """Return the packed inputs of an individual's layers for the mini-batch of a generation."""
-        found = list(map(InputsOnBatch(self.problem), [(individual, generation)]))
-        if len(found) != 1:
-            raise MapError(f"generation {generation}: the map gave {len(found)} answers to one task")
-        packed: bytes = found[0]
+        packed: bytes
+        (packed,) = map(InputsOnBatch(self.problem), [(individual, generation)])
         return packed
 
 

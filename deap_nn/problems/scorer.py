@@ -52,7 +52,6 @@ class Scorer:
         self._batch: tuple[int, Sequence[Any]] | None = None
         self._validation: tuple[int, Sequence[Any]] | None = None
         self._kept: tuple[Vector, WeightList] | None = None  # the last individual, and its network
-        self._is_ready = False
         self._needs_outputs = not all(objective.traced for objective in problem.objectives)
         self._network = network_of(problem, self.samples, self._minibatch(0), in_groups=self.scores_groups)
         self._kernel, self._evaluator = self._network.kernel, self._network.evaluator
@@ -74,16 +73,6 @@ class Scorer:
     def scores_groups(self) -> bool:
         """Whether genomes are scored in groups, and a single genome as a group of one, with the same bits."""
         return is_small(self.problem.model)
-
-    def prepare(self) -> None:
-        """Score one genome, so that all functions are compiled."""
-        if not self._is_ready:
-            size = self.layout.size
-            if self.scores_groups:
-                self.group_fitness(np.zeros((1, size), np.float32), 0)
-            else:
-                self._fitness(self._matrices(np.zeros(size, np.float32), np.zeros(size, np.uint16)), 0)
-            self._is_ready = True
 
     def _minibatch(self, generation: int) -> Sequence[Any]:
         """Return the mini-batch of a generation as tensors, which are kept until the next mini-batch."""
@@ -143,12 +132,8 @@ class Scorer:
         generation : int
             The generation of the mini-batch.
         """
-        return self._fitness(self._matrices(flat, halves), generation)
-
-    def _matrices(self, flat: Vector, halves: Halves) -> list[NDArray[Any]]:
-        both = zip(self.layout.views(flat), split_vector(halves, self.layout.shapes), strict=True)
-        flags = self.rounded or (False,) * len(self.layout)
-        return [half if rounded else whole for rounded, (whole, half) in zip(flags, both, strict=True)]
+        each = zip(self.rounded, self.layout.views(flat), split_vector(halves, self.layout.shapes), strict=True)
+        return self._fitness([half if rounded else whole for rounded, whole, half in each], generation)
 
     def _fitness(self, matrices: Sequence[NDArray[Any]], generation: int) -> tuple[float, ...]:
         given = self._minibatch(generation)
@@ -162,8 +147,6 @@ class Scorer:
         if not self._needs_outputs and finite.all() and (np.abs(values) <= WORST).all():  # nearly always
             return list(map(tuple, values.tolist()))
         each = zip(values.tolist(), finite.tolist(), strict=True)
-        if not self._needs_outputs:
-            return [self._evaluator.fitness(value, is_finite, (), ()) for value, is_finite in each]
         outputs_of = ([array[i] for array in outputs] for i in range(len(values)))
         return [self._fitness_of(*known, some, given[1]) for known, some in zip(each, outputs_of, strict=True)]
 

@@ -7,7 +7,6 @@ from own_callbacks import Watch
 from projected import made, run
 
 from deap_nn import ES, Article, KerasProblem, evolve, make_toolbox
-from deap_nn.core.errors import MapError
 from deap_nn.genome.layer_inputs import unpacked_inputs
 from deap_nn.models.tensorflow import keras
 
@@ -37,13 +36,6 @@ def test_layer_inputs_stay_the_same_during_a_run(digits):
 
     with pytest.raises(ValueError, match="layer_inputs was registered again before generation 1"):
         run(toolbox, callbacks=[Watch(again)])
-
-
-def test_an_answer_too_many_of_the_map_is_named(digits):
-    toolbox = made(digits)
-    (individual,) = toolbox.population(n=1)
-    with pytest.raises(MapError, match="generation 3: the map gave 2 answers to one task"):
-        toolbox.layer_inputs(individual, 3, map=lambda function, tasks: [b"", b""])
 
 
 def test_positions_are_no_samples(digits):
