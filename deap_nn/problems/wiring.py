@@ -44,11 +44,6 @@ class Batches:
     stratified: bool | Literal["classes"]
     projected: bool
 
-    @property
-    def fields(self) -> dict[str, Any]:
-        """The fields that a `Problem` takes as they are."""
-        return {"threads": self.threads, "device": self.device}
-
     def size(self, samples: int, *, centred: bool) -> int:
         """Return the batch size for a number of training samples."""
         if self.batch_size is not None and self.batch_size > samples:
@@ -165,7 +160,8 @@ def of_labelled_data(
         images=True,
         centred=batches.centred,
         stratified=batches.of_classes(dataset.y_train, labelled=True),
-        **batches.fields,
+        threads=batches.threads,
+        device=batches.device,
     )
     validation_size = min(batches.validation_size, len(dataset.x_validation))
     return _scoring(problem, validation_size, {}, projected=batches.projected)
@@ -204,7 +200,8 @@ def of_keras_problem(given: KerasProblem, signs: Sequence[float], batches: Batch
         precision=given.precision,
         centred=given.centred,
         stratified=batches.of_classes(given.samples.halves("train")[1][given.pairs[0]], labelled=labelled),
-        **batches.fields,
+        threads=batches.threads,
+        device=batches.device,
     )
     validation_size = min(batches.validation_size, given.samples.size("validation"))
     return _scoring(problem, validation_size, {"scores": Scores(problem)}, projected=batches.projected)
