@@ -242,8 +242,8 @@ def arrays_in(path: str | os.PathLike[str], names: Sequence[str] = ()) -> dict[s
     One of ``UNREADABLE``
         If it is not an ``.npz`` file.
     """
-    archive = np.load(path, allow_pickle=False)
-    if not isinstance(archive, np.lib.npyio.NpzFile):
-        raise ValueError("is not an .npz file")
-    with archive:
+    with open(path, "rb") as file:
+        archive = np.load(file, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError("is not an .npz file")
         return {name: archive[name] for name in archive.files if not names or name in names}

@@ -153,10 +153,10 @@ class KerasProblem:
         structure = tried_outputs(model, few)
         outputs = [np.asarray(output) for output in keras.tree.flatten(structure)]
         self.reference = reference_of(model, few)
-        if self.precision != "float32" or self.centred:
-            _ = self.reference.packed  # raises if the model cannot be built again
         if self.centred:
             check_centred(self.reference)
+        if self.precision != "float32" or self.centred:
+            _ = self.reference.packed  # raises if the model cannot be built again
         names = output_names(model, structure, len(outputs))
         self.loss = loss = _compiled_loss(model, names) if loss is None else loss
         given = list(loss) if isinstance(loss, list | tuple) else [loss]
