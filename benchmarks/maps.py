@@ -16,7 +16,7 @@ from pathlib import Path
 from common import SCOOP, finished, quiet, run
 
 from deap_nn import GA, Callback, evolve, make_toolbox, open_map
-from deap_nn.maps import MAPS, maps_taking
+from deap_nn.maps import MAPS, STARTING
 from deap_nn.maps.scoop import prepare_worker
 from deap_nn.process import workers
 
@@ -84,7 +84,7 @@ class Rest(Callback):
 def once(name: str, folder: str) -> None:
     """Print the milliseconds of a child with a map."""
     toolbox = make_toolbox("mnist_deep", "mnist5k", GA(), seed=1)
-    with open_map(name, workers=WORKERS if name in maps_taking("workers") else None) as map_:
+    with open_map(name, workers=WORKERS if name in STARTING else None) as map_:
         noting = NotingMap(map_, folder)
         toolbox.register("map", noting)
         rest = Rest(noting)

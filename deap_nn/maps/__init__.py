@@ -4,37 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import inspect
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Literal, get_args
+from collections.abc import Iterator
+from typing import Literal, get_args
 
-from deap_nn.core.arguments import did_you_mean
+from deap_nn.core.arguments import check_count, did_you_mean
 from deap_nn.core.errors import MapError
-from deap_nn.maps.shared import SharedMap
-from deap_nn.maps.tasks import TaskMap
+from deap_nn.maps.shared import Map, SharedMap
 from deap_nn.process.workers import running_under_scoop
 
-Map = Callable[..., Iterable[Any]]
 MapName = Literal["scoop", "serial", "processes", "dask", "ray", "mpi"]
 
 MAPS: tuple[MapName, ...] = get_args(MapName)
-"""The names of the maps; each is a module of this folder with a context manager ``opened``."""
+"""The names of the maps. Each but "serial" is a module of this folder with a context manager ``opened``."""
 
-Argument = Literal["workers", "address"]
-"""An argument of some maps: the number of workers to start, or the address of the cluster to join."""
+STARTING: tuple[MapName, ...] = ("processes", "dask", "ray")
+"""The maps that start workers: they take the number of them."""
 
-__all__ = ["MAPS", "Map", "MapError", "MapName", "maps_taking", "open_map"]
+JOINING: tuple[MapName, ...] = ("dask", "ray")
+"""The maps that can join a cluster: they take its address."""
 
-
-def maps_taking(argument: Argument) -> tuple[MapName, ...]:
-    """Return the maps with a given argument of ``opened``."""
-    return tuple(name for name in MAPS if argument in inspect.signature(_opened(name)).parameters)
-
-
-def _opened(name: MapName) -> Callable[..., contextlib.AbstractContextManager[Map]]:
-    opened: Callable[..., contextlib.AbstractContextManager[Map]]
-    opened = importlib.import_module(f"deap_nn.maps.{name}").opened
-    return opened
+__all__ = ["JOINING", "MAPS", "STARTING", "Map", "MapError", "MapName", "open_map"]
 
 
 @contextlib.contextmanager
@@ -89,18 +78,19 @@ def open_map(name: MapName | None = None, *, workers: int | None = None, address
         raise ValueError(f"name must be one of {', '.join(MAPS)}, got {name!r}{did_you_mean(name, MAPS)}")
     if running_under_scoop() and name != "scoop":
         raise ValueError(f"under python -m scoop the map must be scoop, got {name}: leave it out")
-    arguments: dict[Argument, Any] = {"workers": workers, "address": address}
-    given = {argument: value for argument, value in arguments.items() if value is not None}
-    for argument in given:
-        if name not in maps_taking(argument):
-            raise ValueError(f"{argument} needs the map {' or '.join(maps_taking(argument))}, got {name}")
-    if workers is not None and address is not None:
+    given: dict[str, int | str] = {}
+    if workers is not None:
+        given["workers"] = check_count(workers, "workers")
+    if address is not None:
+        given["address"] = address
+    for argument, takers in (("workers", STARTING), ("address", JOINING)):
+        if argument in given and name not in takers:
+            raise ValueError(f"{argument} needs the map {' or '.join(takers)}, got {name}")
+    if len(given) == 2:
         raise ValueError("workers cannot be given with an address: the cluster there has its own")
-    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
-        raise ValueError(f"workers must be an integer of at least 1, got {workers!r}")
-    with _opened(name)(**given) as map_:
-        if not isinstance(map_, TaskMap):
-            yield map_
-            return
-        with contextlib.closing(SharedMap(map_)) as shared:
-            yield shared
+    if name == "serial":
+        yield map
+        return
+    opened = importlib.import_module(f"deap_nn.maps.{name}").opened
+    with opened(**given) as map_, contextlib.closing(SharedMap(map_)) as shared:
+        yield shared

@@ -19,8 +19,7 @@ from deap_nn.core.optional import optional
 from deap_nn.core.seeding import busy
 from deap_nn.data import registry
 from deap_nn.maps import shared
-from deap_nn.maps.lending import Lending, call_with
-from deap_nn.maps.tasks import TaskMap
+from deap_nn.maps.tasks import Lending, TaskMap, call_with
 from deap_nn.process import signals
 from deap_nn.process.workers import GUARD, end_if_importing
 
@@ -115,8 +114,8 @@ def opened(workers: int | None = None, address: str | None = None) -> Iterator[T
 
     def send(payloads: Sequence[bytes]) -> Iterator[Any]:
         try:
-            digests, data = lending()
-            same = [[one] * len(payloads) for one in (digests, *data)]
+            lent = lending()
+            same = [[one] * len(payloads) for one in (tuple(lent), *lent.values())]
             futures = client.map(call_with, payloads, *same, pure=False)
             places = {future.key: place for place, future in enumerate(futures)}
             answers: dict[int, Any] = {}
@@ -133,7 +132,7 @@ def opened(workers: int | None = None, address: str | None = None) -> Iterator[T
         except (CancelledError, CommClosedError) as error:
             raise MapError(GONE) from error
 
-    def put(data: Any) -> Any:
+    def put(digest: str, data: Any) -> Any:
         """Let a worker unpickle a data set; Dask repeats this on another worker if that one is lost."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
@@ -147,8 +146,6 @@ def opened(workers: int | None = None, address: str | None = None) -> Iterator[T
             reason = f"address: no worker connects to the Dask scheduler at {address}: start one there"
             raise ValueError(reason if address is not None else "workers: no worker of Dask has started") from error
         client.run(_begin)
-        if max(client.nthreads().values()) > 1:
-            warnings.warn("the threads of a Dask worker take turns: start workers with --nthreads 1", stacklevel=3)
         lending = Lending(put)
         yield TaskMap(send, lambda: max(1, len(client.nthreads())), cloudpickle.dumps)
     finally:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import pickle
 import sys
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import SpawnContext, SpawnProcess
+from pathlib import Path
 from typing import Any
 
+from deap_nn.breeding.store.slots import GenomeCache, default_place, sweep
 from deap_nn.core import environment
 from deap_nn.core.errors import MapError
-from deap_nn.maps.lending import LendingByFiles, call_lent
-from deap_nn.maps.tasks import TaskMap, be_worker
+from deap_nn.maps.tasks import Lending, TaskMap, be_worker, call_with_files
 from deap_nn.process import signals
 from deap_nn.process.workers import GUARD, RAN_AGAIN, end_if_importing
 
@@ -40,12 +43,24 @@ def opened(workers: int | None = None) -> Iterator[TaskMap]:
     end_if_importing()
     count = workers or environment.processors()
     context = _Context()
-    executor, lending = ProcessPoolExecutor(count, context, be_worker), LendingByFiles()
+    executor = ProcessPoolExecutor(count, context, be_worker)
+    caches: list[GenomeCache] = []  # its folder has the data sets, so the next run removes them if this one is killed
+
+    def put(digest: str, data: Any) -> Path:
+        if not caches:
+            sweep(default_place())
+            caches.append(GenomeCache(uuid.uuid4().hex, 1, default_place()))
+        path = caches[0].folder / digest
+        with open(path, "wb") as file:
+            pickle.dump(data, file, pickle.HIGHEST_PROTOCOL)
+        return path
+
+    lending = Lending(put, Path.unlink)
 
     def send(payloads: Sequence[bytes]) -> Iterator[Any]:
         try:
             with signals.holding_signals():  # new processes inherit the blocked signals
-                answers = executor.map(call_lent, payloads, itertools.repeat(lending()))
+                answers = executor.map(call_with_files, payloads, itertools.repeat(lending()))
             yield from answers
         except BrokenProcessPool as error:
             time.sleep(SIGNAL_SECONDS)  # a signal to the whole group ends this process first, in its own way
@@ -62,4 +77,5 @@ def opened(workers: int | None = None) -> Iterator[TaskMap]:
         raise
     finally:
         executor.shutdown(cancel_futures=True)
-        lending.close()
+        for cache in caches:
+            cache.remove()

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import secrets
 import signal
 import socket
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from importlib import metadata
 from typing import Any
 
 from deap_nn.core import environment
 from deap_nn.core.errors import MapError
 from deap_nn.core.optional import optional
-from deap_nn.maps.lending import Lending, call_with
-from deap_nn.maps.tasks import TaskMap
+from deap_nn.maps.tasks import Lending, TaskMap, call_with
 
 CONNECT_SECONDS = 10.0
 """The time limit for a cluster to answer."""
-
-FIRST_WITH_TOKENS = (2, 52)
-"""The first version of Ray with a cluster that can require a token."""
 
 
 @contextlib.contextmanager
@@ -46,11 +40,8 @@ def _ask_for_a_token() -> None:
     Raises
     ------
     ValueError
-        If this version of Ray has no tokens, or Ray was imported before the variables were set.
+        If Ray was imported before the variables were set.
     """
-    found = metadata.version("ray")
-    if tuple(int(part) for part in re.findall(r"\d+", found)[:2]) < FIRST_WITH_TOKENS:
-        raise ValueError(f"Ray {found} has no tokens, so any program can run code in it: install ray 2.52 or newer")
     if sys.modules.get("ray") is not None:
         if "RAY_AUTH_MODE" not in os.environ:
             raise ValueError("ray was imported before its map was opened: set RAY_AUTH_MODE=token in the environment")
@@ -98,8 +89,8 @@ def opened(workers: int | None = None, address: str | None = None) -> Iterator[T
         from ray.exceptions import RayError, RayTaskError
 
     def send(payloads: Sequence[bytes]) -> Iterator[Any]:
-        digests, data = lending()
-        answers = [do.remote(payload, digests, *data) for payload in payloads]
+        lent = lending()
+        answers = [do.remote(payload, tuple(lent), *lent.values()) for payload in payloads]
         done = 0
         try:
             for answer in answers:
@@ -119,7 +110,7 @@ def opened(workers: int | None = None, address: str | None = None) -> Iterator[T
         with _keeping_handlers():
             _join(workers, address)
     try:
-        do, lending = ray.remote(call_with), Lending(ray.put)
+        do, lending = ray.remote(call_with), Lending(lambda digest, data: ray.put(data))
         yield TaskMap(send, lambda: max(1, int(ray.cluster_resources().get("CPU", 1))), cloudpickle.dumps)
     finally:
         if joined:

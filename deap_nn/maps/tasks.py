@@ -1,4 +1,4 @@
-"""Common parts of all maps but SCOOP's: the form of a task, and the set-up of a worker process."""
+"""Common parts of all maps but SCOOP's: tasks as bytes, the data that they need, and the set-up of a worker."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from deap_nn.breeding.task import unpickled
 from deap_nn.core.errors import call_sendably
+from deap_nn.core.seeding import busy
+from deap_nn.data.registry import HELD, lend, made_of_arrays
 from deap_nn.process.workers import dumps, end_with_parent
 
 
@@ -52,6 +55,51 @@ def call(payload: bytes) -> Any:
     """Do a task, in a worker."""
     function, arguments = unpickled(payload)  # from the process that started the worker, or its scheduler
     return call_sendably(function, *arguments)
+
+
+def call_with(payload: bytes, digests: Sequence[str], *data: Any) -> Any:
+    """Do a task in a worker with the data sets that the main process holds as arrays, and no earlier ones."""
+    with busy:  # no data set is released during a task
+        lend(dict(zip(digests, data, strict=True)))
+        return call(payload)
+
+
+def call_with_files(payload: bytes, files: Mapping[str, Path]) -> Any:
+    """Do a task in a worker that reads the data sets of the main process from files, unless it has them."""
+    with busy:
+        lend({digest: HELD[digest].data if digest in HELD else _read(path) for digest, path in files.items()})
+        return call(payload)
+
+
+def _read(path: Path) -> Any:
+    with open(path, "rb") as file:
+        return pickle.load(file)  # noqa: S301  (the main process, which started this one, has written it)
+
+
+class Lending:
+    """Sends each data set that the main process holds as arrays to the workers once, and not with each task.
+
+    Parameters
+    ----------
+    put : callable
+        Called with a digest and a data set; returns a reference to it for the workers.
+    drop : callable
+        Called with the reference of a data set that the main process holds no longer.
+    """
+
+    def __init__(self, put: Callable[[str, Any], Any], drop: Callable[[Any], object] = lambda reference: None) -> None:
+        self._put, self._drop = put, drop
+        self._lent: dict[str, Any] = {}
+
+    def __call__(self) -> dict[str, Any]:
+        """Return the references of the data sets by their digests."""
+        held = made_of_arrays()
+        for digest in self._lent.keys() - held.keys():
+            self._drop(self._lent.pop(digest))
+        for digest, data in held.items():
+            if digest not in self._lent:
+                self._lent[digest] = self._put(digest, data)
+        return dict(self._lent)
 
 
 def be_worker() -> None:

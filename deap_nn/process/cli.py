@@ -121,55 +121,6 @@ def picture(text: str) -> Path:
     return path
 
 
-class _Unbroken:
-    """A stream that drops its text once its reader has closed it: ``| head -1`` does not end a run."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def _doing(self, method: Callable[..., Any], *arguments: Any) -> Any:
-        try:
-            return method(*arguments)
-        except BrokenPipeError:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self._stream.fileno())  # for later text, and for Python's own flush at exit
-            os.close(nowhere)
-            return None
-
-    def write(self, text: str) -> int:
-        """Write text, unless the reader has closed the stream."""
-        self._doing(self._stream.write, text)
-        return len(text)
-
-    def flush(self) -> None:
-        """Flush, unless the reader has closed the stream."""
-        self._doing(self._stream.flush)
-
-
-def mend_streams() -> None:
-    """Open the standard streams that are closed, as by ``2>&-``, and make output survive the end of its reader.
-
-    The next file that is opened would get a closed stream's descriptor, and printed text would go into that file.
-    """
-    for number, mode in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
-        try:
-            os.fstat(number)
-        except OSError:
-            opened = os.open(os.devnull, mode)
-            if opened != number:
-                os.dup2(opened, number)
-                os.close(opened)
-    for number, name in ((1, "stdout"), (2, "stderr")):
-        stream = getattr(sys, name)
-        if stream is None:
-            stream = os.fdopen(number, "w", closefd=False)
-        if not isinstance(stream, _Unbroken):
-            setattr(sys, name, _Unbroken(stream))
-
-
 def run_command(main: Callable[[], int]) -> None:
     """Run a command's main function, report an error in one line, and exit.
 
@@ -177,17 +128,20 @@ def run_command(main: Callable[[], int]) -> None:
     ``python -m scoop``, which prints a traceback for every exit, it returns instead.
     """
     warnings.showwarning = warn_in_one_line
-    mend_streams()
     try:
         status = main()
     except InputError as error:
-        status = _complain(error, 2)
+        _say("error", error)
+        status = 2
     except KeyboardInterrupt:
         status = 130
     except SystemExit as stop:  # argparse after --help, or a script's own with a message
-        status = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else _complain(stop.code, 1)
+        if isinstance(stop.code, str):
+            _say("error", stop.code)
+        status = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except Exception as error:  # the last resort of a command: its user sees one line
-        status = _complain(f"{type(error).__name__}: {error}", 1)
+        _say("error", f"{type(error).__name__}: {error}")
+        status = 1
     if status == 130 and workers.running_under_scoop():
         signals.leave_now(status)
     if workers.hands_status_on():
@@ -197,11 +151,6 @@ def run_command(main: Callable[[], int]) -> None:
 def warn_in_one_line(message: Warning | str, *_: object, **__: object) -> None:
     """Print a warning in one line, whether the user's script shows Python's warnings or not."""
     _say("warning", message)
-
-
-def _complain(message: object, status: int) -> int:
-    _say("error", message)
-    return status
 
 
 def _say(kind: str, message: object) -> None:

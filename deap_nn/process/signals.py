@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import signal
 import sys
 import threading
@@ -13,7 +12,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-from deap_nn.process.workers import hands_status_on, running_under_scoop
+from deap_nn.process.workers import running_under_scoop
 
 GRACE_SECONDS = 10.0
 """Further signals within this time after the first are ignored, so that an interrupted program can save."""
@@ -24,9 +23,6 @@ _first_at: list[float] = []
 _unheeded: list[int] = []
 """That signal, until its KeyboardInterrupt leaves the body of `heeding_signals`."""
 
-SAVE_SECONDS = 3.0
-"""The time that an interrupted program has for saving under `deap_nn.launch`, which ends everything within 5 s."""
-
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
@@ -34,23 +30,17 @@ def interruptible() -> Iterator[None]:
 
     SCOOP runs the program, its own waiting and each task in greenlets. An exception raised in SCOOP's greenlet would
     end the process without the program's clean-up, so it is thrown into the program's greenlet. For ten seconds after
-    the first signal further ones are ignored, so that the program can save; later ones have their default effect. Under
-    `deap_nn.launch` the process ends `SAVE_SECONDS` after the first signal with status 130, if the body has not ended
-    by then.
+    the first signal further ones are ignored, so that the program can save; later ones have their default effect.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     throw = _thrower()
-    ends: queue.SimpleQueue[bool] = queue.SimpleQueue()  # a signal handler may put into it at any point
-    if running_under_scoop() and hands_status_on():
-        threading.Thread(target=_leave_in_time, args=(ends,), daemon=True).start()
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
         if not _first_at:
             _first_at.append(time.monotonic())
             _unheeded.append(signum)
-            ends.put(False)
             throw()
         elif time.monotonic() - _first_at[0] > GRACE_SECONDS:
             signal.signal(signum, signal.SIG_DFL)
@@ -66,21 +56,8 @@ def interruptible() -> Iterator[None]:
             for number, handler in before.items():
                 signal.signal(number, handler)
         finally:  # a signal may come in between
-            ends.put(True)
             _first_at.clear()
             _unheeded.clear()
-
-
-def _leave_in_time(ends: queue.SimpleQueue[bool]) -> None:
-    """Wait for a signal or the body's end; end the process if the body takes over `SAVE_SECONDS` after a signal."""
-    if ends.get():
-        return
-    with contextlib.suppress(queue.Empty):
-        ends.get(timeout=SAVE_SECONDS)
-        return
-    begin = "\n" if sys.stderr.isatty() else ""  # below a bar, whose lock this thread must not wait for
-    sys.stderr.write(f"{begin}interrupted, and ended after {SAVE_SECONDS:g} s before everything was saved\n")
-    leave_now(130)
 
 
 @contextlib.contextmanager

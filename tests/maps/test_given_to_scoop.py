@@ -41,24 +41,21 @@ def main():
 if __name__ == "__main__":
     main()
 """
-DEFINE = "SCOOP finds functions by name, so define it with def at the top of the module"
+SAID = "a function cannot be sent to SCOOP's workers, define it with def at the top of the module: Can't pickle "
 
 
 @pytest.mark.parametrize(
-    ("launcher", "function", "shown"),
-    [
-        ("deap_nn.launch", "unnamed", f"evaluate is a lambda: {DEFINE}"),
-        ("scoop", "nested", f"evaluate is a function inside main: {DEFINE}"),
-        ("deap_nn.launch", "decorated(score)", "evaluate cannot be sent to SCOOP's workers: Can't pickle "),
-    ],
+    ("launcher", "function"),
+    [("deap_nn.launch", "unnamed"), ("scoop", "nested"), ("deap_nn.launch", "decorated(score)")],
 )
-def test_a_function_without_a_name_is_refused_before_the_first_task(run, tmp_path, launcher, function, shown):
+def test_a_function_without_a_name_is_refused_before_the_first_task(run, tmp_path, launcher, function):
     path = tmp_path / "script.py"
     path.write_text(UNNAMED.replace("{function}", function))
     answer = run("-m", launcher, "-n", 2, path, timeout=60)
     printed = answer.stdout + answer.stderr  # SCOOP's own launcher prints a traceback to stdout
     found = [line.partition("MapError: ")[2] for line in printed.splitlines() if "MapError: " in line]
-    assert [line[: len(shown)] for line in found] == [shown], printed
+    assert len(found) == 1, printed
+    assert found[0].startswith(SAID)
     assert "all scored" not in printed
     assert "ReferenceBroken" not in printed
 

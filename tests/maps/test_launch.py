@@ -86,7 +86,7 @@ def test_bad_input_of_the_script_keeps_its_status(run):
     answer = run(*LAUNCH, MNIST, "--population", 1)
     assert answer.returncode == 2
     assert answer.stderr.splitlines() == [
-        "mnist.py: error: argument --population: must be an integer at least 2, got '1'"
+        "mnist.py: error: argument --population: must be an integer of at least 2, got '1'"
     ]
 
 
@@ -129,7 +129,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize(("takes", "shown"), [(0.1, "saved"), (600, "ended after 3 s before everything was saved")])
+@pytest.mark.parametrize(("takes", "shown"), [(0.1, "saved"), (600, "did not end in time after a signal")])
 def test_a_program_that_saves_too_long_ends_as_interrupted_and_says_so(tmp_path, takes, shown):
     path = tmp_path / "script.py"
     path.write_text(SAVING.format(takes=takes))

@@ -20,7 +20,7 @@ from deap_nn.breeding import task as genome_tasks
 from deap_nn.breeding.task import UnknownPartError, unpickled
 from deap_nn.core import environment
 from deap_nn.core.errors import EvaluationError
-from deap_nn.maps import dask, lending
+from deap_nn.maps import dask, tasks
 from deap_nn.maps.shared import SharedMap
 from deap_nn.process import workers
 
@@ -306,7 +306,7 @@ def test_what_is_lent_stays_as_long_as_a_task_needs_it(monkeypatch):
     """The end of another run on the same Dask worker comes before a task or after it."""
 
     lent = []
-    monkeypatch.setattr(lending, "lend", lambda data: lent.append((dict(data), genome_tasks.busy._is_owned())))
+    monkeypatch.setattr(tasks, "lend", lambda data: lent.append((dict(data), genome_tasks.busy._is_owned())))
     payload = pickle.dumps((genome_tasks.busy.__class__.__name__.upper, ()))
-    assert lending.call_with(payload, ("1",), "data") == "RLOCK"
+    assert tasks.call_with(payload, ("1",), "data") == "RLOCK"
     assert lent == [({"1": "data"}, True)]

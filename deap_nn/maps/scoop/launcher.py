@@ -21,10 +21,10 @@ from types import FrameType
 from typing import Any
 
 from deap_nn.maps.scoop.worker import CANNOT_IMPORT
-from deap_nn.process import signals, workers
+from deap_nn.process import workers
 from deap_nn.process.private_folders import sweep_folders
 
-LEAVE_SECONDS = signals.SAVE_SECONDS + 1.0
+LEAVE_SECONDS = 4.0
 """The time after a signal for the script to save its state and exit, before all processes are killed."""
 
 PREFIX = "deap_nn-scoop-"
@@ -151,7 +151,8 @@ def launch(count: int, command: Sequence[str]) -> int:
                     signal.signal(number, pass_on)
             while origin.poll() is None:
                 if time.monotonic() > until:
-                    return 128 + received[0]
+                    say("the script did not end in time after a signal, and may not have saved everything")
+                    return 130
                 time.sleep(0.05)
                 for process in [one for one in others if one.poll() is not None]:
                     others.remove(process)
