@@ -32,11 +32,6 @@ BUSY_SECONDS = 2.0
 GONE = "dask: the scheduler has ended or cannot be reached"
 
 
-def _begin() -> None:
-    """Remove the files that killed runs have left on a worker's host."""
-    sweep(default_place())
-
-
 def _forget() -> None:
     """Release a run's data in a worker, which outlives the run."""
     # Not during the task of another run, which releases this run's data too.
@@ -53,41 +48,30 @@ def _client(workers: int | None, address: str | None) -> tuple[Any, Any]:
     """Return a client of the scheduler at an address and None, or of a new cluster on this host and the cluster."""
     import dask
     from distributed import Client, LocalCluster
-
-    if address is None:
-        count = workers or environment.processors()
-        options: dict[str, Any] = {
-            "n_workers": count,
-            "threads_per_worker": 1,
-            "dashboard_address": None,
-            "silence_logs": "CRITICAL",
-        }
-        # Scheduler and workers run any code that they receive, so only this process has the certificate to connect.
-        options |= {"protocol": "tls", "security": _certificate()}
-        options["scheduler_kwargs"] = {"dashboard_address": "127.0.0.1:0"}  # a free port: 8787 may be in use
-        quiet: dict[str, list[str]] = {
-            f"distributed.{part}.http.routes": [] for part in ("scheduler", "worker")
-        }  # no unauthenticated web pages
-        with signals.holding_signals(), dask.config.set(quiet):  # Ctrl-C reaches only this process
-            try:
-                cluster = LocalCluster(**options)
-            except RuntimeError as error:
-                again = f"if workers run the script as they import it, {GUARD}"
-                raise MapError(f"dask: no worker has started ({error}): {again}") from error
-            return Client(cluster, set_as_default=False), cluster
-    try:
-        return Client(address, timeout=CONNECT_SECONDS, set_as_default=False), None
-    except (OSError, ValueError) as error:
-        raise ValueError(f"address: no Dask scheduler answers at {address}: {error}") from error
-
-
-def _certificate() -> Any:
-    """Return a new certificate for one cluster."""
     from distributed.security import Security
 
-    with optional("dask"):
-        import cryptography  # noqa: F401  (Security needs it; this gives the clearer error)
-    return Security.temporary()
+    if address is not None:
+        try:
+            return Client(address, timeout=CONNECT_SECONDS, set_as_default=False), None
+        except (OSError, ValueError) as error:
+            raise ValueError(f"address: no Dask scheduler answers at {address}: {error}") from error
+    no_pages: dict[str, list[str]] = {f"distributed.{part}.http.routes": [] for part in ("scheduler", "worker")}
+    with signals.holding_signals(), dask.config.set(no_pages):  # Ctrl-C reaches only this process
+        try:
+            cluster = LocalCluster(
+                n_workers=workers or environment.processors(),
+                threads_per_worker=1,
+                dashboard_address=None,
+                silence_logs="CRITICAL",
+                # Scheduler and workers run any code that they receive: only this process has the certificate.
+                protocol="tls",
+                security=Security.temporary(),
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # a free port: 8787 may be in use
+            )
+        except RuntimeError as error:
+            again = f"if workers run the script as they import it, {GUARD}"
+            raise MapError(f"dask: no worker has started ({error}): {again}") from error
+        return Client(cluster, set_as_default=False), cluster
 
 
 @contextlib.contextmanager
@@ -145,7 +129,7 @@ def opened(workers: int | None = None, address: str | None = None) -> Iterator[T
         except TimeoutError as error:
             reason = f"address: no worker connects to the Dask scheduler at {address}: start one there"
             raise ValueError(reason if address is not None else "workers: no worker of Dask has started") from error
-        client.run(_begin)
+        client.run(lambda: sweep(default_place()))  # the files of killed runs on the workers' hosts
         lending = Lending(put)
         yield TaskMap(send, lambda: max(1, len(client.nthreads())), cloudpickle.dumps)
     finally:

@@ -139,8 +139,7 @@ def end_with_parent(number: signal.Signals, parent: int | None = None) -> None:
 
     If `parent`, the id of that process, is given and it has ended already, this process ends at once.
     """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
     if parent is not None and os.getppid() != parent:  # it ended before the call above: no signal will come
         os._exit(1)
 
