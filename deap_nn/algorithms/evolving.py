@@ -23,7 +23,6 @@ from deap_nn.core.registered import Registered, Traits, words_of
 from deap_nn.core.seeding import check_seed
 from deap_nn.operators.describe import describe_algorithm
 from deap_nn.operators.selection import operator_of
-from deap_nn.process.workers import check_entered
 from deap_nn.runs.checkpoint import Checkpoint
 
 __all__ = ["evolve"]
@@ -173,7 +172,6 @@ def evolve(
         if given is not None and (isinstance(given, type) or not hasattr(given, method)):
             makes = f": {given.__name__}(...) makes one" if isinstance(given, type) else ""
             raise TypeError(f"{name} must have a method {method}, got {given!r}{makes}")
-    check_entered(toolbox.map)
     _check_population(population, toolbox)
     check_called(toolbox, len(population))
     registered = Registered.read(toolbox)

@@ -23,7 +23,7 @@ from deap_nn.core.environment import environment, environment_digest
 from deap_nn.core.errors import EvaluationError
 from deap_nn.core.registered import InGeneration
 from deap_nn.genome.vectors import MOST_TOGETHER
-from deap_nn.process.workers import is_serial, keeping_order, pickler, worker_count
+from deap_nn.process.workers import is_serial, pickler, worker_count
 
 Map = Callable[..., Iterable[Any]]
 
@@ -126,7 +126,7 @@ class Dispatch:
         """Return the results for items that are sent with their weights, in reverse order: `map` pops them."""
         if not items:
             return []
-        return list(keeping_order(self._map)(InGeneration(function, self._known.generation), items))[::-1]
+        return list(self._map(InGeneration(function, self._known.generation), items))[::-1]
 
     def _of_recipes(self, function: Callable[[Any], Any], sent: Sequence[Any]) -> Iterator[Any]:
         if not sent:

@@ -87,8 +87,6 @@ class SharedMap:
         The folder of the cache. Default: shared memory, or the temporary folder if that has more room.
     """
 
-    keeps_order = True
-
     def __init__(self, map: Map, place: Path | None = None) -> None:
         self._map = map
         self._place = place or default_place()

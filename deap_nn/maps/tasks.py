@@ -6,11 +6,12 @@ import fcntl
 import multiprocessing
 import multiprocessing.connection
 import os
+import pickle
 import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from deap_nn.breeding.task import unpickled
 from deap_nn.core.errors import call_sendably
@@ -32,8 +33,6 @@ class TaskMap:
     dumps : callable
         Pickles a task, in a form that ``pickle.loads`` can read in a worker.
     """
-
-    keeps_order: ClassVar[bool] = True
 
     send: Callable[[Sequence[bytes]], Iterable[Any]]
     count: Callable[[], int]

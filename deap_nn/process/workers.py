@@ -11,8 +11,7 @@ import platform
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from deap_nn.core.environment import processors
 
@@ -44,14 +43,6 @@ def hands_status_on() -> bool:
     return not running_under_scoop() or LAUNCHED in os.environ
 
 
-def check_entered(map_: Any) -> None:
-    """Raise TypeError if a map is the context manager of `open_map`, which gives the map when it is entered."""
-    while isinstance(map_, partial):
-        map_ = map_.func
-    if type(map_).__module__ == contextlib.__name__:
-        raise TypeError("map must be entered, by with open_map(...) as map_:")
-
-
 def bare_map(map_: Any) -> Any:
     """Return the map inside the partial calls that `functools.partial` or a toolbox has put around it."""
     while hasattr(map_, "func"):
@@ -73,47 +64,6 @@ def worker_count(map_: Callable[..., Iterable[Any]] | None = None) -> int:
 def is_serial(map_: Callable[..., Iterable[Any]]) -> bool:
     """Return whether a map is the built-in one."""
     return bare_map(map_) is map
-
-
-def keeping_order(map_: Callable[..., Iterable[Any]]) -> Callable[..., Iterable[Any]]:
-    """Return a map that yields the results of `map_` in the order of the items.
-
-    The built-in map and those of this package keep the order, and are returned as they are. Any other gets pairs of a
-    place and an item.
-    """
-    ours = getattr(type(bare_map(map_)), "keeps_order", False)
-    return map_ if ours or is_serial(map_) else partial(_in_order, map_)
-
-
-class _Placed(NamedTuple):
-    """A result, and the place of its item."""
-
-    place: int
-    answer: Any
-
-
-def _in_order(
-    map_: Callable[..., Iterable[Any]], function: Callable[..., Any], *iterables: Iterable[Any]
-) -> Iterator[Any]:
-    """Yield results in the order of the items, up to the first missing one; surplus results come last."""
-    waiting: dict[int, Any] = {}
-    too_many: list[Any] = []
-    due = 0
-    for found in map_(partial(_with_place, function), list(enumerate(zip(*iterables, strict=False)))):
-        if not isinstance(found, _Placed) or found.place < due or found.place in waiting:
-            too_many.append(found)
-        else:
-            waiting[found.place] = found.answer
-        while due in waiting:
-            yield waiting.pop(due)
-            due += 1
-    yield from too_many
-
-
-def _with_place(function: Callable[..., Any], numbered: tuple[int, tuple[Any, ...]]) -> _Placed:
-    """Return the result of a function for some arguments, and their place."""
-    place, arguments = numbered
-    return _Placed(place, function(*arguments))
 
 
 def dumps(value: Any) -> bytes:

@@ -7,9 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 from conftest import MNIST
-from deap import base
 
-from deap_nn import evolve, make_toolbox, open_map
+from deap_nn import open_map
 from deap_nn.maps import ray
 
 
@@ -29,18 +28,6 @@ from deap_nn.maps import ray
 def test_wrong_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=re.escape(message)), open_map(**arguments):
         pass
-
-
-def test_a_map_that_is_not_entered_is_named(digits):
-    message = r"^map must be entered, by with open_map\(...\) as map_:$"
-    toolbox = make_toolbox("mlp", digits, seed=1)
-    with pytest.raises(TypeError, match=message):
-        toolbox.register("map", open_map("processes", workers=2))
-    own = base.Toolbox()
-    own.__dict__.update(vars(toolbox))
-    own.map = open_map("processes", workers=2)
-    with pytest.raises(TypeError, match=message):
-        evolve(toolbox.population(n=4), own, 1, seed=1)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from deap_nn.core.errors import warn_user
 from deap_nn.core.registered import Traits
 from deap_nn.data.loading import find_dataset
 from deap_nn.operators.selection import operator_of
-from deap_nn.process.workers import check_entered, worker_count
+from deap_nn.process.workers import worker_count
 
 if TYPE_CHECKING:
     from deap_nn.algorithms.toolbox.clock import Clock
@@ -194,7 +194,6 @@ class GroupingMap:
     """
 
     def __init__(self, map: Callable[..., Iterable[Any]]) -> None:
-        check_entered(map)
         self.bare = map
         self.func = getattr(map, "func", map)  # the kind of a registered map is recognised by this attribute
 
