@@ -9,9 +9,9 @@ import warnings
 import numpy as np
 import pytest
 from conftest import MNIST, status_of
-from deap_nn.algorithms.toolbox.from_settings import toolbox_of
 
 from deap_nn import load_dataset, make_toolbox
+from deap_nn.algorithms.from_config import toolbox_of
 from deap_nn.core.errors import InputError
 from deap_nn.models.built_in import build_model
 from deap_nn.models.tensorflow import keras

@@ -118,7 +118,7 @@ class Pairs(Reproduction):
             alike = run[0].generation, run[0].place, run[0].sigma
             if alike != (first.generation, first.place + start, first.sigma):
                 break
-            if not len(run) == len(run[0].group) == SCANNED:
+            if not (isinstance(run[0], Child) and len(run) == len(run[0].group) == SCANNED):
                 break
             groups.append(run[0].group)
         places = {key: place for place, key in enumerate(dict.fromkeys(itertools.chain(*groups)))}
