@@ -1,4 +1,4 @@
-"""Doubts about samples, one line each: gaps, unscaled bytes, classes that a part lacks."""
+"""Doubts about samples, one line each: unscaled inputs, and classes that the validation part lacks."""
 
 from __future__ import annotations
 
@@ -8,60 +8,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_nn.data.dataset import Dataset
-from deap_nn.data.samples import PARTS, Samples
+from deap_nn.data.samples import Samples
 
 LEAST_BYTE = 127
 """Images with values from 0 to above this and at most 255 are taken for bytes, and so are whole numbers in rows."""
 
 
-def doubts_of(data: Dataset, *, scaled: bool) -> Iterator[str]:
-    """Yield the doubts about labelled data; `scaled`: whether the model scales them. Bytes are scaled before."""
-    yield from gaps_of(data)
-    if not scaled and data.x_train.dtype != np.uint8:
-        yield from unscaled_of(data)
-    if lost := sorted(set(np.unique(data.y_train).tolist()) - set(np.unique(data.y_validation).tolist())):
-        yield f"validation has {len(data.y_validation)} samples and none of {_listed(lost)}: shuffle the data"
-
-
-def gaps_of(samples: Samples | Dataset) -> Iterator[str]:
-    """Yield the number of samples with NaN or infinity: a fitness on a mini-batch with one means nothing."""
-    for split in PARTS:
-        parts = zip(("inputs", "targets"), samples.halves(split), strict=True) if samples.size(split) else ()
-        for half, arrays in parts:
-            floats = [array for array in arrays if array.dtype.kind == "f"]
-            gaps = [~np.isfinite(array).reshape(len(array), -1).all(axis=1) for array in floats]
-            if count := int(np.any(gaps, axis=0).sum()) if gaps else 0:
-                yield f"{count} of the {len(arrays[0])} {half} of {split} have NaN or infinity"
-
-
-def unscaled_of(samples: Samples | Dataset) -> Iterator[str]:
-    """Yield a line if inputs look like bytes or are large, for a model that does not scale them.
-
-    Those of other parts do so only beside training inputs that do not.
-    """
-    for place, array in enumerate(samples.halves("train")[0]):
-        low, high = _range_of(array)
+def unscaled_of(samples: Samples) -> Iterator[str]:
+    """Yield a line if training inputs look like bytes or are large, for a model that does not scale them."""
+    for array in samples.halves("train")[0]:
+        numbers = array[np.isfinite(array)] if array.dtype.kind in "uif" else array[:0]
+        low, high = (float(numbers.min()), float(numbers.max())) if numbers.size else (0.0, 0.0)
         if max(-low, high) > 255:
             yield f"inputs have values up to {max(-low, high):g}: standardise x, or begin with a Normalization layer"
             return
-        for split in ("validation", "test") if high <= 1 and array.ndim > 2 else ():
-            most = _range_of(samples.halves(split)[0][place])[1] if samples.size(split) else 0.0
-            if most > LEAST_BYTE:
-                yield f"inputs of {split} have values up to {most:g}, of training up to {high:g}: scale them alike"
-                return
         if array[0].size < 2 or not high > LEAST_BYTE or low < 0:
             continue
         if array.ndim > 2 or np.array_equal(array, np.floor(array)):
             other = "" if array.ndim > 2 else " if these are images, else standardise x"
             yield f"inputs have values up to {high:g}, which are not scaled: divide x by 255{other}"
             return
-
-
-def _range_of(array: NDArray[Any]) -> tuple[float, float]:
-    """Return the lowest and the highest finite number of an array; 0 and 0 without any."""
-    numbers = array[np.isfinite(array)] if array.dtype.kind in "uif" else array[:0]
-    return (float(numbers.min()), float(numbers.max())) if numbers.size else (0.0, 0.0)
 
 
 def _listed(lost: Sequence[int]) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from deap_nn.core.arguments import check_flag, check_number
 from deap_nn.core.errors import warn_user
-from deap_nn.data.checks import gaps_of, lost_classes, unscaled_of
+from deap_nn.data.checks import lost_classes, unscaled_of
 from deap_nn.data.samples import PARTS, Nest, flat, packed, split_samples
 from deap_nn.genome.layout import Layout
 from deap_nn.genome.weight_list import WeightList
@@ -183,7 +183,6 @@ class KerasProblem:
         """Yield the warnings; if samples were split off for validation, those about their classes too."""
         from deap_nn.models.checks import scales_or_looks_up
 
-        yield from gaps_of(self.samples)
         if not scales_or_looks_up(model):
             yield from unscaled_of(self.samples)
         if split and len(outputs) == len(flat(self.samples.targets)):

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deap_nn.core.errors import warn_user
-from deap_nn.data.checks import doubts_of
 from deap_nn.data.dataset import Dataset
 from deap_nn.data.loading import load_dataset
 from deap_nn.data.minibatches import Strata
@@ -129,14 +128,11 @@ def of_labelled_data(
         few_of,
         gives_logits,
         layer_for_bytes,
-        scales_or_looks_up,
     )
     from deap_nn.models.reference import model_of, reference_of
     from deap_nn.problems.problem import Problem, of_classes
 
     dataset = _dataset(data)
-    for doubt in doubts_of(dataset, scaled=not isinstance(model, str) and scales_or_looks_up(model)):
-        warn_user(doubt, about=f"{dataset.reference.sha256} {model}")
     size = batches.size(len(dataset.x_train), centred=batches.centred)
     reference = reference_of(model)
     check_fit(reference, dataset.x_train.shape[1:], dataset.classes)

@@ -2,15 +2,13 @@
 
 import dataclasses
 import pickle
-import re
-import warnings
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from conftest import made_digits
 
-from deap_nn import Dataset, load_dataset, make_toolbox
+from deap_nn import Dataset, load_dataset
 from deap_nn.data import registry
 from deap_nn.data.image_files import DataError
 from deap_nn.data.loading import find_dataset
@@ -81,35 +79,6 @@ def test_arrays_are_checked(change, message):
     assert Dataset(**parts).classes == 1
     with pytest.raises(DataError, match=message):
         Dataset(**(parts | change))
-
-
-def doubted(**change):
-    rng = np.random.default_rng(1)
-    parts = {}
-    for part, size in (("train", 60), ("validation", 20), ("test", 20)):
-        parts |= {f"x_{part}": rng.random((size, 28, 28)), f"y_{part}": np.arange(size) % 10}
-    for name, value in change.items():
-        parts[name] = value(parts[name])
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        make_toolbox("mlp", Dataset(**parts), seed=1, batch_size=16)
-    return [str(each.message) for each in caught]
-
-
-def test_doubts_about_labelled_data_are_warned_of():
-    samples = [f"x_{part}" for part in ("train", "validation", "test")]
-    assert doubted() == []
-    assert doubted(**dict.fromkeys(samples, lambda x: (x * 255).astype(np.uint8))) == []
-    [said] = doubted(x_train=lambda x: np.where(x < 1e-3, np.nan, x))
-    assert re.fullmatch(r"\d+ of the 60 inputs of train have NaN or infinity", said)
-    [said] = doubted(**dict.fromkeys(samples, lambda x: np.round(255 * x)))
-    assert said == "inputs have values up to 255, which are not scaled: divide x by 255"
-    [said] = doubted(x_test=lambda x: 200 * x)
-    assert re.fullmatch(
-        r"inputs of test have values up to 199\.\d+, of training up to (1|0\.9\d+): scale them alike", said
-    )
-    [said] = doubted(y_validation=lambda y: y % 8)
-    assert said == "validation has 20 samples and none of the classes 8, 9: shuffle the data"
 
 
 def test_a_data_set_keeps_its_own_arrays():

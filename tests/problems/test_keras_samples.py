@@ -217,16 +217,6 @@ def test_problem_and_data_say_what_they_are(digits):
     assert len(repr(digits)) < 200
 
 
-@pytest.mark.parametrize("half", ["inputs", "targets"])
-def test_gaps_in_the_samples_are_warned_of(half):
-    x, y = np.ones((50, 3), np.float32), np.ones((50, 1), np.float32)
-    (x if half == "inputs" else y)[[3, 7], 0] = np.nan, np.inf
-    model = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
-    with pytest.warns(UserWarning, match=rf"^2 of the 40 {half} of train have NaN or infinity$") as found:
-        KerasProblem(model, x, y, loss="mse")
-    assert [warning.filename for warning in found] == [__file__]
-
-
 SORTED = np.repeat(np.arange(5), 10)
 
 
