@@ -20,10 +20,8 @@ from deap_nn.algorithms.settings_record import check_settings, settings_record
 from deap_nn.algorithms.toolbox.make import layout_names
 from deap_nn.breeding.founders import breeder_of
 from deap_nn.breeding.lineage import Lineage
-from deap_nn.core.arguments import check_probability
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import writing
-from deap_nn.core.seeding import check_seed
 from deap_nn.data.dataset import Dataset
 from deap_nn.data.image_files import DataError
 from deap_nn.data.loading import load_dataset
@@ -92,9 +90,6 @@ def read_data(options: argparse.Namespace, config: dict[str, Any]) -> Dataset:
 def wire(config: dict[str, Any], dataset: Dataset) -> base.Toolbox:
     """Return the toolbox of the run."""
     try:
-        check_seed(config["seed"])
-        for name in ("cxpb", "mutpb"):
-            check_probability(config.get(name, 1.0), name)
         return toolbox_of(config, dataset)
     except KeyError as error:
         raise InputError(f"argument DIR: config.json: has no {error.args[0]}") from error
@@ -110,7 +105,7 @@ def breed(options: argparse.Namespace, config: dict[str, Any], toolbox: base.Too
         values = last.wvalues.tolist()
         place = heapq.nlargest(last.parents, range(len(values)), key=values.__getitem__)
     toolbox.clock.restore(last.number, last.adaptation)
-    probabilities = {name: float(config.get(name, 1.0)) for name in ("cxpb", "mutpb")}
+    probabilities = {"cxpb": 1.0, "mutpb": 1.0}
     population = toolbox.population(n=len(last.wvalues))
     present = settings_record(toolbox, population, seed=config["seed"], **probabilities)
     present["population"] = config.get("population", len(population))

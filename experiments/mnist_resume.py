@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from deap_nn.core.errors import InputError
-from deap_nn.core.files import check_folder
 from deap_nn.runs.checkpoint import Checkpoint
 from deap_nn.runs.config import read_config, read_status, requested_generations
 from deap_nn.runs.generations import CheckpointError, read_first
@@ -106,11 +105,9 @@ def check_data(path: str | os.PathLike[str], sha256: str, *, force: bool) -> Non
 def open_checkpoint(path: str | os.PathLike[str], population: int) -> Checkpoint:
     """Open the checkpoint of a run to resume, with a given size of the population, or raise `InputError`."""
     kept, logged = Path(path, "checkpoint", "generations"), Path(path, "logbook.csv")
-    try:
-        check_folder(kept.parent)
-        begun = logged.is_file() and logged.read_bytes().count(b"\n") > 1
-    except OSError as error:
-        raise InputError(f"argument --resume: {error.filename} {error.strerror}") from error
+    if kept.parent.is_symlink():  # records are appended to
+        raise InputError(f"argument --resume: {kept.parent} is a link, and links are not followed")
+    begun = logged.is_file() and logged.read_bytes().count(b"\n") > 1
     if begun and not (kept.is_file() and kept.stat().st_size):
         raise InputError(
             f"argument --resume: {path} has no checkpoint, which a resume needs: put {kept} back, or start a new run "

@@ -153,8 +153,8 @@ MNIST_CASES = [
 RESUME_CASES = [
     (lambda run: shutil.rmtree(run), RESUME, "run is not a folder"),
     (without_records(unlink("config.json")), RESUME, "no config.json"),
-    (without_records(lambda run: os.truncate(run / "config.json", 40)), RESUME, "config.json cannot be read"),
-    (without_records(write("config.json", b"\xff\xfe")), RESUME, "config.json cannot be read"),
+    (without_records(lambda run: os.truncate(run / "config.json", 40)), RESUME, "config.json: cannot be read"),
+    (without_records(write("config.json", b"\xff\xfe")), RESUME, "config.json: cannot be read"),
     (write("config.json", b"[]"), RESUME, "not the config.json of a run"),
     (write("config.json", b'{"versions": 3}'), RESUME, "not the config.json of a run"),
     (setting(population=-3), RESUME, "config.json: population must be an integer of at least 2, got -3"),

@@ -9,7 +9,6 @@ import json
 import math
 import os
 import secrets
-import stat
 import struct
 import tempfile
 import zipfile
@@ -42,17 +41,6 @@ def open_append(path: str | os.PathLike[str]) -> IO[bytes]:
     """Open a file for unbuffered appending, new or existing; OSError if it is a link."""
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     return os.fdopen(handle, "ab", buffering=0)
-
-
-def check_folder(path: str | os.PathLike[str]) -> None:
-    """Raise OSError if a path exists and is not a folder; a link to a folder is not one."""
-    try:
-        found = os.lstat(path)
-    except FileNotFoundError:
-        return
-    if not stat.S_ISDIR(found.st_mode):
-        reason = "is a link, and links are not followed" if stat.S_ISLNK(found.st_mode) else "is not a folder"
-        raise OSError(errno.ENOTDIR, reason, str(path))
 
 
 def printable(text: str) -> str:

@@ -123,22 +123,22 @@ def read_idx(path: str | os.PathLike[str]) -> Array:
     opener: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rb") as file:
-            head = file.read(4)
-            if len(head) < 4 or head[:3] != b"\0\0\x08" or not 1 <= head[3] <= 3:
-                raise DataError(f"{path}: wrong magic number {head.hex() or '(empty file)'}, not an IDX file of bytes")
-            sizes = file.read(4 * head[3])
-            if len(sizes) < 4 * head[3]:
-                raise DataError(f"{path}: ends within its header")
-            shape = struct.unpack(f">{head[3]}I", sizes)
-            count = math.prod(shape)
             content = file.read()
     except (OSError, EOFError, MemoryError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read ({_one_line(error)})") from error
-    if len(content) > count:
+    magic = content[:4]
+    if len(magic) < 4 or magic[:3] != b"\0\0\x08" or not 1 <= magic[3] <= 3:
+        raise DataError(f"{path}: wrong magic number {magic.hex() or '(empty file)'}, not an IDX file of bytes")
+    begin = 4 + 4 * magic[3]
+    if len(content) < begin:
+        raise DataError(f"{path}: ends within its header")
+    shape = struct.unpack_from(f">{magic[3]}I", content, 4)
+    count, size = math.prod(shape), len(content) - begin
+    if size > count:
         raise DataError(f"{path}: is longer than its header says")
-    if len(content) < count:
-        raise DataError(f"{path}: truncated, it ends after {len(content)} of {count} bytes")
-    return np.frombuffer(content, dtype=np.uint8).reshape(shape)
+    if size < count:
+        raise DataError(f"{path}: truncated, it ends after {size} of {count} bytes")
+    return np.frombuffer(content, np.uint8, offset=begin).reshape(shape)
 
 
 def _one_line(error: BaseException) -> str:

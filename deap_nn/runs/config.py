@@ -83,16 +83,12 @@ def read_config(path: str | os.PathLike[str], option: str) -> dict[str, Any]:
     file = Path(path, "config.json")
     if not Path(path).is_dir():
         raise InputError(f"argument {option}: {path} is not a folder")
+    if not file.exists():
+        raise InputError(f"argument {option}: {path} has no config.json, so it is not the folder of a run")
     try:
-        config = json.loads(file.read_bytes())
-    except FileNotFoundError:
-        raise InputError(f"argument {option}: {path} has no config.json, so it is not the folder of a run") from None
-    except (OSError, ValueError, RecursionError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"argument {option}: {file} cannot be read: {reason}") from error
-    if not isinstance(config, dict) or not isinstance(config.get("versions"), dict):
-        raise InputError(f"argument {option}: {file} is not the config.json of a run")
-    return config
+        return read_json(file, "versions")
+    except InputError as error:
+        raise InputError(f"argument {option}: {error}") from error
 
 
 def read_status(path: str | os.PathLike[str]) -> dict[str, Any]:
