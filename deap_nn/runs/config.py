@@ -65,6 +65,8 @@ def restore_config(path: str | os.PathLike[str]) -> None:
         return
     except FileNotFoundError:
         reason = "is missing"
+    except OSError:  # such as a folder: it is left as it is
+        return
     except (ValueError, RecursionError):
         reason = "is damaged"
     try:
