@@ -230,8 +230,9 @@ def arrays_in(path: str | os.PathLike[str], names: Sequence[str] = ()) -> dict[s
     One of ``UNREADABLE``
         If it is not an ``.npz`` file.
     """
-    with open(path, "rb") as file:
+    with open(path, "rb") as file:  # NumPy leaves a damaged file open that it has opened itself
         archive = np.load(file, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise ValueError("is not an .npz file")
-        return {name: archive[name] for name in archive.files if not names or name in names}
+        with archive:
+            return {name: archive[name] for name in archive.files if not names or name in names}
