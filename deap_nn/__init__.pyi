@@ -6,6 +6,7 @@ from deap_nn.algorithms.algorithm import Article as Article
 from deap_nn.algorithms.algorithm import usual_step as usual_step
 from deap_nn.algorithms.evolving import evolve as evolve
 from deap_nn.algorithms.toolbox.make import make_toolbox as make_toolbox
+from deap_nn.algorithms.toolbox.scoring import grouping as grouping
 from deap_nn.breeding.founders import initPopulation as initPopulation
 from deap_nn.callbacks.base import Callback as Callback
 from deap_nn.callbacks.base import CallbackError as CallbackError

@@ -114,8 +114,6 @@ def breed(options: argparse.Namespace, config: dict[str, Any], toolbox: base.Too
     except CheckpointError as error:
         raise InputError(f"argument DIR: {error}") from error
     breeder = breeder_of(population, toolbox, seed=config["seed"], **probabilities)
-    if isinstance(breeder, str):
-        raise AssertionError(breeder)  # a fresh population of a toolbox has recipes
     lineage = Lineage(breeder, map)
     with contextlib.closing(lineage):
         keyframe = check_keyframe(Path(options.run, "checkpoint"), last.number)

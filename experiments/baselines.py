@@ -186,7 +186,7 @@ def train(evolution: Evolution, method: Method, watching: Iterable[Any], sigma: 
         for generation in range(evolution.generations + 1):
             if evolution.stop is not None:
                 break
-            evolution.generation = toolbox.evaluate.func.generation = generation
+            evolution.generation = toolbox.clock.count.generation = generation
             with signals.heeding_signals():
                 scores = method.step(generation) if generation else [toolbox.evaluate(method.network)[0]]
                 network = copy.deepcopy(method.network)

@@ -4,7 +4,7 @@ import random
 
 from deap import algorithms, tools
 
-from deap_nn import make_toolbox
+from deap_nn import grouping, make_toolbox
 from deap_nn.maps.options import add_map_options, chosen_map
 from deap_nn.maps.scoop import prepare_worker
 from deap_nn.process import workers
@@ -32,7 +32,7 @@ def main() -> int:
     statistics.register("min", min)
     best = {}
     with chosen_map(options) as map_:
-        toolbox.register("map", map_)
+        toolbox.register("map", grouping(map_))
         if workers.running_under_scoop():
             from scoop import futures
 

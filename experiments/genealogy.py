@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 from deap import algorithms, tools
 
-from deap_nn import GA, Individual, make_toolbox
-from deap_nn.algorithms.toolbox.clock import Clock
+from deap_nn import GA, Individual, grouping, make_toolbox
 from deap_nn.maps.options import add_map_options, chosen_map
 from deap_nn.maps.scoop import prepare_worker
+from deap_nn.operators.adaptation import Clock
 from deap_nn.process.cli import Parser, integer, picture, run_command
 
 prepare_worker()
@@ -82,7 +82,7 @@ def main() -> int:
     population = toolbox.population(n=options.population)
     history.update(population)
     with chosen_map(options) as map_:
-        toolbox.register("map", map_)
+        toolbox.register("map", grouping(map_))
         algorithms.eaSimple(population, toolbox, cxpb=0.6, mutpb=0.9, ngen=options.generations, verbose=False)
     best = tools.selBest(population, 1)[0]
     family = history.family(best.history_index)

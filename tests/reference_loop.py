@@ -10,16 +10,15 @@ from functools import partial
 
 import numpy as np
 
-from deap_nn import SelfAdaptive, WeightList
-from deap_nn.core.seeding import Purpose, seeded, stream
+from deap_nn import Annealed, SelfAdaptive, WeightList
+from deap_nn.core.seeding import Purpose, seeded, stream, takes
 from deap_nn.genome.layer_inputs import inputs_of_centre
 from deap_nn.genome.population import opposite_of
-from deap_nn.operators.adaptation import Annealed
 from deap_nn.operators.compiled.averaging import average
 from deap_nn.operators.compiled.projection import STRIDE, project
 from deap_nn.operators.crossover import extrapolate
 from deap_nn.operators.ranking import counted, counts_and_kept, recombination_weights
-from deap_nn.operators.selection import mirroring, operator_of
+from deap_nn.operators.selection import operator_of
 
 
 class ReferenceLoop:
@@ -88,8 +87,9 @@ class ReferenceLoop:
         select = self.toolbox.select
         if hasattr(self.toolbox, "clock"):
             select = partial(operator_of(select), *select.args, **select.keywords)
-        with mirroring(mirror):
-            parents = seeded(select, self.stream(Purpose.SELECT, generation))(population, len(population))
+        if takes(select, "mirror"):
+            select = partial(select, mirror=mirror)
+        parents = seeded(select, self.stream(Purpose.SELECT, generation))(population, len(population))
         best = max(population, key=lambda one: one.fitness)
         if getattr(getattr(self.toolbox.mate, "func", None), "fitter_first", False):
             pairs = [parents[start : start + 2] for start in range(0, len(parents), 2)]

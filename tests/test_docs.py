@@ -153,7 +153,7 @@ def test_the_table_of_presets_is_what_make_toolbox_wires(digits):
             what.add(argument)
     assert list(toolboxes) == list(ALGORITHMS)
     chosen = {"pressure", "boost", "parents"}
-    assert (seen["ga", "select"], seen["article", "select"]) == (chosen | {"fewest", "opposites", "in_loops"}, chosen)
+    assert (seen["ga", "select"], seen["article", "select"]) == (chosen | {"fewest", "opposites"}, chosen)
     assert loops[0] == ["", *(f"`{name}`" for name in ALGORITHMS)]
     needed = {"`evolve`": "evaluate", "`eaGenerateUpdate`": "generate"}
     for loop, *cells in loops[1:]:

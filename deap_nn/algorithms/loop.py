@@ -15,8 +15,6 @@ import numpy as np
 from deap import tools
 
 from deap_nn.algorithms.resuming import Kept, go_on, kept_of
-from deap_nn.algorithms.toolbox.clock import Clock
-from deap_nn.algorithms.toolbox.scoring import without_clock
 from deap_nn.breeding.breeder import self_adaptive_of
 from deap_nn.breeding.kinds import LOCAL
 from deap_nn.breeding.lineage import Lineage
@@ -25,8 +23,8 @@ from deap_nn.core.errors import WORST, EvaluationError
 from deap_nn.core.logbooks import record, statistic
 from deap_nn.core.registered import Registered
 from deap_nn.core.seeding import Purpose, stream
+from deap_nn.operators.adaptation import Clock, clock_of
 from deap_nn.operators.ranking import fitness_key
-from deap_nn.operators.selection import mirroring
 from deap_nn.process.signals import heeding_signals, holding_signals
 
 COLUMNS = ("gen", "nevals", "min", "avg", "std", "max", "train_error", "val_error", "sigma", "best_pairs")
@@ -41,11 +39,9 @@ PROGRESS_SECONDS = 0.5
 
 
 def _score(evolution: Evolution, lineage: Lineage, watching: Iterable[Callback]) -> None:
-    population, evaluate = evolution.population, evolution.toolbox.evaluate
-    # The run moves the clock of a made toolbox itself, so it maps the function without the clock's wrapper.
-    evaluate = without_clock(evaluate)
+    population = evolution.population
     evolution.scored, last_call = 0, time.monotonic()
-    answers = iter(lineage.score(evaluate, population, evolution.generation))
+    answers = iter(lineage.score(evolution.toolbox.evaluate, population, evolution.generation))
     for place, individual in enumerate(population):
         values = next(answers, _NOTHING)
         if values is _NOTHING:  # the built-in map takes a StopIteration of `evaluate` for its own end
@@ -122,10 +118,6 @@ def _record(
         record(evolution.logbook, row)
 
 
-def _not_around_a_centre(members: Sequence[Any]) -> None:
-    raise ValueError("select: opposites need a genetic algorithm: children of one centre have no other parents")
-
-
 def _copied(registered: Any) -> Any:
     is_partial = isinstance(registered, partial)
     return partial(registered.func, *registered.args, **registered.keywords) if is_partial else registered
@@ -168,14 +160,14 @@ class _Run:
         registered = Registered.read(toolbox)
         # Copies: a callback may change the arguments of a registered function in place.
         self._registered = replace(registered, **{name: _copied(getattr(registered, name)) for name in lineage.fixed})
-        self._clock: Clock = registered.clock or Clock(toolbox)
+        self._clock: Clock = registered.clock or clock_of(registered.select) or Clock()
+        self._clock.toolbox = toolbox
         self._clock.reset(evolution.generations if registered.generations is None else registered.generations)
         self._begun = self._started = time.perf_counter()
 
     def run(self) -> None:
         """Run to the last generation; callbacks' ``on_end`` is called after an exception too."""
-        evolution, in_run = self.evolution, self._clock.in_run
-        self._clock.in_run = True
+        evolution = self.evolution
         try:
             with telling_start_and_end(self.watching, evolution):
                 with heeding_signals():
@@ -188,8 +180,6 @@ class _Run:
         except BaseException:
             self.lineage.close()  # after a finished run members may still be read, which breeds their weights
             raise
-        finally:
-            self._clock.in_run = in_run  # true if a callback of another run began this one
 
     def _go_on(self) -> int:
         """Restore the last generation of the checkpoint, and return the number of the next one."""
@@ -240,8 +230,8 @@ class _Run:
         evolution, reproduction = self.evolution, self.lineage.reproduction
         toolbox, population = evolution.toolbox, evolution.population
         rng = stream(self.seed, Purpose.SELECT, generation)
-        with mirroring(_not_around_a_centre if reproduction.shares_parents else self.lineage.opposites):
-            chosen = reproduction.choose(population, len(population), toolbox, rng, self._clock)
+        self._clock.advance(population)
+        chosen = reproduction.choose(population, toolbox, rng, self.lineage.opposites)
         if self._best_pairs is not None:
             self._best_pairs = reproduction.groups_with(max(population, key=fitness_key(population)), chosen)
         evolution.parents = len({id(member) for member in chosen})

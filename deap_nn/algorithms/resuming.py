@@ -17,13 +17,13 @@ import numpy as np
 from deap import tools
 
 from deap_nn.algorithms.settings_record import check_settings, settings_record
-from deap_nn.algorithms.toolbox.clock import Clock
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.breeding.store.keyframes import Keyframe, KeyframeError
 from deap_nn.callbacks.base import Callback, Evolution, naming
 from deap_nn.core.environment import environment
 from deap_nn.core.files import plain
 from deap_nn.core.logbooks import last_record, record
+from deap_nn.operators.adaptation import Clock
 from deap_nn.runs.checkpoint import Checkpoint
 from deap_nn.runs.generations import CheckpointError, Generation, keyframes_in, read_first
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import itertools
 import pickle
@@ -10,8 +9,7 @@ import pickletools
 import reprlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property, partial
-from types import FunctionType
+from functools import cached_property
 from typing import Any
 
 from deap_nn.breeding.kinds import KINDS, Genome, Mirror
@@ -21,7 +19,7 @@ from deap_nn.breeding.store.known import Known, is_large
 from deap_nn.breeding.task import MOST_CONTEXTS, Context, Group, SentContext, Task, run_group, run_here
 from deap_nn.core.environment import environment, environment_digest
 from deap_nn.core.errors import EvaluationError
-from deap_nn.core.registered import InGeneration
+from deap_nn.core.registered import at
 from deap_nn.genome.vectors import MOST_TOGETHER
 from deap_nn.process.workers import is_serial, pickler, worker_count
 
@@ -126,7 +124,7 @@ class Dispatch:
         """Return the results for items that are sent with their weights, in reverse order: `map` pops them."""
         if not items:
             return []
-        return list(self._map(InGeneration(function, self._known.generation), items))[::-1]
+        return list(self._map(at(function, self._known.generation), items))[::-1]
 
     def _of_recipes(self, function: Callable[[Any], Any], sent: Sequence[Any]) -> Iterator[Any]:
         if not sent:
@@ -139,7 +137,7 @@ class Dispatch:
             for group in groups:
                 yield from self._here(function, group, generation)
             return
-        context, digest = self._context(self._dumps(_without_generation(function)))
+        context, digest = self._context(self._dumps(at(function, 0)))
         at_once = MOST_TASKS * self._workers
         for start in range(0, len(groups), at_once):
             yield from self._answers(digest, context, groups[start : start + at_once])
@@ -258,7 +256,7 @@ class Dispatch:
         if evaluate is self._travels:
             return
         try:
-            self._dumps(_without_generation(evaluate))
+            self._dumps(at(evaluate, 0))
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             reason = f"generation {self._known.generation}: evaluate cannot be pickled: {error}"
             raise EvaluationError(f"{reason}: define it at the top of a module") from error
@@ -281,15 +279,3 @@ class Dispatch:
 def _member_of(item: Any) -> Any:
     """Return the member of an item, without the other elements of a tuple."""
     return item[0] if isinstance(item, tuple) else item
-
-
-def _without_generation(function: Any) -> Any:
-    """Return the function, or a copy with generation 0, so that its digest stays the same."""
-    if isinstance(function, partial):
-        return partial(_without_generation(function.func), *function.args, **function.keywords)
-    if not hasattr(function, "generation") or isinstance(function, FunctionType):
-        return function
-    # Workers keep contexts by digest. With the generation in the pickle each generation would need a new context.
-    still = copy.copy(function)
-    still.generation = 0
-    return still

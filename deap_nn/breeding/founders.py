@@ -150,7 +150,7 @@ def _check_alike(population: Sequence[Any], container: type[WeightList], kept: s
     """
     if declared := _declared(container):
         raise _refused(f"individuals have an attribute {min(declared)!r}, and recipes have none")
-    known = {"fitness", "recipe", "make", "light_shapes", "scored_in", *kept, *container(())._extras()}
+    known = {"fitness", "recipe", "make", "light_shapes", "in_generation", *kept, *container(())._extras()}
     for member in population:
         if (member.container if isinstance(member, LightMember) else type(member)) is not container:
             raise ValueError("population must be of one class")

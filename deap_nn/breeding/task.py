@@ -19,7 +19,7 @@ from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.breeding.store.known import Known
 from deap_nn.core.environment import environment, environment_digest
 from deap_nn.core.errors import EvaluationError
-from deap_nn.core.registered import Traits, scoring
+from deap_nn.core.registered import Traits, at, scoring
 from deap_nn.core.seeding import busy
 from deap_nn.process import workers
 
@@ -185,7 +185,8 @@ def _results(
     may_keep: bool = False,
 ) -> list[Any]:
     """Return the function's results for some recipes, or tuples that begin with one; `may_keep` as `run_here` says."""
-    with scoring(generation, function):
+    with scoring(generation):
+        function = at(function, generation)
         traits = Traits(function)
         bound = getattr(function, "args", ()) or getattr(function, "keywords", {})
         alone = all(isinstance(item, KINDS) for item in items)

@@ -1,18 +1,17 @@
-"""The functions and settings of a toolbox, read in one place, and the generation that is being scored."""
+"""The functions and settings of a toolbox, read in one place."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
+from types import FunctionType
 from typing import Any
 
 from deap import base
-
-_scored: ContextVar[int | None] = ContextVar("scored", default=None)
-
 
 _MISSING = object()
 """The value of an attribute that a toolbox lacks."""
@@ -160,16 +159,6 @@ class Traits:
         return bool(getattr(self._function, "scores_groups", False))
 
     @property
-    def most_together(self) -> int:
-        """The number of individuals that its method ``together`` scores at a time; 0 if it scores them one by one."""
-        return int(getattr(self._function, "most_together", 0))
-
-    @property
-    def together(self) -> Callable[[Any], list[Any]]:
-        """The function that scores a list of individuals."""
-        return partial(type(self._function).together, self._function)  # SCOOP sends no bound method
-
-    @property
     def rounded(self) -> tuple[bool, ...]:
         """For each matrix, whether its method ``of_rounded`` takes it as bfloat16; empty if it takes no matrix so."""
         return tuple(getattr(self._function, "rounded", ())) if hasattr(self._function, "of_rounded") else ()
@@ -187,29 +176,17 @@ class Traits:
         return of_rounded
 
 
-def with_generation(function: Any) -> Iterator[Any]:
-    """Yield a function, the functions inside its partial calls and its decorators: each with a ``generation``.
-
-    All of them need the new value: `functools.wraps` gives a decorator's function its own copy of the attribute.
-    """
-    inner: Any = function
-    while inner is not None:
-        if hasattr(inner, "generation"):
-            yield inner
-        inner = inner.func if isinstance(inner, partial) else getattr(inner, "__wrapped__", None)
+_scored: ContextVar[int | None] = ContextVar("scored", default=None)
 
 
 @contextmanager
-def scoring(generation: int, function: Any = None) -> Iterator[None]:
-    """Make evaluations in the body, in this thread, score the mini-batch of a generation.
+def scoring(generation: int) -> Iterator[None]:
+    """Let evaluations of this package in the body, in this thread, score the mini-batch of a generation.
 
-    An evaluation of this package reads the generation by `scored_generation`. A `function` of the user's own may read
-    it from its attribute ``generation``, which is set if it has one.
+    A script's own function may call the evaluation of its own toolbox, which a worker makes anew as it imports the
+    script: that toolbox is in no generation.
     """
     token = _scored.set(generation)
-    for found in with_generation(function):
-        if not Traits(found).is_of_problem:
-            found.generation = generation
     try:
         yield
     finally:
@@ -217,28 +194,20 @@ def scoring(generation: int, function: Any = None) -> Iterator[None]:
 
 
 def scored_generation(otherwise: int) -> int:
-    """Return the generation that is being scored, or `otherwise` outside of `scoring`."""
+    """Return the generation of the task that is being scored, or `otherwise` outside of `scoring`."""
     generation = _scored.get()
     return otherwise if generation is None else generation
 
 
-class InGeneration:
-    """A function as it is sent through a map: with the generation that it is called in.
+def at(function: Any, generation: int) -> Any:
+    """Return a registered function that scores the mini-batch of a generation.
 
-    Parameters
-    ----------
-    function : callable
-        Scores an individual.
-    generation : int
-        The generation of the mini-batch that is scored.
+    It is a copy with another attribute ``generation``; a function without this attribute is returned as it is.
     """
-
-    def __init__(self, function: Callable[[Any], Any], generation: int) -> None:
-        self.function = function
-        self.generation = generation
-        self.may_be_done_twice = Traits(function).may_be_done_twice
-
-    def __call__(self, individual: Any) -> Any:
-        """Return the function's result for an individual."""
-        with scoring(self.generation, self.function):
-            return self.function(individual)
+    if isinstance(function, partial):
+        return partial(at(function.func, generation), *function.args, **function.keywords)
+    if not hasattr(function, "generation") or isinstance(function, FunctionType):
+        return function
+    made = copy.copy(function)
+    made.generation = generation
+    return made

@@ -1,15 +1,17 @@
 """Adaptations of the mutation step size sigma, and selections that update them."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from math import exp
+from numbers import Real
 from typing import Any, Literal, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
+from deap import base
 
 from deap_nn.core.arguments import check_number, check_positive
+from deap_nn.core.registered import words_of
 from deap_nn.core.seeding import Purpose, seeded, stream
 from deap_nn.genome.vectors import LARGEST_WEIGHT
 from deap_nn.operators.ranking import fitness_key
@@ -440,54 +442,142 @@ class SelfAdaptive:
         return f"SelfAdaptive({self.first}, {self.floor}, rate={self.rate})"
 
 
-_updated: ContextVar[tuple[int, frozenset[int]] | None] = ContextVar("updated", default=None)
-"""During a selection that updates adaptations: the new generation, and the ids of the adaptations updated already."""
-
-
 class Count:
-    """A counter of generations: the clock of a toolbox, or a selection that updates adaptations without a clock."""
+    """The number of a generation, which a clock and the evaluation that reads it share."""
 
     generation = 0
 
 
-class Adapting(Count):
-    """A selection that first updates adaptations, as `adapting` returns it.
+class Clock:
+    """The present generation of a toolbox or a selection, and the adaptations that each new one updates.
+
+    Parameters
+    ----------
+    toolbox : deap.base.Toolbox, optional
+        The adaptation that gives its registered ``mutate`` a ``sigma`` is updated first.
+    *others : Adaptation
+        Further objects to update.
+
+    Attributes
+    ----------
+    count : Count
+        The number of the present generation.
+    generations : int or None
+        The number of generations of the run; None if it is not known.
+    runs : int
+        The number of resets.
+    """
+
+    def __init__(self, toolbox: base.Toolbox | None = None, *others: Any) -> None:
+        self.toolbox, self.others, self.count = toolbox, others, Count()
+        self.generations: int | None = None
+        self.runs = 0
+
+    @property
+    def generation(self) -> int:
+        """The number of the present generation."""
+        return self.count.generation
+
+    @property
+    def adaptation(self) -> Adaptation | None:
+        """The adaptation that gives the registered mutation its sigma; None if the sigma is a number."""
+        sigma = words_of(getattr(self.toolbox, "mutate", None)).get("sigma")
+        if not is_adaptation(sigma):
+            return None
+        if isinstance(sigma, Annealed) and self.generations is not None:
+            sigma.run_of(self.generations)
+        return sigma
+
+    @property
+    def sigma(self) -> float | None:
+        """The mutation step size at present, or None if the registered mutation has no ``sigma``."""
+        adaptation = self.adaptation
+        if adaptation is not None:
+            return float(adaptation.sigma)
+        sigma = words_of(getattr(self.toolbox, "mutate", None)).get("sigma")
+        return float(sigma) if isinstance(sigma, Real) else sigma
+
+    def _each(self) -> list[Any]:
+        """Return the objects to update, the mutation's adaptation first, each once."""
+        every = (self.adaptation, *self.others)
+        return list({id(one): one for one in every if one is not None}.values())
+
+    def _kept(self) -> list[Adaptation]:
+        """Return the adaptations beside the mutation's; an object that only gets updates has no state."""
+        return [one for one in self._each() if is_adaptation(one) and one is not self.adaptation]
+
+    def reset(self, generations: int | None = None) -> None:
+        """Return to generation 0 and the first sigma; `generations` is the number of generations of the new run."""
+        self.generations = self.generations if generations is None else generations
+        self.runs += 1
+        self.count.generation = 0
+        for adaptation in self._each():
+            if is_adaptation(adaptation):
+                adaptation.reset()
+
+    def state(self) -> dict[str, Any]:
+        """Return the states of the adaptations, for `restore`."""
+        state: dict[str, Any] = dict(self.adaptation.state()) if self.adaptation is not None else {}
+        others = [dict(other.state()) for other in self._kept()]
+        return state | ({"others": others} if any(others) else {})
+
+    def restore(self, generation: int, adaptation: Mapping[str, Any]) -> None:
+        """Set a generation, and restore the states that the adaptations had in it."""
+        self.count.generation = generation
+        state = dict(adaptation)
+        for other, kept in zip(self._kept(), state.pop("others", ()), strict=False):
+            other.restore(kept)
+        if "generations" in state:  # a resumed run may have more, but its schedule keeps its first length
+            self.generations = int(state["generations"])
+        if self.adaptation is not None:
+            self.adaptation.restore(state)
+
+    def advance(self, individuals: Sequence[Any]) -> None:
+        """Begin the next generation; the evaluated `individuals` include its parents."""
+        self.count.generation += 1
+        for adaptation in self._each():
+            adaptation.update(individuals, self.generation)
+        self.note(individuals)
+
+    def select_from(self, individuals: Sequence[Any]) -> None:
+        """Advance, unless all `individuals` were scored in earlier generations."""
+        if not individuals or any(self._scored_in(individual) >= self.generation for individual in individuals):
+            self.advance(individuals)
+        else:
+            self.note(individuals)
+
+    def note(self, individuals: Iterable[Any]) -> None:
+        """Note in individuals their present fitness: another one is of this generation or a later one."""
+        for individual in individuals:
+            individual.in_generation = self.generation, individual.fitness.wvalues
+
+    def _scored_in(self, individual: Any) -> int:
+        """Return the generation in which an individual was scored, or one that is not over if that is not known."""
+        generation, known = getattr(individual, "in_generation", (self.generation, None))
+        # Setting a fitness makes another tuple, also of equal values; a clone keeps that of its original.
+        return int(generation) - (individual.fitness.wvalues is known)
+
+
+class Adapting:
+    """A selection that first advances a clock, as `adapting` returns it.
 
     Parameters
     ----------
     operator : callable
         A selection in DEAP's form.
-    *adaptations : Adaptation
-        Updated with the individuals of each call. A selection nested in another one, as in a decorated one, does not
-        update the adaptations that the outer selection has updated.
+    clock : Clock
+        Advanced with the individuals of each call, if some of them were scored since the last one.
     """
 
-    def __init__(self, operator: Callable[..., list[Any]], *adaptations: Any) -> None:
-        self.operator = operator
-        self.adaptations = adaptations
+    def __init__(self, operator: Callable[..., list[Any]], clock: Clock) -> None:
+        self.operator, self.clock = operator, clock
 
     def __call__(self, individuals: Sequence[Any], *arguments: Any, **keywords: Any) -> list[Any]:
-        """Update the adaptations, then select from the evaluated `individuals` with `operator`."""
-        outer = _updated.get()
-        count = next((found for found in self.adaptations if isinstance(found, Count)), self)
-        generation, done = outer or (count.generation + 1, frozenset())
-        each = {id(adaptation): adaptation for adaptation in self.adaptations}
-        fresh = [adaptation for key, adaptation in each.items() if key not in done]
-        token = _updated.set((generation, done | set(map(id, fresh))))
-        try:
-            for adaptation in fresh:
-                adaptation.update(individuals, generation)
-            if outer is None and count is self:  # a clock counts by itself, and may begin no generation
-                self.generation = generation
-            rng = keywords.pop("rng", None)
-            select = partial(self.operator, **keywords)
-            chosen: list[Any] | None = (select if rng is None else seeded(select, rng))(individuals, *arguments)
-            if chosen is None:
-                name = getattr(self.operator, "__name__", "select")
-                raise TypeError(f"select must return a list of individuals, not None: end {name} with a return")
-            return chosen
-        finally:
-            _updated.reset(token)
+        """Advance the clock, then select from the evaluated `individuals` with `operator`."""
+        self.clock.select_from(individuals)
+        rng = keywords.pop("rng", None)
+        select = partial(self.operator, **keywords)
+        return (select if rng is None else seeded(select, rng))(individuals, *arguments)
 
 
 class Updated(Protocol):
@@ -501,8 +591,9 @@ def adapting(select: Callable[..., list[Any]], *adaptations: Updated) -> Adaptin
     """Return a selection that updates adaptations with each population that it selects from.
 
     DEAP's loops call ``select`` once a generation, with the evaluated population; `make_toolbox` registers its
-    selections in this form. The returned selection takes the arguments of `select`. An argument ``rng`` also seeds
-    DEAP's own selections, which do not take it.
+    selections in this form. A call with individuals of which none was scored since the last one updates nothing. The
+    returned selection takes the arguments of `select`. An argument ``rng`` also seeds DEAP's own selections, which do
+    not take it.
 
     Parameters
     ----------
@@ -532,20 +623,11 @@ def adapting(select: Callable[..., list[Any]], *adaptations: Updated) -> Adaptin
     for adaptation in adaptations:
         if isinstance(adaptation, type) or not callable(getattr(adaptation, "update", None)):
             raise TypeError(f"adaptations must be objects with a method update, got {adaptation!r}")
-    return Adapting(select, *adaptations)
+    return Adapting(select, Clock(None, *adaptations))
 
 
-def note_update(adaptation: Any, generation: int) -> None:
-    """Record in the current selection, if there is one, the new generation and that an adaptation is updated."""
-    under_way = _updated.get()
-    if under_way is not None:
-        _updated.set((generation, under_way[1] | {id(adaptation)}))
-
-
-def adaptations_of(select: Any) -> list[Any]:
-    """Return the adaptations that a registered selection and the selections in it update, in their order."""
-    found: list[Any] = []
-    while select is not None:
-        found += getattr(select, "adaptations", ()) if isinstance(select, Adapting) else ()
-        select = getattr(select, "func", None) or getattr(select, "operator", None)
-    return found
+def clock_of(select: Any) -> Clock | None:
+    """Return the clock of a registered selection by `adapting`; None for any other."""
+    while isinstance(select, partial):
+        select = select.func
+    return select.clock if isinstance(select, Adapting) else None

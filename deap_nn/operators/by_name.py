@@ -43,8 +43,6 @@ def takes_many(mate: Callable[..., Any]) -> bool:
 
     Any other crossover takes two, as in every loop of DEAP.
     """
-    if getattr(mate, "takes_many", False):
-        return True
     try:
         parameters = inspect.signature(mate).parameters
     except (TypeError, ValueError):  # a function of C without a signature

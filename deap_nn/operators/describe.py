@@ -132,7 +132,7 @@ def _selection(select: Any, members: int, *, in_loop: bool) -> str:
     parents = members if parents is None else min(parents, members)
     mirrored = round(words["opposites"] * parents)
     of = f" of the best {parents - mirrored}" if parents - mirrored < members else ""
-    if mirrored and (words["in_loops"] or not in_loop):
+    if mirrored and not in_loop:
         of += f" and the opposites of the worst {mirrored}"
     boost, boosted = words["boost"], words["boosted"]
     best = "the best" if boosted == 1 else f"the best {boosted}"

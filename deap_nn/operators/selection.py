@@ -1,9 +1,7 @@
 """Selection of parents, in DEAP's form."""
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Sequence
 from functools import partial
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -12,8 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deap_nn.core.arguments import check_count, check_generator, check_number, check_positive
-from deap_nn.genome.population import mean_of, opposite_of
-from deap_nn.genome.weight_list import check_genome
 from deap_nn.operators.ranking import (
     fitness_key,
     log_rank_weights,
@@ -23,6 +19,9 @@ from deap_nn.operators.ranking import (
 from deap_nn.operators.registry import operator
 
 Individual = TypeVar("Individual")
+
+Mirror = Callable[[Sequence[Any]], list[Any] | None]
+"""Returns the opposites of individuals; None if there are none."""
 
 
 def _draw_pairs(weights: NDArray[np.float64], pairs: int, rng: np.random.Generator) -> NDArray[np.intp]:
@@ -57,7 +56,7 @@ def selRankBoosted(
     parents: float | None = None,
     fewest: int = 2,
     opposites: float = 0.0,
-    in_loops: bool = True,
+    mirror: Mirror | None = None,
     rng: np.random.Generator,
     fit_attr: str = "fitness",
 ) -> list[Individual]:
@@ -85,12 +84,12 @@ def selRankBoosted(
     opposites : float
         The share of the parents that are opposites, 0 to 0.5. Of `M` parents ``round(opposites * M)`` are the worst
         individuals, mirrored at a centroid :math:`m`: :math:`2m - x`. The ranks alternate: the best, the opposite of
-        the worst, the second best, the opposite of the second worst, and so on. In `evolve` :math:`m` is the mean of
-        the parents of the generation, each counted by its number of places, and generation 0, which has no parents,
-        has no opposites. In any other loop :math:`m` is the mean of the individuals.
-    in_loops : bool
-        False for opposites in `evolve` only. Elsewhere the parents are then the best ones alone, with none in place of
-        the opposites: all have a fitness, as ``eaMuPlusLambda`` needs it.
+        the worst, the second best, the opposite of the second worst, and so on. Without `mirror` the parents are the
+        best ones alone, with none in place of the opposites.
+    mirror : callable, optional
+        Returns the opposites of individuals, mirrored at a centroid. `evolve` gives it: there :math:`m` is the mean of
+        the parents of the generation, each counted by its number of places. It returns None for generation 0, which
+        has no parents: then there are no opposites, and the best take their places.
     rng : numpy.random.Generator
         The source of randomness.
     fit_attr : str
@@ -139,45 +138,14 @@ def selRankBoosted(
     most = number_of_parents(parents, len(candidates), fewest)
     ranked = sorted(candidates, key=fitness, reverse=True)
     chosen = ranked[:most]
-    if opposites and (in_loops or _mirroring.get() is not None):
-        chosen = _with_opposites(ranked, len(chosen), opposites, individuals)
-    elif opposites:
-        chosen = chosen[: len(chosen) - round(opposites * len(chosen))]
+    if opposites:
+        count = round(opposites * len(chosen))
+        mirrored: Any = () if mirror is None else mirror(ranked[: -1 - count : -1])
+        best = chosen if mirrored is None else chosen[: len(chosen) - count]
+        pairs = itertools.zip_longest(best, mirrored or ())
+        chosen = [individual for pair in pairs for individual in pair if individual is not None]
     places = _draw_pairs(rank_weights(len(chosen), pressure, boost, boosted), (k + 1) // 2, rng)
     return [chosen[place] for place in places.ravel()[:k]]
-
-
-_mirroring: ContextVar[Callable[[Sequence[Any]], list[Any] | None] | None] = ContextVar("mirroring", default=None)
-"""During a selection of `evolve`: returns the opposites of members, or None in generation 0."""
-
-
-@contextmanager
-def mirroring(opposites: Callable[[Sequence[Any]], list[Any] | None]) -> Iterator[None]:
-    """Make selections in the body, in this thread, get the opposites of individuals from a function.
-
-    It returns None if there are no opposites: all parents are the best then.
-    """
-    token = _mirroring.set(opposites)
-    try:
-        yield
-    finally:
-        _mirroring.reset(token)
-
-
-def _with_opposites(ranked: list[Any], most: int, share: float, individuals: Sequence[Any]) -> list[Any]:
-    """Return the parents: of `most` a share are opposites of the worst, at every second rank."""
-    worst = ranked[: -1 - round(share * most) : -1]
-    in_run = _mirroring.get()
-    if in_run is not None:
-        mirrored = in_run(worst)
-    else:
-        for individual in individuals:
-            check_genome(individual, "individuals")
-        centre = mean_of(individuals).flat
-        mirrored = [opposite_of(individual, centre) for individual in worst]
-    best = ranked[: most - len(mirrored or ())]
-    pairs = itertools.zip_longest(best, mirrored or ())
-    return [individual for pair in pairs for individual in pair if individual is not None]
 
 
 @operator("Arnold 2006; Hansen and Ostermeier 2001; Baker 1987")

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from deap_nn.core.registered import scored_generation
 from deap_nn.genome.vectors import Halves, Shape, Vector, empty_vector, most_together
 from deap_nn.genome.weight_list import WeightList
+from deap_nn.operators.adaptation import Count
 from deap_nn.problems import groups
 from deap_nn.problems.problem import Problem
 from deap_nn.problems.scorer import scorer
@@ -45,17 +46,16 @@ class Evaluate(OnProblem):
     ----------
     problem : Problem
         The problem that scores individuals.
-    generation : int
-        The generation of the mini-batch outside a run; the clock of the toolbox sets it. In a run the task's generation
-        takes its place, in worker processes too, and if a user's function calls this one.
+    count : Count, optional
+        The number of the generation of the mini-batch, which the clock of a toolbox advances.
     """
 
     is_of_problem = True
     """The call returns the problem's own fitness, unlike a decorated function, which may change it."""
 
-    def __init__(self, problem: Problem, generation: int = 0) -> None:
+    def __init__(self, problem: Problem, count: Count | None = None) -> None:
         super().__init__(problem)
-        self.generation = generation
+        self.count = count or Count()
 
     def __call__(self, individual: WeightList | ArrayLike) -> tuple[float, ...]:
         """Return the fitness of an individual, or of a vector of all weights, as a tuple."""
@@ -64,12 +64,13 @@ class Evaluate(OnProblem):
 
     @property
     def generation(self) -> int:
-        """The generation of the mini-batch: the task's inside a task, otherwise the one set last."""
-        return scored_generation(vars(self)["generation"])
+        """The generation of the mini-batch, in a task that of the task; setting it leaves the shared count."""
+        return scored_generation(self.count.generation)
 
     @generation.setter
     def generation(self, generation: int) -> None:
-        vars(self)["generation"] = generation  # pickles and DEAP's `register` read it by this name
+        self.count = Count()
+        self.count.generation = generation
 
     @property
     def shapes(self) -> tuple[Shape, ...]:

@@ -1,10 +1,5 @@
 """An evaluation that one of DEAP's decorators wraps: at the top of a script it goes to worker processes by its name."""
 
-import pickle
-
-import pytest
-from deap import tools
-
 from deap_nn import evolve, make_toolbox
 
 SCRIPT = """
@@ -37,27 +32,3 @@ def test_a_script_decorates_its_evaluation_at_the_top(run, tmp_path):
     toolbox = make_toolbox("mlp", "mnist5k", seed=1, batch_size=16)
     _, logbook = evolve(toolbox.population(n=6), toolbox, 2)
     assert answer.stdout == f"{logbook.select('min')}\n"
-
-
-def free(individual):
-    return True
-
-
-@tools.DeltaPenalty(free, 1.0)
-def penalised(individual):
-    return (float(individual[0].sum()),)
-
-
-def test_a_decorated_evaluation_is_pickled_by_its_name(digits):
-    toolbox = make_toolbox("mlp", digits, seed=1)
-    toolbox.register("evaluate", penalised)
-    assert pickle.loads(pickle.dumps(toolbox.evaluate)).func is penalised
-
-
-def test_an_evaluation_that_no_process_can_import_is_said_to_be_so(digits):
-    toolbox = make_toolbox("mlp", digits, seed=1)
-    toolbox.register("map", lambda function, items: [function(item) for item in items])
-    toolbox.decorate("evaluate", tools.DeltaPenalty(free, 1.0))
-    said = "evaluate cannot be pickled: .*; a map of processes needs one from the top of a module$"
-    with pytest.warns(UserWarning, match=said):
-        evolve(toolbox.population(n=4), toolbox, 1)

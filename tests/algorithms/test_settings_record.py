@@ -28,7 +28,6 @@ ALGORITHM = [
     (GA(scale="fan_in"), "mutate.scale"),
     (GA(pressure=1.6), "select.pressure"),
     (GA(boost=3.0), "select.boost"),
-    (GA(opposites=0.5), "select.in_loops"),
     (GA(opposites=0.0), "select.opposites"),
     (GA(spread=1.0), "individual.spread"),
     (GA(stratified=False), "stratified"),

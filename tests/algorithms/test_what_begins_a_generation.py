@@ -27,7 +27,9 @@ class TestGenerations(OnXor):
         toolbox = make_toolbox(problem, algorithm=ALGORITHMS[preset](), seed=1)
         strategy = cma.Strategy(centroid=toolbox.individual(), sigma=0.5, lambda_=20)
         toolbox.register("generate", strategy.generate, toolbox.from_vector)
-        toolbox.register("update", strategy.update)
+        toolbox.register(
+            "update", lambda population: (strategy.update(population), toolbox.next_generation(population))
+        )
         statistics = tools.Statistics(lambda individual: individual.fitness.values[0])
         statistics.register("min", min)
         hall = tools.HallOfFame(1)
@@ -36,23 +38,6 @@ class TestGenerations(OnXor):
         assert toolbox.clock.generation == 80
         assert min(least) < 0.05 < 0.15 < least[0]
         assert toolbox.evaluate(hall[0]) == hall[0].fitness.values
-
-    def test_an_update_of_a_particle_begins_none(self, toolbox):
-        moved = []
-        toolbox.register("update", lambda particle, best, speed: moved.append(particle.flat[:] is None), speed=2)
-        particles = score(toolbox, toolbox.population(n=3))
-        for particle in particles:
-            toolbox.update(particle, particles[0])
-            toolbox.update(particle=particle, best=particles)
-        assert (toolbox.clock.generation, len(moved)) == (0, 6)
-        toolbox.register("update", lambda population: toolbox.next_generation(population))
-        toolbox.update(particles)
-        assert toolbox.clock.generation == 1  # and not 2
-        toolbox.register("update", lambda population: None)
-        toolbox.update([])
-        assert toolbox.clock.generation == 1
-        toolbox.update(population=particles)
-        assert toolbox.clock.generation == 2
 
     def test_a_second_select_begins_none(self, toolbox):
         sigma, seen = ErrorScaled(0.1, fitness="error"), []
@@ -181,82 +166,3 @@ class TestGenerations(OnXor):
         for _ in range(2):
             copied.select(population, 4)
         assert (copied.clock.generation, toolbox.clock.generation) == (1, 0)
-
-
-class TestTheWarning(OnXor):
-    def loop(self, toolbox, times, score_one=None):
-        population = score(toolbox, toolbox.population(n=4))
-        for _ in range(times):
-            trials = [toolbox.clone(individual) for individual in population]
-            if score_one is None:
-                score(toolbox, trials)
-            else:
-                [score_one(trial) for trial in trials]
-            population = trials
-
-    @pytest.mark.parametrize("one_by_one", [True, False])
-    def test_a_loop_that_never_advances_is_warned_of_once(self, toolbox, one_by_one):
-        self.loop(toolbox, 2, toolbox.evaluate if one_by_one else None)
-        with pytest.warns(UserWarning, match=r"first mini-batch of 8 samples.*next_generation") as warned:
-            self.loop(toolbox, 9, toolbox.evaluate if one_by_one else None)
-        assert len(warned) == 1
-
-    def test_trials_of_agents_that_stay_as_they_are(self, toolbox):
-        """As in DEAP's differential evolution: a trial that fails leaves its agent with one evaluation."""
-        population = score(toolbox, toolbox.population(n=4))
-        [toolbox.evaluate(toolbox.clone(agent)) for _ in range(9) for agent in population]
-        with pytest.warns(UserWarning, match="next_generation"):
-            toolbox.evaluate(toolbox.clone(population[0]))
-
-    def test_vectors_by_ask_and_tell(self, toolbox):
-        vectors = np.zeros((5, 17))
-        [toolbox.evaluate_many(vectors) for _ in range(3)]
-        with pytest.warns(UserWarning, match="next_generation"):
-            toolbox.evaluate_many(vectors)
-
-    @pytest.mark.parametrize("one_by_one", [True, False])
-    def test_individuals_of_vectors(self, toolbox, one_by_one):
-        def ask_and_tell():
-            population = [toolbox.from_vector(np.zeros(17)) for _ in range(5)]
-            return [*map(toolbox.evaluate, population)] if one_by_one else toolbox.evaluate_many(population)
-
-        [ask_and_tell() for _ in range(3)]
-        with pytest.warns(UserWarning, match="next_generation"):
-            ask_and_tell()
-
-    @pytest.mark.parametrize("again", [[], ["parents"]], ids=["children only", "parents again"])
-    def test_none_for_many_children_scored_one_by_one(self, toolbox, again):
-        population = score(toolbox, toolbox.population(n=4))
-        for generation in range(1, 4):
-            children = algorithms.varOr(population, toolbox, lambda_=16, cxpb=0.5, mutpb=0.5)
-            for individual in [*children, *(population if again else [])]:
-                individual.fitness.values = toolbox.evaluate(individual)
-            population = toolbox.select([*population, *children], 4)
-            assert toolbox.clock.generation == generation
-
-    def test_none_after_a_loop_that_advanced(self, toolbox):
-        population = score(toolbox, toolbox.population(n=4))
-        for _ in range(9):
-            toolbox.next_generation(population)
-            score(toolbox, population)
-        evolve(population, toolbox, 0)  # the clock is at 0 again
-        score(toolbox, population)
-
-    def test_none_where_it_would_be_wrong(self, toolbox, problem):
-        self.loop(make_toolbox(problem, seed=1), 9)  # all samples
-        for place in range(8):  # islands
-            score(toolbox, toolbox.population(n=4, start=4 * place))
-        single = make_toolbox(problem, seed=1, batch_size=8)
-        one = single.individual()
-        [single.evaluate(one) for _ in range(9)]
-        advancing = make_toolbox(problem, seed=1, batch_size=8)
-        advancing.next_generation(score(advancing, advancing.population(n=4)))
-        self.loop(advancing, 9)
-        own = make_toolbox(problem, seed=1, batch_size=8)
-        own.register("evaluate", lambda individual: (0.0,))
-        self.loop(own, 9)
-
-    def test_none_where_there_are_many_children_of_few_parents(self, toolbox):
-        population = toolbox.population(n=2)
-        algorithms.eaMuPlusLambda(population, toolbox, 2, 14, cxpb=0.5, mutpb=0.5, ngen=2, verbose=False)
-        assert toolbox.clock.generation == 2

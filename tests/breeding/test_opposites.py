@@ -8,7 +8,6 @@ from functools import partial
 
 import numpy as np
 import pytest
-from deap import algorithms
 from deap_nn.breeding.recipe import CENTROID_PLACE, OPPOSITE, Recipe, centroid_id, centroid_of
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,16 +21,13 @@ from wirings import (
     TABLE,
     OtherHost,
     members,
-    plain_toolbox,
     result,
-    sum_of_squares,
     wired,
 )
 
 from deap_nn import (
     Individual,
     SelfAdaptive,
-    cxScanning,
     mutGaussianAdaptive,
     selRankBoosted,
 )
@@ -129,25 +125,13 @@ def test_other_shares_and_other_individuals_are_refused():
     for share in (-0.1, 0.6, float("nan")):
         with pytest.raises(ValueError, match=r"opposites must be a share of the parents between 0 and 0\.5, got "):
             selRankBoosted(own, 2, opposites=share, rng=rng)
-    plain = [type("Plain", (list,), {"fitness": member.fitness})(member) for member in own]
-    with pytest.raises(TypeError, match="individuals must be a WeightList, got Plain"):
-        selRankBoosted(plain, 2, opposites=0.5, rng=rng)
-
-
-def test_a_loop_of_deap_mirrors_at_the_mean_of_the_population():
-    toolbox, rng = plain_toolbox(), np.random.default_rng(1)
-    for name, operator in (("mate", cxScanning), ("mutate", partial(mutGaussianAdaptive, sigma=0.05))):
-        toolbox.register(name, operator, rng=rng)
-    toolbox.register("select", selRankBoosted, opposites=0.5, rng=rng)
-    population, _ = algorithms.eaSimple(members(), toolbox, 0.3, 0.3, 5, verbose=False)  # some stay as they were
-    assert all(sum_of_squares(member) == member.fitness.values for member in population)
 
 
 def opposites_of(record):
     """Return a selection that notes the parents: by place in the generation before, and their weights."""
 
-    def select(individuals, k, *, rng):
-        chosen = HALF(individuals, k, rng=rng)
+    def select(individuals, k, *, rng, mirror):
+        chosen = HALF(individuals, k, rng=rng, mirror=mirror)
         each = {id(member): member for member in individuals}
         record.append(([member.flat.copy() for member in individuals], [(one, id(one) in each) for one in chosen]))
         return chosen
@@ -179,8 +163,8 @@ def test_an_opposite_is_a_member_mirrored_at_the_mean_of_its_generations_parents
 def test_a_light_opposite_is_read_copied_and_sent_as_any_member():
     seen = []
 
-    def select(individuals, k, *, rng):
-        chosen = HALF(individuals, k, rng=rng)
+    def select(individuals, k, *, rng, mirror):
+        chosen = HALF(individuals, k, rng=rng, mirror=mirror)
         for one in [one for one in chosen if one.recipe.place & OPPOSITE][:1]:
             assert isinstance(one, LightMember)
             sent, twin = pickle.loads(pickle.dumps(one)), copy.copy(one)

@@ -56,12 +56,6 @@ class TestMadeToolbox:
         simple(toolbox, toolbox.population(n=6), 3)
         assert toolbox.clock.generation == 3
 
-    def test_one_that_is_assigned_advances_too(self, digits):
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
-        toolbox.select = functools.partial(tools.selTournament, tournsize=2)
-        simple(toolbox, toolbox.population(n=6), 3)
-        assert toolbox.clock.generation == 3
-
     def test_a_loop_that_never_selects(self, digits):
         toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
         population = toolbox.population(n=6)

@@ -160,7 +160,7 @@ def test_threads_that_score_at_the_same_time_do_not_mix_their_genomes(digits, mo
     model = keras.Sequential([keras.Input((28, 28, 1)), *layers])
     toolbox = make_toolbox(model, digits, seed=103, precision="bfloat16")
     genomes = [toolbox.individual() for _ in range(8)]
-    evaluate = toolbox.evaluate.bare  # which does not warn of a mini-batch that stays
+    evaluate = toolbox.evaluate
     alone = [evaluate(genome) for genome in genomes]
     with ThreadPoolExecutor(4) as pool:
         for _ in range(20):

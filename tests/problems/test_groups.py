@@ -4,16 +4,12 @@ import sys
 
 import numpy as np
 import pytest
-from deap import base
 from keras_models import two_objectives
 from limits import evolve
 
-from deap_nn import GA, KerasProblem, make_toolbox, mutGaussianAdaptive, open_map
-from deap_nn.algorithms.toolbox.clock import Clock
-from deap_nn.core.registered import scored_generation, scoring
+from deap_nn import GA, KerasProblem, make_toolbox, open_map
 from deap_nn.genome.layout import Layout
 from deap_nn.models.tensorflow import keras, tf
-from deap_nn.problems import evaluate
 from deap_nn.problems.groups import GroupKernel
 
 NETWORKS = {
@@ -166,15 +162,3 @@ def test_an_evaluate_of_ones_own_is_called_in_the_generation(digits, monkeypatch
     usual = run()
     assert run(doubled_loss) == [2 * value for value in usual]
     assert len(set(usual)) == 4
-
-
-def test_toolboxes_share_no_generation():
-    first, second = (base.Toolbox() for _ in range(2))
-    for toolbox in (first, second):
-        toolbox.register("evaluate", evaluate.Evaluate(None))
-        toolbox.register("mutate", mutGaussianAdaptive, sigma=0.1)
-    Clock(first).restore(3, {})
-    assert (first.evaluate.func.generation, second.evaluate.func.generation) == (3, 0)
-    with scoring(5):
-        assert scored_generation(0) == 5
-    assert scored_generation(2) == 2

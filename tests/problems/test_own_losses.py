@@ -108,7 +108,7 @@ def test_a_worker_scores_with_the_variables_that_a_later_problem_was_made_with(l
             monkeypatch.setitem(globals(), "FACTOR", factor)
             problem = KerasProblem(dense(2), x_of(), x_of(2), loss=loss, validation_split=0)
             evaluate = make_toolbox(problem, seed=1, batch_size=39).evaluate
-            sent = pickle.loads(cloudpickle.dumps(evaluate.bare.func))
+            sent = pickle.loads(cloudpickle.dumps(evaluate.func))
             values += sent(np.full(37, 0.1))
     finally:
         cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
@@ -132,7 +132,7 @@ def test_a_worker_scores_with_the_functions_that_a_later_problem_was_made_with(m
             monkeypatch.setitem(globals(), "scaled", helper)
             problem = KerasProblem(dense(2), x_of(), x_of(2), loss=by_helper, validation_split=0)
             evaluate = make_toolbox(problem, seed=1, batch_size=39).evaluate
-            values += pickle.loads(cloudpickle.dumps(evaluate.bare.func))(np.full(37, 0.1))
+            values += pickle.loads(cloudpickle.dumps(evaluate.func))(np.full(37, 0.1))
     finally:
         cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
     assert values[1] == pytest.approx(100 * values[0])

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 from deap import base, tools
 from numpy.typing import ArrayLike
 
 from deap_nn.algorithms.algorithm import ES, GA, usual_step
-from deap_nn.algorithms.toolbox.clock import Clock
-from deap_nn.algorithms.toolbox.scoring import Evaluating, GroupingMap, Mating, Mutating, Updating
 from deap_nn.breeding.reproduction import reproduction_of
 from deap_nn.core import notebook
 from deap_nn.core.registered import Registered, Traits, words_of
 from deap_nn.genome.individual import Individual
 from deap_nn.genome.layout import Layout
-from deap_nn.operators.adaptation import ErrorScaled, SelfAdaptive, adaptations_of, adapting
-from deap_nn.operators.by_name import fitter_first, takes_many
+from deap_nn.operators.adaptation import Adapting, Clock, ErrorScaled, SelfAdaptive
 from deap_nn.operators.describe import name_of
 from deap_nn.operators.ranking import weights_of
 from deap_nn.operators.selection import operator_of
-
-WRAPPERS = {"evaluate": Evaluating, "update": Updating, "mate": Mating, "mutate": Mutating}
-"""The wrappers of registered functions, which report calls to the clock, or warn of a missing result."""
 
 
 class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
@@ -71,39 +64,12 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
     def register(self, alias: str, function: Callable[..., Any], *args: Any, **kargs: Any) -> None:
         """Register a function, as DEAP does; a ``select`` advances the generation before it selects."""
         if alias == "select" and operator_of(function) is not tools.selRandom:
-            function = adapting(function, self.clock)
+            if isinstance(function, Adapting):
+                self.clock.others, function = function.clock.others, function.operator
+            function = Adapting(function, self.clock)
         if alias == "mutate" and hasattr(self, "evaluate"):
             name_fitness(kargs.get("sigma"), Traits(operator_of(self.evaluate)).problem)
-        if alias == "recombination_weights" and Registered.read(self).step is None:
-            raise ValueError("recombination_weights needs algorithm=ES(): a genetic algorithm has no weights by rank")
         super().register(alias, function, *args, **kargs)
-        if alias == "evaluate":
-            self.clock.watch(self.evaluate)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        # `register` and `decorate` of DEAP, and scripts (``toolbox.select = ...``), all end in an assignment: here the
-        # clock is attached to each function that it has to follow.
-        if name == "select" and operator_of(value) is not tools.selRandom:
-            if not any(found is self.clock for found in adaptations_of(value)):
-                value = partial(adapting(value, self.clock))
-        elif name in WRAPPERS:
-            value = WRAPPERS[name].of(value, self.clock)
-        elif name == "map":
-            value = GroupingMap(getattr(value, "bare", value))
-        super().__setattr__(name, value)
-
-    def __setstate__(self, state: Mapping[str, Any]) -> None:
-        """Restore a pickle, which has the functions without the clock's wrappers: assigning them wraps them again."""
-        self.__dict__.update(state)
-        for name in state.keys() & {"map", *WRAPPERS}:
-            setattr(self, name, state[name])
-
-    def decorate(self, alias: str, *decorators: Callable[..., Any]) -> None:
-        """Decorate a function, as DEAP does; a ``mate`` keeps the number and the order of its individuals."""
-        kept = {"takes_many": takes_many(self.mate), "fitter_first": fitter_first(self.mate)} if alias == "mate" else {}
-        super().decorate(alias, *decorators)
-        for name in (name for name, value in kept.items() if value):
-            vars(self.mate)[name] = vars(getattr(self.mate, "bare", self.mate))[name] = True  # for pickles
 
     def _parts(self) -> dict[str, object]:
         """Return the sizes, the present generation and the operators, by name."""
@@ -152,10 +118,7 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
         ValueError
             If it has another shape.
         """
-        made = self.container(self.layout.unpack(vector))
-        if self.evaluate.first:  # `Evaluating` counts individuals without this attribute as founders
-            made.scored_in = None
-        return made
+        return self.container(self.layout.unpack(vector))
 
     def evaluate_many(self, individuals: Iterable[Any]) -> list[Any]:
         """Return the fitness of individuals or vectors, in their order, by ``map`` and ``evaluate``.
@@ -166,18 +129,6 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
 
     def plan(self, members: int, generations: int) -> None:
         """Note the size of a run by `evolve`: an evolution strategy needs it for its step."""
-
-    def __getattr__(self, name: str) -> Any:
-        reason = self._why_not(name)
-        message = f"{name}: {reason}" if reason else f"{type(self).__name__!r} object has no attribute {name!r}"
-        raise AttributeError(message, name=name, obj=self)  # from `name` and `obj` Python suggests a similar name
-
-    @staticmethod
-    def _why_not(alias: str) -> str | None:
-        """Return why the algorithm lacks a function of DEAP's loops, or None for any other name."""
-        if alias not in ("generate", "update"):
-            return None
-        return f"a genetic algorithm crosses parents, by eaSimple for example; make_toolbox(..., ES()) has {alias}"
 
 
 TAKING_THE_BEST = (tools.selBest, tools.selWorst, tools.selNSGA2, tools.selNSGA3, tools.selSPEA2)
@@ -283,20 +234,3 @@ class StrategyToolbox(MadeToolbox):
         if self.members is None or self.generations is None:
             raise ValueError("generate needs the size of the run: make_toolbox(..., ES(), population=N, generations=G)")
         return self.members, self.generations
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; ValueError for ``mate`` and ``select``."""
-        if name in ("mate", "select"):
-            raise ValueError(f"{name}: {self._why_not(name)}")  # no loop would call it
-        super().__setattr__(name, value)
-
-    def next_generation(self, population: Sequence[Any]) -> None:
-        """Raise ValueError: ``update`` begins the next generation."""
-        raise ValueError("next_generation: update(population) begins the next generation of an evolution strategy")
-
-    @staticmethod
-    def _why_not(alias: str) -> str | None:
-        if alias not in ("mate", "select"):
-            return None
-        reason = "no pairwise crossover" if alias == "mate" else "no selection of parents: all members count by rank"
-        return f"an evolution strategy has {reason}; eaGenerateUpdate runs it, and make_toolbox(..., GA()) has one"

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from deap_nn.algorithms.algorithm import ES, FEWEST, GA, Algorithm
 from deap_nn.algorithms.toolbox.generate_update import register_strategy
 from deap_nn.algorithms.toolbox.made import MadeToolbox, StrategyToolbox, name_fitness
+from deap_nn.algorithms.toolbox.scoring import grouping
 from deap_nn.breeding.founders import initPopulation
 from deap_nn.core.arguments import check_bounds, check_choice, check_count
 from deap_nn.core.errors import warn_user
@@ -21,6 +22,7 @@ from deap_nn.data.dataset import Dataset
 from deap_nn.genome.individual import Individual
 from deap_nn.genome.layout import Layout
 from deap_nn.genome.noise import NoiseTable
+from deap_nn.genome.population import Population
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.maps.scoop import current_map
 from deap_nn.models.weight_files import SUFFIXES, first_weights
@@ -148,7 +150,6 @@ def make_toolbox(
     configure_tensorflow(threads, device)
     if isinstance(data, tuple) and not isinstance(data, Dataset) and not isinstance(model, KerasProblem):
         model, data, precision = problem_of(model, data, algorithm, precision), None, "float32"
-    loops = {} if not isinstance(algorithm, GA) or algorithm.opposites is not None else {"in_loops": False}
     algorithm = algorithm.resolved(model, batch_size or USUAL_BATCH_SIZE, bounds)
     layers = bool(algorithm.centred), bool(algorithm.stratified), bool(algorithm.projected)
     batches = Batches(batch_size, validation_size, seed, threads, device, *layers)
@@ -182,7 +183,7 @@ def make_toolbox(
         if isinstance(scale, str) and scale == "widest":  # the others are drawn by fan-in
             founders["scale"] = scales
     toolbox.register("individual", initialise, container, layout, noise=noise, rng=rngs[0], **founders)
-    toolbox.register("population", initPopulation, toolbox, seed)
+    toolbox.register("population", population_of, toolbox)
     toolbox.register("mutate", mutGaussianAdaptive, sigma=adaptation, scale=scales, **limits, noise=noise, rng=rngs[2])
     if isinstance(algorithm, GA):
         crossover, mates = CROSSOVERS[algorithm.crossover], algorithm.mates or 2
@@ -192,15 +193,23 @@ def make_toolbox(
         toolbox.register("mate", crossing, **chance, rng=rngs[1])
         ranking = {"pressure": algorithm.pressure, "boost": algorithm.boost, "opposites": algorithm.opposites}
         ranking |= {"parents": algorithm.parents, "fewest": max(FEWEST, mates)}
-        toolbox.register("select", selRankBoosted, **ranking, **loops, rng=rngs[3])
+        toolbox.register("select", selRankBoosted, **ranking, rng=rngs[3])
     else:
         toolbox.register("recombination_weights", recombination_weights, parents=algorithm.parents)
-    toolbox.register("map", current_map())
+    toolbox.register("map", grouping(current_map()))
     for name, registered in scoring.registered.items():
         toolbox.register(name, registered)
+    toolbox.clock.count = toolbox.evaluate.func.count
     if isinstance(toolbox, StrategyToolbox):
         register_strategy(toolbox)
     return toolbox
+
+
+def population_of(toolbox: MadeToolbox, n: int | None = None, *, start: int = 0) -> Population:
+    """Return the members of `initPopulation`, noted as those of the present generation."""
+    made = initPopulation(toolbox, toolbox.seed, n, start=start)
+    toolbox.clock.note(made)
+    return made
 
 
 def fitness_of(container: Any) -> base.Fitness:

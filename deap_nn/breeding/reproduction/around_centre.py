@@ -24,6 +24,7 @@ from deap_nn.operators.ranking import (
     recombination_weights,
     weights_of,
 )
+from deap_nn.operators.selection import Mirror
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,10 @@ class AroundCentre(Reproduction):
         """Return the recombination weights for a number of members, as bytes."""
         return weights_of(self.weights, members).tobytes()
 
-    def choose(self, population: Sequence[Any], count: int, toolbox: base.Toolbox, rng: Any, clock: Any) -> list[Any]:
+    def choose(
+        self, population: Sequence[Any], toolbox: base.Toolbox, rng: np.random.Generator, mirror: Mirror
+    ) -> list[Any]:
         """Return all members, best first."""
-        clock.advance(population)
         return self.ranked(population)
 
     def ranked(self, members: Sequence[Any]) -> list[Any]:

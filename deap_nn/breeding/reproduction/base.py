@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,11 @@ from numpy.typing import NDArray
 
 from deap_nn.breeding.breeder import Breeder
 from deap_nn.breeding.kinds import Child
-from deap_nn.core.seeding import seeded
+from deap_nn.core.seeding import seeded, takes
 from deap_nn.genome.vectors import Halves, Vector, Vectors, moved_along
-from deap_nn.operators.adaptation import adapting
 from deap_nn.operators.describe import settings_of
 from deap_nn.operators.ranking import RecombinationWeights
+from deap_nn.operators.selection import Mirror, operator_of
 
 Siblings = tuple[int, Sequence[Child]]
 """The index of the first of some siblings side by side, and their recipes."""
@@ -64,18 +65,36 @@ class Reproduction:
 
     # Parents.
 
-    def choose(self, population: Sequence[Any], count: int, toolbox: base.Toolbox, rng: Any, clock: Any) -> list[Any]:
-        """Return one parent for each of `count` children, and advance the clock.
+    def choose(
+        self, population: Sequence[Any], toolbox: base.Toolbox, rng: np.random.Generator, mirror: Mirror
+    ) -> list[Any]:
+        """Return one parent for each child.
+
+        Parameters
+        ----------
+        population : sequence
+            The evaluated members.
+        toolbox : deap.base.Toolbox
+            With ``select``. If it takes ``mirror``, it gets that.
+        rng : numpy.random.Generator
+            The source of randomness.
+        mirror : callable
+            Returns the opposites of members, or None in generation 0.
 
         Raises
         ------
         ValueError
-            If ``select`` returns another number of individuals.
+            If ``select`` returns another number of individuals than members.
         """
-        with clock.in_evolve():
-            drawn = adapting(seeded(toolbox.select, rng), clock)(population, count)
-        if len(drawn) != count:
-            raise ValueError(f"select must return {count} individuals, got {len(drawn)}")
+        select = seeded(toolbox.select, rng)
+        drawn = (partial(select, mirror=mirror) if takes(toolbox.select, "mirror") else select)(
+            population, len(population)
+        )
+        if drawn is None:
+            name = getattr(operator_of(toolbox.select), "__name__", "select")
+            raise TypeError(f"select must return a list of individuals, not None: end {name} with a return")
+        if len(drawn) != len(population):
+            raise ValueError(f"select must return {len(population)} individuals, got {len(drawn)}")
         return self.in_order(drawn)
 
     def in_order(self, chosen: Sequence[Any]) -> list[Any]:
