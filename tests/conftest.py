@@ -37,7 +37,7 @@ settings.load_profile("shared-machine")
 
 ROOT = Path(__file__).resolve().parent.parent
 
-IN_TURN = {"checkpoint", "choice_of_a_map", "dask", "given_to_scoop", "launch", "maps"}
+IN_TURN = {"checkpoint", "choice_of_a_map", "given_to_scoop", "launch", "maps"}
 """Files of tests that start several processes, or stop and kill them: one at a time of these, beside others."""
 
 

@@ -72,9 +72,11 @@ def _guard(communicator: Any) -> None:
             return receive()
 
     def keep_reporting() -> None:
-        while not scoop.SHUTDOWN_REQUESTED:
+        while True:
             time.sleep(min(REPORT_SECONDS, scoop.TIME_BETWEEN_STATUS_REPORTS))
             with lock:
+                if scoop.SHUTDOWN_REQUESTED:
+                    return
                 _report(communicator)
 
     communicator._recv = receive_task

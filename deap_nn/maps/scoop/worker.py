@@ -83,7 +83,9 @@ def main() -> int:
     program = _Program(launcher)
     bootstrap.runpy = program
     Bootstrap().main()
-    return program.status if scoop.IS_ORIGIN else 0
+    if not scoop.IS_ORIGIN:
+        signals.leave_now(0)  # a thread that still imports TensorFlow would abort an orderly exit
+    return program.status
 
 
 def _connect_by_folder() -> None:
