@@ -3,7 +3,6 @@
 import os
 import pickle
 import signal
-import threading
 
 import numpy as np
 import pytest
@@ -201,19 +200,6 @@ def test_what_is_no_individual_is_named(digits):
         for split in ("validation", "test"):
             with pytest.raises(TypeError, match=got + makes):
                 toolbox.error_rate(other, split)
-
-
-def test_networks_are_forgotten_while_none_is_looked_up(digits, mlp):
-    scoring = problem(digits, mlp)
-    Scorer(scoring)
-    with network._one_at_a_time:
-        thread = threading.Thread(target=network.forget_networks)
-        thread.start()
-        thread.join(0.2)
-        assert thread.is_alive()
-        assert network._networks
-    thread.join()
-    assert not network._networks
 
 
 def test_the_network_is_traced_once_for_the_fitness_and_once_for_any_part(digits, mlp, monkeypatch):
