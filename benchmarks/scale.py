@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from common import ES, HERE, SCOOP, finished, mnist, passes, quiet, run, steady
-from deap_nn.breeding.recipe import Recipe
 
 from deap_nn import GA, Callback, Evolution, evolve, make_toolbox
+from deap_nn.breeding.kinds import KINDS, place_of
 
 
 class Answers:
@@ -26,7 +26,7 @@ class Answers:
     def __call__(self, function: object, tasks: Iterable[Any]) -> Iterator[list[Any]]:
         for task in list(tasks):
             items = pickle.loads(pickle.dumps(task, pickle.HIGHEST_PROTOCOL)).items
-            answers = [(1.0 + item.place % 7,) if isinstance(item, Recipe) else 3 for item in items]
+            answers = [(1.0 + place_of(item.id) % 7,) if isinstance(item, KINDS) else 3 for item in items]
             yield pickle.loads(pickle.dumps(answers, pickle.HIGHEST_PROTOCOL))
 
 

@@ -4,12 +4,12 @@ from functools import partial
 
 import numpy as np
 import pytest
-from deap_nn.breeding.recipe import CENTRE_PLACE, MEAN_PLACE, Recipe, drawn_places
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from deap_nn import Individual, NoiseTable, initNormal, mutGaussianAdaptive, recombination_weights
 from deap_nn.breeding.breeder import Breeder
+from deap_nn.breeding.kinds import Centre, Child, packed
 from deap_nn.breeding.reproduction import AroundCentre
 from deap_nn.genome.vectors import empty_vector
 from deap_nn.operators.compiled.centre import mutate_around, recombine
@@ -22,7 +22,7 @@ def not_known_to_the_pass(individual, *, rng, **keywords):
 
 def bred(breeder, recipe, centre):
     out = empty_vector(centre.size)
-    breeder.breed(recipe, [centre], out)
+    recipe.breed(breeder, [centre], out)
     return out
 
 
@@ -63,12 +63,12 @@ def test_the_passes_equal_the_operators(shapes, sigma, seed, scaled, places, ste
     fused = Breeder(*common, partial(mutGaussianAdaptive, **keywords), 1.0, 1.0, around)
     apart = Breeder(*common, partial(not_known_to_the_pass, **keywords), 1.0, 1.0, around)
     assert (fused.fused, apart.fused) == (True, False)
-    pair = [Recipe(3, place, (7,), sigma) for place in (4, 5)]
+    pair = [Child(3, place, (7,), sigma) for place in (4, 5)]
     twins = [empty_vector(centre.size), empty_vector(centre.size)]
     fused.reproduction.breed(fused, pair, [centre], twins)
     for recipe, twin in zip(pair, twins, strict=True):
         assert twin.tobytes() == bred(fused, recipe, centre).tobytes() == bred(apart, recipe, centre).tobytes()
-    recipe = Recipe(3, CENTRE_PLACE, (7,), sigma, drawn_places(places))
+    recipe = Centre(3, (7,), sigma, packed(places))
     assert bred(fused, recipe, centre).tobytes() == bred(apart, recipe, centre).tobytes()
 
 
@@ -78,8 +78,8 @@ def test_a_recombination_of_some_is_step_times_as_far_as_their_mean():
     common = 1, 0, ((6, 10),), Individual, partial(initNormal), mutation, 1.0, 1.0
     for step in (1.0, 4.0):
         breeder = Breeder(*common, AroundCentre(step))
-        children = [bred(breeder, Recipe(2, place, (7,), 0.5), centre) for place in (0, 3, 3)]
-        found = bred(breeder, Recipe(2, MEAN_PLACE, (7,), 0.5, drawn_places((0, 3, 3))), centre)
+        children = [bred(breeder, Child(2, place, (7,), 0.5), centre) for place in (0, 3, 3)]
+        found = bred(breeder, Centre(2, (7,), 0.5, packed((0, 3, 3)), whole=False), centre)
         assert np.allclose(found, centre + step * (np.mean(children, axis=0) - centre), atol=1e-5)
 
 
@@ -89,12 +89,12 @@ def test_the_next_centre_goes_towards_the_better_half_and_away_from_the_worse():
     common = 1, 0, ((6, 10),), Individual, partial(initNormal), mutation, 1.0, 1.0
     breeder = Breeder(*common, AroundCentre(4.0, recombination_weights))
     ranked = [4, 0, 3, 1, 2]
-    children = np.array([bred(breeder, Recipe(2, place, (7,), 0.5), centre) for place in ranked], np.float64)
-    found = bred(breeder, Recipe(2, CENTRE_PLACE, (7,), 0.5, drawn_places(ranked)), centre)
+    children = np.array([bred(breeder, Child(2, place, (7,), 0.5), centre) for place in ranked], np.float64)
+    found = bred(breeder, Centre(2, (7,), 0.5, packed(ranked)), centre)
     first, second = np.log(2.5), np.log(2.5 / 2)
     move = (first * (children[0] - children[4]) + second * (children[1] - children[3])) / (2 * (first + second))
     assert np.allclose(found, centre + 4.0 * move, atol=1e-5)
-    alone = bred(breeder, Recipe(2, CENTRE_PLACE, (7,), 0.5, drawn_places([3])), centre)
+    alone = bred(breeder, Centre(2, (7,), 0.5, packed([3])), centre)
     assert np.allclose(alone, centre + 4.0 * (children[2] - centre), atol=1e-5)
     noises = children - centre
     assert abs(np.corrcoef(noises)[np.triu_indices(5, 1)]).max() < 0.6  # each has its own

@@ -5,12 +5,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from deap_nn.breeding.recipe import Recipe, carried
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deap_nn import Individual, cxMask, cxScanning, mutGaussianAdaptive
 from deap_nn.breeding.breeder import Breeder
+from deap_nn.breeding.kinds import Child, are_siblings
 from deap_nn.breeding.reproduction.pairs import Pairs
 from deap_nn.genome.layer_inputs import packed_inputs
 from deap_nn.genome.noise import NoiseTable
@@ -42,19 +42,19 @@ def check(shapes, mates, indpb=None, seed=3, mutpb=1.0, most=4):
     size = sum(int(np.prod(shape)) for shape in shapes)
     *parents, step = rng.standard_normal((mates + 1, size), dtype=np.float32)
     ids = tuple(range(1, mates + 1))
-    recipes = [carried(Recipe(3, 2 * mates + turn, ids[turn:] + ids[:turn], 0.1)) for turn in range(mates)]
-    assert all(one.is_followed_by(other) for one, other in pairwise(recipes))
+    recipes = [Child(3, 2 * mates + turn, ids[turn:] + ids[:turn], 0.1, shift=99) for turn in range(mates)]
+    assert all(are_siblings(one, other) for one, other in pairwise(recipes))
     expected = []
     moved = [moved_along(parent, step) for parent in parents]
     for turn, recipe in enumerate(recipes):
         out, without = empty_vector(size), empty_vector(size)
-        apart.breed(recipe, [*parents[turn:], *parents[:turn], step], out)
-        fused.breed(recipe._replace(parents=recipe.group, carried=False), moved[turn:] + moved[:turn], without)
+        recipe.breed(apart, [*parents[turn:], *parents[:turn], step], out)
+        recipe._replace(shift=None).breed(fused, moved[turn:] + moved[:turn], without)
         assert out.tobytes() == without.tobytes()
         expected.append(out.tobytes())
     for last in range(1, min(most, mates) + 1):
         outs = [empty_vector(size + beyond)[beyond:] for beyond in range(last)]
-        fused.breed_carried(recipes[:last], [*parents, step], outs)
+        fused.reproduction.breed(fused, recipes[:last], [*parents, step], outs)
         assert [out.tobytes() for out in outs] == expected[:last]
 
 

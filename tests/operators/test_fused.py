@@ -5,12 +5,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from deap_nn.breeding.recipe import Recipe
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from deap_nn import Individual, NoiseTable, cxMask, cxScanning, initNormal, mutGaussianAdaptive
 from deap_nn.breeding.breeder import Breeder
+from deap_nn.breeding.kinds import Child, are_siblings
 from deap_nn.breeding.reproduction import Pairs
 from deap_nn.core.seeding import Purpose, stream
 from deap_nn.genome.vectors import empty_vector
@@ -38,14 +38,14 @@ def test_the_fused_pass_equals_crossover_and_mutation(shapes, indpb, sigma, seed
     fused = Breeder(*common, partial(mutGaussianAdaptive, **keywords), 1.0, 1.0, pairs)
     apart = Breeder(*common, partial(not_known_to_the_pass, **keywords), 1.0, 1.0, pairs)
     assert (fused.fused, apart.fused) == (True, False)
-    recipes = [Recipe(3, 4, (1, 2), sigma), Recipe(3, 5, (2, 1), sigma)]
+    recipes = [Child(3, 4, (1, 2), sigma), Child(3, 5, (2, 1), sigma)]
     twins = [empty_vector(size), empty_vector(size)]
     fused.reproduction.breed(fused, recipes, [parent.flat for parent in parents], twins)
     for side, recipe in enumerate(recipes):
         sources = [parents[side].flat, parents[1 - side].flat]
         children = [empty_vector(size), empty_vector(size)]
-        fused.breed(recipe, sources, children[0])
-        apart.breed(recipe, sources, children[1])
+        recipe.breed(fused, sources, children[0])
+        recipe.breed(apart, sources, children[1])
         assert children[0].tobytes() == children[1].tobytes() == twins[side].tobytes()
 
 
@@ -70,14 +70,14 @@ def test_the_scanning_pass_equals_crossover_and_mutation(shapes, sigma, seed, sc
     apart = Breeder(*common, partial(not_known_to_the_pass, **keywords), 1.0, 1.0, pairs)
     assert (fused.fused, apart.fused) == (True, False)
     ids = (1, 2, 3, 4)
-    recipes = [Recipe(3, 8 + turn, ids[turn:] + ids[:turn], sigma) for turn in range(4)]
-    assert all(one.is_followed_by(other) for one, other in pairwise(recipes))
+    recipes = [Child(3, 8 + turn, ids[turn:] + ids[:turn], sigma) for turn in range(4)]
+    assert all(are_siblings(one, other) for one, other in pairwise(recipes))
     expected = []
     for turn, recipe in enumerate(recipes):
         sources = parents[turn:] + parents[:turn]
         children = [empty_vector(size), empty_vector(size)]
-        fused.breed(recipe, sources, children[0])
-        apart.breed(recipe, sources, children[1])
+        recipe.breed(fused, sources, children[0])
+        recipe.breed(apart, sources, children[1])
         assert children[0].tobytes() == children[1].tobytes()
         expected.append(children[0].tobytes())
     for first in range(4):

@@ -6,7 +6,6 @@ from functools import partial
 import ml_dtypes
 import numpy as np
 import pytest
-from deap_nn.breeding.recipe import Recipe
 from hypothesis import example, given
 from hypothesis import strategies as st
 from reference_loop import reference
@@ -14,6 +13,7 @@ from wirings import logged
 
 from deap_nn import GA, Individual, evolve, make_toolbox
 from deap_nn.algorithms.algorithm import ALGORITHMS
+from deap_nn.breeding.kinds import Child
 from deap_nn.breeding.reproduction import AroundCentre, Reproduction
 from deap_nn.breeding.store import slot_table
 from deap_nn.breeding.store.genomes import Genomes
@@ -194,7 +194,7 @@ def test_a_centre_that_is_overwritten_while_it_is_read_is_read_again(tmp_path):
     genomes._kept[1] = np.full(3, 5, np.float32)
     with genomes.cache.writing(0, 1) as room:
         room[:] = 5
-    ((_, halves),) = genomes.rounded([Recipe(1, 0, (1,))], np.array([True]))
+    ((_, halves),) = genomes.rounded([Child(1, 0, (1,))], np.array([True]))
     assert halves.view(ml_dtypes.bfloat16).tolist() == [5, 5, 5]
     assert genomes.breeder.reproduction.calls == 1
     genomes.cache.remove()
