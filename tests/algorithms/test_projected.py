@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from conftest import MNIST
 from deap import algorithms
-from deap_nn.breeding.recipe import CENTRE_PLACE, Recipe
 from limits import evolve
 from own_callbacks import Watch
 from projected import GENERATIONS, MEMBERS, made, run
@@ -16,6 +15,7 @@ from wirings import mapping, scored
 
 from deap_nn import ES, Annealed, Individual, open_map, usual_step
 from deap_nn.algorithms import resuming
+from deap_nn.breeding.kinds import KINDS, Centre
 from deap_nn.breeding.reproduction import AroundCentre
 from deap_nn.callbacks.base import Callback
 from deap_nn.core.logbooks import read_csv
@@ -47,11 +47,8 @@ def test_workers_have_the_same_bytes(digits, expected):
 class Own(AroundCentre):
     """A strategy of one's own."""
 
-    def breed(self, variation, recipes, parents, outs):
-        if recipes[0].drawn:
-            self._recombine(variation, recipes[0], parents[0], outs[0])
-        else:
-            super().breed(variation, recipes, parents, outs)
+    def breed(self, breeder, children, parents, outs):
+        super().breed(breeder, children, parents, outs)
 
 
 def test_a_strategy_of_ones_own_is_projected(digits):
@@ -158,9 +155,9 @@ def test_a_process_without_the_centre_breeds_it_from_the_recipe(digits, expected
 
     def elsewhere(function, tasks):
         tasks = list(tasks)
-        if tasks[0].generation > 1 and isinstance(tasks[0].items[0], Recipe):  # they score
+        if tasks[0].generation > 1 and isinstance(tasks[0].items[0], KINDS):  # they score
             known = [recipe for task in tasks for recipe in task.known]
-            sent.append([len(recipe.inputs) for recipe in known if recipe.place == CENTRE_PLACE])
+            sent.append([len(recipe.inputs) for recipe in known if isinstance(recipe, Centre)])
         return map(function, [task._replace(slots=()) for task in tasks])
 
     toolbox.register("map", elsewhere)

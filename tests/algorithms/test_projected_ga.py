@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from deap_nn.breeding.recipe import CENTROID_PLACE, RAW_PLACE, STEP_PLACE, Recipe, member_id, order_of_breeding
 from limits import evolve
 from own_callbacks import Watch
 from projected import GENERATIONS, MEMBERS, made
@@ -16,6 +15,7 @@ from wirings import OtherHost, mapping
 from deap_nn import GA, SelfAdaptive, open_map
 from deap_nn.algorithms import resuming
 from deap_nn.breeding import task as genome_tasks
+from deap_nn.breeding.kinds import CENTROID, KINDS, SHIFT, Centroid, Mean, id_of
 from deap_nn.breeding.past import Past
 from deap_nn.breeding.reproduction import Pairs
 from deap_nn.callbacks.base import Callback
@@ -68,16 +68,16 @@ def test_groups_and_children_that_stay_as_they_are_move_along_too(digits):
 class Own(Pairs):
     """A strategy of one's own, which knows nothing of steps."""
 
-    def breed_carried(self, variation, recipes, parents, step, outs):
-        super(Pairs, self).breed_carried(variation, recipes, parents, step, outs)
+    def breed(self, breeder, children, parents, outs):
+        super(Pairs, self).breed(breeder, children, parents, outs)
 
 
 class Counting(Own):
     """It needs a vector for each parent of a recipe."""
 
-    def breed(self, variation, recipes, parents, outs):
-        assert len(recipes[0].parents) == len(parents)
-        super().breed(variation, recipes, parents, outs)
+    def breed(self, breeder, children, parents, outs):
+        assert len(children[0].parents) == len(parents)
+        super().breed(breeder, children, parents, outs)
 
 
 def test_a_strategy_of_ones_own_gets_the_moved_parents(digits, expected):
@@ -109,14 +109,16 @@ def test_another_host_makes_the_centroids_from_recipes_of_one_generation(digits,
     elsewhere = OtherHost(tmp_path, sent)
     assert run(digits, map_=elsewhere, group_size=4) == expected
     elsewhere.forget()
-    inputs = [(task.generation, [recipe.generation for recipe in task.known if recipe.inputs]) for task in sent]
+    inputs = [
+        (task.generation, [recipe.generation for recipe in task.known if isinstance(recipe, Centroid)]) for task in sent
+    ]
     found = [(generation, found) for generation, found in inputs if found]
     assert found == [(generation, [generation - 1]) for generation in range(3, GENERATIONS + 1)]
 
 
 def first_of(task):
     """Return the recipe of a task's first item."""
-    return task.items[0] if isinstance(task.items[0], Recipe) else task.items[0][0]
+    return task.items[0] if isinstance(task.items[0], KINDS) else task.items[0][0]
 
 
 def test_a_host_that_scores_and_makes_no_layer_inputs_is_sent_what_it_lacks_once(digits, tmp_path, expected):
@@ -127,7 +129,7 @@ def test_a_host_that_scores_and_makes_no_layer_inputs_is_sent_what_it_lacks_once
 
     def shared(function, tasks):
         for task in tasks:
-            yield from hosts["inputs" if first_of(task).is_centroid else "scores"](function, [task])
+            yield from hosts["inputs" if isinstance(first_of(task), Centroid | Mean) else "scores"](function, [task])
 
     assert run(digits, map_=shared, group_size=4) == expected
     for host in hosts.values():
@@ -146,7 +148,7 @@ def test_what_all_tasks_need_is_in_the_cache_before_they_are_sent(digits, expect
         for task in tasks:
             cache, slots = genome_tasks.genomes_by_run[task.token].cache, dict(task.slots)
             first = first_of(task)
-            key = first.id if first.is_centroid else member_id(task.generation, STEP_PLACE)
+            key = first.id if isinstance(first, Centroid | Mean) else id_of(task.generation, SHIFT)
             held.append((task.generation, key in slots and cache.holds(slots[key], key)))
             yield function(task)
 
@@ -155,20 +157,12 @@ def test_what_all_tasks_need_is_in_the_cache_before_they_are_sent(digits, expect
     assert all(found for generation, found in held if generation > 1)
 
 
-def test_genomes_are_bred_after_those_that_they_need():
-    members = [Recipe(3, place).id for place in (0, 7)]
-    opposites = [Recipe(3, place).opposite.id for place in (0, 7)]
-    centroids = [Recipe(3, place).id for place in (RAW_PLACE, CENTROID_PLACE, STEP_PLACE)]
-    ids = [Recipe(2, 9).opposite.id, *centroids, *members, *opposites, Recipe(4, 1).id]
-    assert [order_of_breeding(key) for key in ids] == [14, 15, 16, 17, 18, 18, 19, 19, 23]
-
-
 def test_small_networks_are_bred_in_one_call(digits, monkeypatch, expected):
     calls, breed = [], Pairs.breed_many
 
     def noting(self, variation, runs, found, outs):
         done = breed(self, variation, runs, found, outs)
-        calls.append((runs[0][1][0].carried, done))
+        calls.append((runs[0][1][0].shift is not None, done))
         return done
 
     monkeypatch.setattr(Pairs, "breed_many", noting)
@@ -193,7 +187,7 @@ def centroids_of_a_run(digits, algorithm=USUAL):
     def note(evolution):
         lineage = evolution.mean.__self__
         if evolution.generation:
-            both = [lineage.weights(recipe) for recipe in lineage.ancestry.centroids(evolution.generation)[-2:]]
+            both = [lineage.weights(recipe) for recipe in lineage.ancestry.carriers(evolution.generation)[:2]]
             found.append((both[-1], both[0], np.stack([member.flat for member in evolution.population])))
 
     toolbox = made(digits, algorithm)
@@ -245,8 +239,7 @@ def test_a_keyframe_has_what_the_next_generation_needs(digits, tmp_path, monkeyp
     monkeypatch.setattr(Past, "line", lambda self, wanted: lines.append(line(self, wanted)) or lines[-1])
     assert run(digits, checkpoint=tmp_path) == expected
     ((only,),) = lines
-    needed = {(3, STEP_PLACE), (3, CENTROID_PLACE), (3, RAW_PLACE), (2, CENTROID_PLACE)}
-    assert needed < {(one.generation, one.place) for one in only}
+    assert {id_of(3, SHIFT), id_of(2, CENTROID)} < {one.id for one in only}
 
 
 class Recalled(Callback):
@@ -254,9 +247,6 @@ class Recalled(Callback):
 
     def restore(self, evolution, states):
         self.found = [evolution.member(generation, 5) for generation in range(evolution.generation + 1)]
-        for place in (STEP_PLACE, RAW_PLACE, CENTROID_PLACE):
-            with pytest.raises(ValueError, match="place must be that of a member"):
-                evolution.member(2, place)
 
     def members(self):
         return getattr(self, "found", [])
@@ -273,14 +263,15 @@ def test_members_of_earlier_generations_are_recalled(digits, tmp_path):
 
 def test_the_step_of_the_parents_is_that_of_the_centroid(digits, monkeypatch):
     """The children of generation 3 are bred of parents moved from their mean to the centroid of generation 3."""
-    steps, breed = [], Pairs.breed_carried
+    steps, breed = [], Pairs.breed
     found, _ = centroids_of_a_run(digits)
 
-    def noting(self, variation, recipes, parents, step, outs):
-        steps.append((recipes[0].generation, step.tobytes(), recipes[0].parents[-1]))
-        breed(self, variation, recipes, parents, step, outs)
+    def noting(self, breeder, children, parents, outs):
+        if children[0].shift is not None:
+            steps.append((children[0].generation, parents[-1].tobytes(), children[0].shift))
+        breed(self, breeder, children, parents, outs)
 
-    monkeypatch.setattr(Pairs, "breed_carried", noting)
+    monkeypatch.setattr(Pairs, "breed", noting)
     monkeypatch.setattr(Pairs, "breed_many", lambda *_: 0)
     strides = []
     project = projection.project
@@ -292,5 +283,5 @@ def test_the_step_of_the_parents_is_that_of_the_centroid(digits, monkeypatch):
     assert strides == [projection.STRIDE] * 2
     for generation, step, key in steps:
         centroid, mean, _ = found[generation - 1]
-        assert (step, key) == ((centroid - mean).tobytes(), member_id(generation, STEP_PLACE))
+        assert (step, key) == ((centroid - mean).tobytes(), id_of(generation, SHIFT))
         assert np.any(centroid != mean)

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
-from deap_nn.breeding.recipe import Recipe
 from hypothesis import given
 from hypothesis import strategies as st
 from limits import evolve, limited
@@ -17,6 +16,7 @@ from wirings import OtherHost, result, wired
 from deap_nn import make_toolbox
 from deap_nn.breeding import dispatch
 from deap_nn.breeding.founders import breeder_of
+from deap_nn.breeding.kinds import Centre, Founder
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.core.errors import EvaluationError
 from deap_nn.process.workers import worker_count
@@ -91,7 +91,7 @@ def test_a_centre_too_large_for_every_task_reaches_a_host_that_lacks_it(tmp_path
     elsewhere = OtherHost(tmp_path, sent)
     assert result(wired(**around, map=elsewhere), group_size=4) == expected
     elsewhere.forget()
-    centres = [sum(bool(recipe.drawn) for recipe in task.known) for task in sent if task.generation == 6]
+    centres = [sum(isinstance(recipe, Centre) for recipe in task.known) for task in sent if task.generation == 6]
     assert set(centres) == {0, 1}
 
 
@@ -100,8 +100,8 @@ def test_a_cache_stays_until_what_is_mapped_is_done(tmp_path):
     breeder = breeder_of(toolbox.population(n=4), toolbox, seed=1, cxpb=1.0, mutpb=1.0)
     with limited(cache=tmp_path, group_size=1):
         lineage = Lineage(breeder, map)
-        lineage.replace([], lineage.present([Recipe(0, place) for place in range(4)]), 1, 0.1)
-        answers = lineage.map(toolbox.evaluate, iter(lineage.members([Recipe(0, 0)] * 2)))
+        lineage.replace([], lineage.present([Founder(place) for place in range(4)]), 1, 0.1)
+        answers = lineage.map(toolbox.evaluate, iter(lineage.members([Founder(0)] * 2)))
         next(answers)
     closing, lineage = lineage.close, None
     gc.collect()

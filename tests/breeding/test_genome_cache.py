@@ -12,12 +12,12 @@ from functools import partial
 import numpy as np
 import pytest
 from conftest import not_for_ever
-from deap_nn.breeding.recipe import Recipe
 from own_callbacks import Watch
 from reference_loop import reference
 from wirings import LAYOUT, mapping, result, wired
 
 from deap_nn import Individual, NoiseTable, cxScanning, selRankBoosted
+from deap_nn.breeding.kinds import Child
 from deap_nn.breeding.store import slots as genome_cache
 from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.breeding.store.slots import GenomeCache
@@ -157,12 +157,16 @@ def test_a_parent_that_is_overwritten_while_it_is_read_is_read_again(tmp_path):
 
         shapes, container, noise_table, calls = ((3,),), Individual, None, 0
 
-        def breed(self, recipe, parents, out):
+        @property
+        def reproduction(self):
+            return self
+
+        def breed(self, breeder, children, parents, outs):
             self.calls += 1
             if self.calls == 1:
                 with genomes.cache.writing(0, 99) as room:
                     room[:] = 7
-            out[:] = parents[0]
+            outs[0][:] = parents[0]
 
     genomes = Genomes(Overwriting(), "run", tmp_path)
     genomes.slots = {1: 0}
@@ -170,7 +174,7 @@ def test_a_parent_that_is_overwritten_while_it_is_read_is_read_again(tmp_path):
     with genomes.cache.writing(0, 1) as room:
         room[:] = 5
     out = empty_vector(3)
-    genomes.breed([Recipe(1, 0, (1,))], [out])
+    genomes.breed([Child(1, 0, (1,))], [out])
     assert out.tolist() == [5, 5, 5]
     assert genomes.breeder.calls == 2
     genomes.cache.remove()

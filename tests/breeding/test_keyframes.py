@@ -15,7 +15,6 @@ from deap_nn import Callback, Checkpoint, selRankBoosted
 from deap_nn.algorithms import resuming
 from deap_nn.breeding import past
 from deap_nn.breeding import task as genome_tasks
-from deap_nn.breeding.breeder import Breeder
 from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.breeding.store.keyframes import MAGIC, Keyframe, KeyframeError, write_keyframe
 from deap_nn.runs.generations import keyframes_in
@@ -93,9 +92,11 @@ def test_only_the_newest_is_kept_and_goes_back_no_further(tmp_path, monkeypatch)
 def test_without_keyframes_it_goes_back_to_the_seeds(tmp_path, monkeypatch):
     evolved(tmp_path, stop=9, seconds=None)
     bred = []
-    founder = Breeder.breed
+    breed = Genomes._breed_with
     monkeypatch.setattr(
-        Breeder, "breed", lambda self, recipe, *rest: bred.append(recipe) or founder(self, recipe, *rest)
+        Genomes,
+        "_breed_with",
+        lambda self, parents, recipes, outs: bred.extend(recipes) or breed(self, parents, recipes, outs),
     )
     evolved(tmp_path, seconds=None)
     assert min(recipe.generation for recipe in bred if recipe.parents) == 1

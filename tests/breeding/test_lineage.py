@@ -20,8 +20,8 @@ from deap_nn import (
     selRankBoosted,
 )
 from deap_nn.breeding import lineage
-from deap_nn.breeding.breeder import Breeder
 from deap_nn.breeding.store import slot_table
+from deap_nn.breeding.store.ancestors import Ancestors
 from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.breeding.task import forget, genomes_by_run
 from deap_nn.core.logbooks import rows_of
@@ -78,6 +78,18 @@ def lodge(monkeypatch):
     monkeypatch.setattr(slot_table, "LODGED_MATES", 1)
 
 
+def count(monkeypatch, note):
+    """Note each recipe that is bred alone: siblings are bred together."""
+    breed_with = Ancestors._breed_with
+
+    def noting(self, parents, recipes, outs):
+        if len(recipes) == 1:
+            note(recipes[0])
+        breed_with(self, parents, recipes, outs)
+
+    monkeypatch.setattr(Ancestors, "_breed_with", noting)
+
+
 OVERWRITTEN = Counter()
 
 
@@ -99,11 +111,7 @@ class Overwritten(Squares):
 def test_a_member_with_a_slot_is_not_bred_again_as_a_parent(monkeypatch, evaluate):
     bred = Counter()
 
-    def breed(self, recipe, parents, out, breed=Breeder.breed):
-        bred[recipe.generation] += 1
-        breed(self, recipe, parents, out)
-
-    monkeypatch.setattr(Breeder, "breed", breed)  # one alone: siblings are bred together
+    count(monkeypatch, lambda recipe: bred.update([recipe.generation]))
     toolbox = wired(mate=cxScanning, mates=4, evaluate=evaluate)
     before = result(toolbox)
     alone, bred = dict(bred), Counter()
@@ -117,11 +125,7 @@ def test_a_member_with_a_slot_is_not_bred_again_as_a_parent(monkeypatch, evaluat
 def test_a_parent_that_was_scored_in_the_last_group_is_copied(monkeypatch, leaves_weights):
     bred = Counter()
 
-    def breed(self, recipe, parents, out, breed=Breeder.breed):
-        bred[recipe.generation] += 1
-        breed(self, recipe, parents, out)
-
-    monkeypatch.setattr(Breeder, "breed", breed)
+    count(monkeypatch, lambda recipe: bred.update([recipe.generation]))
     registered = {"mate": cxScanning, "mates": 4}
     made = result(wired(**registered, evaluate=Together(leaves_weights)))
     assert made == reference(wired(**registered))

@@ -4,7 +4,6 @@ from functools import partial
 
 import numpy as np
 import pytest
-from deap_nn.breeding.recipe import Recipe
 from hypothesis import example, given
 from hypothesis import strategies as st
 from reference_loop import reference
@@ -12,6 +11,7 @@ from wirings import FOUR_WITH_OPPOSITES, LAYOUT, TABLE, Together, result, wired
 
 from deap_nn import SelfAdaptive, cxMask, cxScanning, mutGaussianAdaptive
 from deap_nn.breeding.founders import breeder_of
+from deap_nn.breeding.kinds import Child
 from deap_nn.breeding.reproduction import Pairs
 from deap_nn.genome.vectors import empty_vector
 from deap_nn.operators.compiled import crossing
@@ -62,7 +62,7 @@ def test_one_call_takes_groups_side_by_side(second, written):
     breeder = breeder_of(toolbox.population(n=8), toolbox, seed=1, **ALWAYS)
     runs = []
     for start, (generation, place, sigma) in ((0, (3, 0, 0.1)), (4, second)):
-        children = [Recipe(generation, place + turn, ids[turn:] + ids[:turn], sigma) for turn in range(4)]
+        children = [Child(generation, place + turn, ids[turn:] + ids[:turn], sigma) for turn in range(4)]
         runs.append((start, children))
     outs = np.full((8, LAYOUT.size), np.nan, np.float32)
     assert breeder.reproduction.breed_many(breeder, runs, genomes, outs) == written

@@ -8,7 +8,6 @@ from functools import partial
 
 import numpy as np
 import pytest
-from deap_nn.breeding.recipe import CENTROID_PLACE, OPPOSITE, Recipe, centroid_id, centroid_of
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -32,6 +31,7 @@ from deap_nn import (
     selRankBoosted,
 )
 from deap_nn.breeding import task as genome_tasks
+from deap_nn.breeding.kinds import MEAN, Mean, Mirror, id_of
 from deap_nn.breeding.past import Past
 from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.genome.members import LightMember
@@ -150,13 +150,13 @@ def test_an_opposite_is_a_member_mirrored_at_the_mean_of_its_generations_parents
         mirrored = [one for one, own in chosen if not own]
         assert bool(mirrored) == bool(number)
         for one in mirrored:
-            place = one.recipe.place ^ OPPOSITE
+            place = one.recipe.place
             centre = mean_by_numpy(*sources)
             assert one.flat.tobytes() == (2 * centre - generations[number][place]).tobytes()
             assert not one.fitness.valid
         # The parents of the next generation by their ids.
-        weights = {one.recipe.place: one.flat.copy() for one, _ in chosen}
-        count = Counter(one.recipe.place for one, _ in chosen)
+        weights = {one.recipe.id: one.flat.copy() for one, _ in chosen}
+        count = Counter(one.recipe.id for one, _ in chosen)
         sources = [weights[key] for key in sorted(weights)], [count[key] for key in sorted(count)]
 
 
@@ -165,12 +165,12 @@ def test_a_light_opposite_is_read_copied_and_sent_as_any_member():
 
     def select(individuals, k, *, rng, mirror):
         chosen = HALF(individuals, k, rng=rng, mirror=mirror)
-        for one in [one for one in chosen if one.recipe.place & OPPOSITE][:1]:
+        for one in [one for one in chosen if isinstance(one.recipe, Mirror)][:1]:
             assert isinstance(one, LightMember)
             sent, twin = pickle.loads(pickle.dumps(one)), copy.copy(one)
             assert type(sent) is type(twin) is Individual
             assert sent == twin
-            seen.append(one.strategy == individuals[one.recipe.place ^ OPPOSITE].strategy)
+            seen.append(one.strategy == individuals[one.recipe.place].strategy)
         return chosen
 
     own = partial(mutGaussianAdaptive, sigma=SelfAdaptive(0.3, 0.01), noise=TABLE)
@@ -196,7 +196,7 @@ def test_threads_breed_no_opposite_before_the_centroid(tmp_path):
     keys = sorted(lineage.known.parents)
     made = alone._ancestors(keys, lambda breed, recipes: [breed(one) for one in [*recipes][::-1]])
     alone.cache.remove()
-    assert any(lineage.known.recipes[key].is_opposite for key in keys)
+    assert any(isinstance(lineage.known.recipes[key], Mirror) for key in keys)
     for key in keys:
         assert made[key].tobytes() == lineage.weights(lineage.known.recipes[key]).tobytes()
 
@@ -217,7 +217,7 @@ def test_the_centroid_is_in_the_cache_before_the_tasks_are_sent():
 
     def noting(function, tasks):
         for task in tasks:
-            key, slots = centroid_id(task.generation - 1), dict(task.slots)
+            key, slots = id_of(max(0, task.generation - 1), MEAN), dict(task.slots)
             held.append(key in slots and genome_tasks.genomes_by_run[task.token].cache.holds(slots[key], key))
             yield function(task)
 
@@ -232,7 +232,7 @@ def test_another_host_makes_the_centroid_without_a_second_task(tmp_path):
     assert result(wired(**FOUR_WITH_OPPOSITES, map=elsewhere), group_size=12) == expected
     elsewhere.forget()
     assert Counter(task.generation for task in sent) == dict.fromkeys(range(7), 1)
-    centroids = [sum(recipe.place == CENTROID_PLACE for recipe in task.known) for task in sent]
+    centroids = [sum(isinstance(recipe, Mean) for recipe in task.known) for task in sent]
     assert centroids == [0, 0, 1, 1, 1, 1, 1]
 
 
@@ -254,25 +254,8 @@ def test_a_resumed_run_breeds_each_centroid_with_the_opposites_that_need_it(tmp_
     assert result(wired(**FOUR_WITH_OPPOSITES), checkpoint=tmp_path) == result(wired(**FOUR_WITH_OPPOSITES))
     (found,) = lines
     for generation, recipes in enumerate(found):
-        assert {recipe.generation for recipe in recipes} == {generation}
-        centroids = [recipe for recipe in recipes if recipe.place == CENTROID_PLACE]
-        assert len(centroids) == any(recipe.is_opposite for recipe in recipes) == bool(generation)
-
-
-def test_ids_have_ancestors_before_their_descendants():
-    member = Recipe(3, 5, (2 << 32 | 7,))
-    centroid = centroid_of(3, [9, OPPOSITE | 1, 9, 2])
-    assert centroid.parents == (2 << 32 | 2, 2 << 32 | 9, 2 << 32 | OPPOSITE | 1)
-    assert centroid.places == [1, 2, 1]
-    opposite = member.opposite
-    assert opposite.mirrored == member
-    assert opposite.is_opposite
-    assert not member.is_opposite
-    assert not centroid.is_opposite
-    assert sorted([opposite.id, centroid.id, member.id, *centroid.parents]) == [
-        *centroid.parents,
-        member.id,
-        centroid.id,
-        opposite.id,
-    ]
-    assert opposite.parents == (*member.parents, centroid.id)
+        means = [recipe for recipe in recipes if isinstance(recipe, Mean)]
+        mirrors = [recipe for recipe in recipes if isinstance(recipe, Mirror)]
+        assert {recipe.generation for recipe in recipes if recipe not in means} == {generation}
+        assert bool(mirrors) == bool(generation)
+        assert {recipe.centroid for recipe in mirrors} <= {mean.id for line in found[: generation + 1] for mean in line}

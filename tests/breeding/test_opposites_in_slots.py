@@ -3,11 +3,10 @@
 import contextlib
 
 import pytest
-from deap_nn.breeding.recipe import CENTROID_PLACE, OPPOSITE
 from reference_loop import reference
 from wirings import FOUR_WITH_OPPOSITES, HALF, Squares, result, wired
 
-from deap_nn.breeding.breeder import Breeder
+from deap_nn.breeding.kinds import Mean, Mirror
 from deap_nn.breeding.store import ancestors
 from deap_nn.breeding.store.ancestors import Ancestors
 from deap_nn.breeding.store.slots import GenomeCache
@@ -29,23 +28,26 @@ def lodged(monkeypatch):
 @pytest.fixture
 def bred(monkeypatch):
     """The recipes that are bred one by one."""
-    noted, breed = [], Breeder.breed
-    monkeypatch.setattr(
-        Breeder, "breed", lambda self, recipe, *others: noted.append(recipe) or breed(self, recipe, *others)
-    )
+    noted, breed = [], Ancestors._breed_with
+
+    def noting(self, parents, recipes, outs):
+        noted.extend(recipes if len(recipes) == 1 else [])
+        breed(self, parents, recipes, outs)
+
+    monkeypatch.setattr(Ancestors, "_breed_with", noting)
     return noted
 
 
 def test_an_opposite_is_made_of_its_member_in_the_slot_of_both(plain, lodged, bred):
     assert result(lodged) == plain
-    assert sum(recipe.place == CENTROID_PLACE for recipe in bred) == 5
-    assert not any(recipe.is_opposite for recipe in bred)
+    assert sum(isinstance(recipe, Mean) for recipe in bred) == 5
+    assert not any(isinstance(recipe, Mirror) for recipe in bred)
 
 
 def test_a_member_that_is_a_parent_too_keeps_its_slot(lodged, bred):
     def select(individuals, k, *, rng):
         chosen = HALF(individuals, k, rng=rng)
-        mirrored = {one.recipe.place ^ OPPOSITE for one in chosen if one.recipe.place & OPPOSITE}
+        mirrored = {one.recipe.place for one in chosen if isinstance(one.recipe, Mirror)}
         twins = [one for one in individuals if one.recipe.place in mirrored] * k
         return [*chosen[: k // 2], *(twins or chosen)][:k]
 
@@ -53,7 +55,7 @@ def test_a_member_that_is_a_parent_too_keeps_its_slot(lodged, bred):
     bred.clear()
     lodged.register("select", select)
     assert result(lodged) == expected
-    assert any(recipe.is_opposite for recipe in bred)  # not made of the slot that its member needs
+    assert any(isinstance(recipe, Mirror) for recipe in bred)  # not made of the slot that its member needs
 
 
 @pytest.mark.parametrize("when", ["before", "while"])
@@ -79,7 +81,7 @@ def test_an_opposite_is_not_made_of_a_centroid_whose_slot_is_used_again(monkeypa
     at_work, lost, breed_from = [], [], Ancestors._breed_from
 
     def noting(self, recipes, *others, **keywords):
-        at_work[:] = [(self, recipes[0].parents[-1])] if recipes[0].is_opposite else []
+        at_work[:] = [(self, recipes[0].parents[-1])] if isinstance(recipes[0], Mirror) else []
         breed_from(self, recipes, *others, **keywords)
 
     def losing(vector, centre):

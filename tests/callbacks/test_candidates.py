@@ -11,7 +11,8 @@ from own_callbacks import Stop
 
 from deap_nn import ES, GA, Checkpoint, WeightList, make_toolbox
 from deap_nn.breeding import task as genome_tasks
-from deap_nn.breeding.breeder import Breeder
+from deap_nn.breeding.kinds import Average
+from deap_nn.breeding.store.ancestors import Ancestors
 from deap_nn.callbacks.base import Callback, Evolution
 from deap_nn.callbacks.candidates import Candidates
 from deap_nn.callbacks.run_directory import RunDirectory
@@ -151,16 +152,16 @@ def test_a_resumed_run_keeps_the_mean(toolbox, tmp_path, stop, keyframe_seconds,
 
 
 def test_what_a_mean_descends_from_is_bred_once(toolbox, tmp_path, monkeypatch):
-    bred, breed = [], Breeder.breed
+    bred, breed = [], Ancestors._breed_with
 
-    def counted(self, recipe, parents, out):
-        bred.append((recipe.generation, recipe.place))
-        breed(self, recipe, parents, out)
+    def counted(self, parents, recipes, outs):
+        bred.extend(recipe.id for recipe in recipes)
+        breed(self, parents, recipes, outs)
 
     class Recall(Callback):
         def restore(self, evolution, states):
             with monkeypatch.context() as counting:
-                counting.setattr(Breeder, "breed", counted)
+                counting.setattr(Ancestors, "_breed_with", counted)
                 evolution.member(15, list(range(6))).flat  # noqa: B018  (to see what it takes)
 
     for callbacks in ([Stop(20)], [Recall(), Stop(21)]):
@@ -180,7 +181,7 @@ class PreferMean:
 
     def __call__(self, individual, split, *, map):
         recipe = getattr(individual, "recipe", None)
-        return 0.0 if recipe is not None and recipe.is_mean and recipe.generation == 25 else 1.0
+        return 0.0 if isinstance(recipe, Average) and recipe.generation == 25 else 1.0
 
 
 def test_the_work_at_the_end_is_named_in_the_status(toolbox, tmp_path, monkeypatch):
