@@ -19,8 +19,8 @@ from deap_nn.genome.vectors import Vector, mirror
 MEAN, CENTROID, SHIFT, MEMBER, MIRROR, CENTRE = range(6)
 """The numbers of the kinds in an id, in the order in which the genomes of a generation can be bred."""
 
-_KIND_BITS, _PLACE_BITS = 4, 28
-LOCAL = (1 << _KIND_BITS + _PLACE_BITS) - 1
+_KIND_BITS, PLACE_BITS = 4, 28
+LOCAL = (1 << _KIND_BITS + PLACE_BITS) - 1
 """The bits of an id that tell genomes of one generation apart: the kind and the place."""
 
 Locals = Sequence[int] | NDArray[np.uint32]
@@ -29,27 +29,27 @@ Locals = Sequence[int] | NDArray[np.uint32]
 
 def id_of(generation: int, kind: int, place: int = 0) -> int:
     """Return the id of a genome."""
-    return (generation << _KIND_BITS | kind) << _PLACE_BITS | place
+    return (generation << _KIND_BITS | kind) << PLACE_BITS | place
 
 
 def generation_of(key: int) -> int:
     """Return the generation of an id."""
-    return key >> _KIND_BITS + _PLACE_BITS
+    return key >> _KIND_BITS + PLACE_BITS
 
 
 def kind_of(key: int) -> int:
     """Return the kind of an id."""
-    return key >> _PLACE_BITS & (1 << _KIND_BITS) - 1
+    return key >> PLACE_BITS & (1 << _KIND_BITS) - 1
 
 
 def place_of(key: int) -> int:
     """Return the place of an id."""
-    return key & (1 << _PLACE_BITS) - 1
+    return key & (1 << PLACE_BITS) - 1
 
 
 def rank_of_breeding(key: int) -> int:
     """Return the generation and kind of an id as one number: genomes with the same one need none of each other."""
-    return key >> _PLACE_BITS
+    return key >> PLACE_BITS
 
 
 def packed(numbers: Iterable[int]) -> bytes:

@@ -113,7 +113,7 @@ class Lineage:
         made = light_members(self.breeder.container, recipes, self.weights, self.breeder.shapes)
         if self.breeder.self_adaptive is not None:
             for member in made:
-                if member.recipe.sigma is not None:
+                if isinstance(member.recipe, Founder | Child | Mirror) and member.recipe.sigma is not None:
                     member.strategy = member.recipe.sigma
         return made
 
@@ -167,7 +167,12 @@ class Lineage:
         if not members:
             raise ValueError("individuals must not be empty")
         self._recipes_in(self.generation, members, f"individuals must be members of generation {self.generation}")
-        return self.members([self.mean_of([one.recipe for one in self.reproduction.ranked(members)])])[0]
+        mean = self.mean_of([one.recipe for one in self.reproduction.ranked(members)])
+        if isinstance(mean, Average):
+            averaged = {member.recipe.id: member.recipe for member in members}
+            self._averaged.update(key for key in averaged if key not in self.known.recipes)  # all since the keyframe
+            self.known.recipes.update(averaged)
+        return self.members([mean])[0]
 
     def mean_of(self, recipes: Sequence[Genome]) -> Genome:
         """Return the recipe of the mean of members, best first around a centre: there it is a recombination."""
@@ -175,9 +180,6 @@ class Lineage:
         if self.reproduction.shares_parents and generation:
             whole = len(set(keys)) == len(keys) == self.ancestry.size(generation)
             return self.ancestry.recombined(generation, map(place_of, keys), whole=whole)
-        averaged = {recipe.id: recipe for recipe in recipes}
-        self._averaged.update(key for key in averaged if key not in self.known.recipes)  # all since the keyframe
-        self.known.recipes.update(averaged)
         return Average(generation, keys)
 
     def take_inputs(self, layer_inputs: Callable[..., bytes], generation: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from deap_nn.breeding.kinds import MEMBER, Genome, Locals, generation_of, kind_of
+from deap_nn.breeding.kinds import MEMBER, PLACE_BITS, Genome, Locals, generation_of, kind_of
 from deap_nn.breeding.store.keyframes import Keyframe, write_keyframe
 from deap_nn.core.environment import processors
 from deap_nn.core.seeding import busy
@@ -113,6 +113,8 @@ class Past:
     def recall(self, generation: int, place: int | Sequence[int]) -> Any:
         """Return a member of an earlier generation of a resumed run, or the mean of several."""
         if isinstance(place, int):
+            if place >= 1 << PLACE_BITS:
+                raise ValueError(f"place must be that of a member, got {place}")
             recipe: Genome = self._ancestry.member(generation, place)
         else:
             recipe = self._lineage.mean_of([self._ancestry.member(generation, one) for one in place])

@@ -11,6 +11,7 @@ from own_callbacks import Watch
 from wirings import AROUND, result, wired
 
 from deap_nn import Callback, Individual, recombination_weights, selRankBoosted
+from deap_nn.breeding.kinds import places_in
 from deap_nn.breeding.store import slots
 from deap_nn.genome.population import mean_of
 
@@ -31,7 +32,7 @@ class TwoMeans(Callback):
         return self.means
 
     def state(self):
-        return {"places": [mean.recipe.averaged for mean in self.means]}
+        return {"places": [places_in(mean.recipe) for mean in self.means]}
 
     def restore(self, evolution, states):
         self.means = [evolution.member(2, places) for places in states[-1]["places"]]
