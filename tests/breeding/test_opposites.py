@@ -104,11 +104,16 @@ def test_the_best_and_the_opposites_of_the_worst_alternate(monkeypatch, parents,
         member.fitness.values = (float(place),)
     monkeypatch.setattr(selection, "_draw_pairs", in_order)
     shuffled = [ranked[place] for place in np.random.default_rng(1).permutation(10)]
-    chosen = selRankBoosted(shuffled, 10, parents=parents, opposites=share, boost=3.0, rng=np.random.default_rng(1))
+    centre = mean_of(shuffled).flat
+
+    def mirror(worst):
+        return [Individual.from_flat(2 * centre - one.flat, one.shapes) for one in worst]
+
+    words = {"parents": parents, "opposites": share, "boost": 3.0, "mirror": mirror}
+    chosen = selRankBoosted(shuffled, 10, **words, rng=np.random.default_rng(1))
     (weights,) = drawn
     assert weights.size == len(ranks)
     assert len(ranks) == 1 or weights[0] > 2 * weights[1]  # the boost is the best's
-    centre = mean_of(shuffled).flat
     for one, rank in zip(chosen, ranks, strict=True):
         if rank >= 0:
             assert one is ranked[rank]

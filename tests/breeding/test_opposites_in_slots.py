@@ -45,8 +45,8 @@ def test_an_opposite_is_made_of_its_member_in_the_slot_of_both(plain, lodged, br
 
 
 def test_a_member_that_is_a_parent_too_keeps_its_slot(lodged, bred):
-    def select(individuals, k, *, rng):
-        chosen = HALF(individuals, k, rng=rng)
+    def select(individuals, k, *, rng, mirror):
+        chosen = HALF(individuals, k, rng=rng, mirror=mirror)
         mirrored = {one.recipe.place for one in chosen if isinstance(one.recipe, Mirror)}
         twins = [one for one in individuals if one.recipe.place in mirrored] * k
         return [*chosen[: k // 2], *(twins or chosen)][:k]
