@@ -1,13 +1,12 @@
 """The algorithms by name in DEAP's loops: each runs in its own kind of loop, and says so where it is in another."""
 
-import pickle
 import random
 
 import pytest
 from deap import algorithms, tools
 from wirings import Counted, scored
 
-from deap_nn import ES, make_toolbox
+from deap_nn import make_toolbox
 from deap_nn.algorithms.algorithm import ALGORITHMS
 
 
@@ -73,29 +72,3 @@ def test_deaps_loops_run_on_pairs(digits, preset, loop):
     assert calls["mutate"].given == {1}
     assert toolbox.clock.generation == toolbox.evaluate.func.generation == 3
     assert toolbox.clock.sigma != 0.1  # it follows the error
-
-
-@pytest.mark.parametrize("preset", ["ga", "article"])
-def test_generate_and_update_are_said_to_be_of_a_strategy(digits, preset):
-    toolbox = make_toolbox("mlp", digits, ALGORITHMS[preset](), seed=1, batch_size=16)
-    said = r"^generate: a genetic algorithm crosses parents, by eaSimple for example; .*ES\(\)\) has generate$"
-    with pytest.raises(AttributeError, match=said):
-        algorithms.eaGenerateUpdate(toolbox, ngen=2, verbose=False)
-    with pytest.raises(AttributeError, match=r"^update: .*ES\(\)\) has update$"):
-        toolbox.update([])
-    assert not hasattr(toolbox, "generate")
-    assert not hasattr(pickle.loads(pickle.dumps(toolbox)), "update")
-    with pytest.raises(AttributeError, match=r"^'MadeToolbox' object has no attribute 'nothing'$"):
-        toolbox.nothing  # noqa: B018  (it raises)
-    toolbox.register("generate", list)  # such as DEAP's CMA-ES, which is a user's to call
-    assert toolbox.generate() == []
-
-
-@pytest.mark.parametrize("loop", LOOPS)
-def test_deaps_loops_of_pairs_say_that_a_strategy_has_none(digits, loop):
-    toolbox = make_toolbox("mlp", digits, ES(), seed=1, batch_size=16)
-    with pytest.raises(
-        AttributeError,
-        match=r"^(mate|select): an evolution strategy has no .*; eaGenerateUpdate runs it, .*GA\(\)",
-    ):
-        LOOPS[loop](toolbox.population(n=12), toolbox)

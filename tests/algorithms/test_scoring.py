@@ -9,7 +9,7 @@ import pytest
 from deap import algorithms, base, creator, tools
 from xor_toolboxes import OnXor
 
-from deap_nn import Individual, WeightList, make_toolbox
+from deap_nn import Individual, WeightList, grouping, make_toolbox
 from deap_nn.problems import groups
 from deap_nn.process.workers import is_serial, worker_count
 
@@ -102,7 +102,7 @@ class TestGroups(OnXor):
         vectors = np.array([np.asarray(individual) for individual in population])
         sizes.clear()
         pickled.workers = 2
-        toolbox.register("map", pickled)
+        toolbox.register("map", grouping(pickled))
         assert toolbox.map(toolbox.evaluate, population) == alone  # a list, as the map has given
         assert sizes == [3] * 6 + [2]
         assert toolbox.evaluate_many(vectors) == toolbox.evaluate_many(population) == alone
