@@ -108,7 +108,7 @@ class TestGroups(OnXor):
         assert toolbox.evaluate_many(vectors) == toolbox.evaluate_many(population) == alone
         monkeypatch.setattr(groups, "GROUPED_WEIGHTS", 1)  # each alone, as a large network
         assert toolbox.evaluate.func.most_together == 0
-        assert toolbox.map.func is pickled
+        assert toolbox.map.func.func is pickled
         assert list(toolbox.map(abs, [-1, 2])) == [1, 2]
 
     def test_a_registered_map_is_still_known_by_what_it_is(self, toolbox):

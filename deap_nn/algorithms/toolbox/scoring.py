@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from deap_nn.problems.evaluate import Evaluate
 from deap_nn.process.workers import worker_count
 
 SHARES = 4
@@ -38,6 +37,8 @@ class grouping:  # noqa: N801  (used as a function)
 
     def __call__(self, function: Callable[..., Any], *iterables: Iterable[Any]) -> Iterable[Any]:
         """Return the function's results, in the order of the map."""
+        from deap_nn.problems.evaluate import Evaluate  # here: it imports TensorFlow
+
         bare = function.func if isinstance(function, partial) and not (function.args or function.keywords) else function
         if not isinstance(bare, Evaluate) or not bare.most_together or len(iterables) != 1:
             return self.func(function, *iterables)
