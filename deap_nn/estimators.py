@@ -19,6 +19,7 @@ from scipy.special import softmax
 
 from deap_nn.algorithms.algorithm import ES, GA
 from deap_nn.callbacks.early_stopping import EarlyStopping
+from deap_nn.callbacks.progress import ProgressBar
 from deap_nn.core.arguments import check_count, check_number
 from deap_nn.core.optional import optional
 from deap_nn.core.seeding import global_state_kept
@@ -98,8 +99,7 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
             batch_size=min(check_count(self.batch_size, "batch_size"), cut),
             init=self.init,
             map=map,
-            callbacks=[EarlyStopping(patience=self.patience)],
-            progress=self.verbose,
+            callbacks=[EarlyStopping(patience=self.patience), *([ProgressBar()] if self.verbose else [])],
         )
         result.problem.release()
         self.model_, self.logbook_, self.n_iter_ = result.model, result.logbook, len(result.logbook) - 1

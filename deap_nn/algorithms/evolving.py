@@ -75,7 +75,6 @@ def evolve(
     halloffame: tools.HallOfFame | None = None,
     callbacks: Iterable[Callback | Callable[[Evolution], object]] = (),
     checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
-    progress: bool | None = None,
     verbose: bool = False,
     force: bool = False,
 ) -> tuple[list[Any], tools.Logbook]:
@@ -123,10 +122,9 @@ def evolve(
         Where to keep each generation: a folder, or an open `Checkpoint`, which stays open. If it has generations, the
         run resumes after the last one. With the same arguments the result is that of an uninterrupted run. It needs
         an `ngen` of at least its last generation. A hall of fame is kept too, and must be empty at the start.
-    progress : bool, optional
-        Whether to add a `ProgressBar` to the callbacks. If left out there is one in a notebook, and none elsewhere.
     verbose : bool
-        Whether to print the algorithm and, as DEAP's loops do, the logbook's stream.
+        Whether to print the algorithm and, as DEAP's loops do, the logbook's stream; in a notebook a `ProgressBar` in
+        place of the stream.
     force : bool
         Whether to resume a run that has other data, or was begun with other versions, variables of TensorFlow or
         another processor: then the last bits may differ from those of an unbroken run.
@@ -183,9 +181,8 @@ def evolve(
     watching = checked_callbacks(callbacks)
     if checkpoint is not None and halloffame is not None:
         watching.append(KeptHall(halloffame))
-    if progress is None:
-        progress = in_notebook() and not any(isinstance(callback, ProgressBar) for callback in watching)
-    if progress:
+    shows_bar = verbose and in_notebook()
+    if shows_bar:
         watching.append(ProgressBar())
     members = list(population)
     lineage = _lineage(population, toolbox, seed, cxpb, mutpb)
@@ -207,7 +204,7 @@ def evolve(
                 stats=stats,
                 halloffame=halloffame,
                 kept=None if checkpoint is None else Kept(lineage, checkpoint, force),
-                verbose=verbose,
+                verbose=verbose and not shows_bar,
             )
         members.clear()  # their weights may be large
         run.run()

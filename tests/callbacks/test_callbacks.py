@@ -209,7 +209,7 @@ def test_a_run_that_was_once_resumed_with_another_statistic_can_be_resumed(digit
     assert list(columns)[-1] == "median"
 
 
-def test_evolve_shows_a_bar_by_an_argument_and_in_a_notebook_by_itself(monkeypatch):
+def test_evolve_shows_a_bar_in_a_notebook_if_it_is_verbose(monkeypatch):
     screen = Screen(terminal=False)
     monkeypatch.setattr(progress.sys, "stderr", screen)
 
@@ -218,12 +218,11 @@ def test_evolve_shows_a_bar_by_an_argument_and_in_a_notebook_by_itself(monkeypat
         evolve(members(), plain_toolbox(), 1, seed=1, **keywords)
         return screen.text
 
-    assert said() == ""
-    assert said(progress=True).count("\n") == 2
+    assert said(verbose=True) == ""
+    assert said(callbacks=[ProgressBar()]).count("\n") == 2
     monkeypatch.setattr("deap_nn.algorithms.evolving.in_notebook", lambda: True)
-    assert said().count("\n") == 2
-    assert said(progress=False) == ""
-    assert said(callbacks=[ProgressBar()]).count("\n") == 2  # not two of them
+    assert said() == ""
+    assert said(verbose=True).count("\n") == 2
 
 
 def test_a_bar_in_a_notebook_needs_no_terminal(monkeypatch):

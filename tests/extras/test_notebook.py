@@ -21,7 +21,7 @@ with RunDirectory(FOLDER) as directory:
 """,
     "population",
     "read_run(FOLDER)",
-    "evolve(toolbox.population(n=4), toolbox, 1, seed=1, progress=False);",
+    "evolve(toolbox.population(n=4), toolbox, 1, seed=1);",
 ]
 
 WITH_PROCESSES = """
@@ -46,10 +46,10 @@ x = np.random.default_rng(1).standard_normal((60, 4)).astype("float32")
 model = Net(2)
 model(x)
 toolbox = make_toolbox(KerasProblem(model, x, (x[:, 0] > 0).astype(int), loss=misread), seed=1, batch_size=20)
-serial = evolve(toolbox.population(n=6), toolbox, 2, seed=1, progress=False)[1]
+serial = evolve(toolbox.population(n=6), toolbox, 2, seed=1)[1]
 with open_map("processes", workers=2) as map_:
     toolbox.register("map", map_)
-    there = evolve(toolbox.population(n=6), toolbox, 2, seed=1, progress=False)[1]
+    there = evolve(toolbox.population(n=6), toolbox, 2, seed=1)[1]
 assert there == serial
 len(there)
 """
