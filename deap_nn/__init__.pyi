@@ -13,6 +13,7 @@ from deap_nn.callbacks.base import CallbackError as CallbackError
 from deap_nn.callbacks.base import Evolution as Evolution
 from deap_nn.callbacks.run_directory import RunDirectory as RunDirectory
 from deap_nn.core.errors import MapError as MapError
+from deap_nn.core.evaluation import Evaluation as Evaluation
 from deap_nn.core.logbooks import to_csv as to_csv
 from deap_nn.core.logbooks import to_dataframe as to_dataframe
 from deap_nn.core.logbooks import to_json as to_json

@@ -21,6 +21,7 @@ from deap.base import Toolbox
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from deap_nn import Evaluation
 from deap_nn.breeding.breeder import founder
 from deap_nn.data.loading import find_dataset
 from deap_nn.genome.vectors import empty_vector
@@ -130,7 +131,7 @@ class Around:
         return total
 
 
-class ScoreAround:
+class ScoreAround(Evaluation):
     """A task of a map: score networks around a centre.
 
     Parameters
@@ -233,7 +234,7 @@ def centred_ranks(scores: Sequence[float]) -> NDArray[np.float64]:
     return (ranks - 1) / (len(scores) - 1) - 0.5
 
 
-class ScoreFounder:
+class ScoreFounder(Evaluation):
     """A task of a map: score the network that a place has at random."""
 
     may_be_done_twice = True

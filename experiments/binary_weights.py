@@ -10,6 +10,7 @@ from threadpoolctl import ThreadpoolController
 from deap_nn import (
     Annealed,
     Callback,
+    Evaluation,
     Evolution,
     Individual,
     Layout,
@@ -67,7 +68,7 @@ def error_rates(genomes: np.ndarray, inputs: np.ndarray, labels: np.ndarray) -> 
     return 1 - right.mean(axis=1)
 
 
-class ErrorRate:
+class ErrorRate(Evaluation):
     """The error rate on a mini-batch of the generation, which the toolbox's clock sets."""
 
     scores_groups = True

@@ -13,6 +13,7 @@ from deap import base
 
 from deap_nn import (
     Callback,
+    Evaluation,
     Evolution,
     Individual,
     Layout,
@@ -54,7 +55,7 @@ def outputs(genomes: np.ndarray, inputs: np.ndarray = INPUTS) -> np.ndarray:
     return 0.5 + 0.5 * np.tanh((hidden @ kernel2)[..., 0] + bias2)
 
 
-class MeanSquaredError:
+class MeanSquaredError(Evaluation):
     """The fitness, in DEAP's form; networks are scored many at a time, and a single one as a group of one."""
 
     scores_groups = True

@@ -12,6 +12,7 @@ from limits import evolve
 from deap_nn import (
     Annealed,
     ErrorScaled,
+    Evaluation,
     Individual,
     Layout,
     NoiseTable,
@@ -42,7 +43,7 @@ def sum_of_squares(individual):
     return (float((individual.flat.astype(np.float64) ** 2).sum()),)
 
 
-class Squares:
+class Squares(Evaluation):
     """The sum of squares, which leaves individuals as they are."""
 
     leaves_weights = True

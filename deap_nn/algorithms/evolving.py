@@ -19,7 +19,8 @@ from deap_nn.callbacks.base import Callback, Evolution, checked_callbacks
 from deap_nn.callbacks.progress import ProgressBar, in_notebook
 from deap_nn.core.arguments import check_count, check_probability
 from deap_nn.core.errors import warn_user
-from deap_nn.core.registered import Registered, Traits, words_of
+from deap_nn.core.evaluation import evaluation_of
+from deap_nn.core.registered import Registered, words_of
 from deap_nn.core.seeding import check_seed
 from deap_nn.operators.describe import describe_algorithm
 from deap_nn.operators.selection import operator_of
@@ -52,11 +53,11 @@ def _lose_bounds(individual: Mapping[str, Any], mutate: Mapping[str, Any]) -> bo
 
 def _check_population(population: Sequence[Any], toolbox: base.Toolbox) -> None:
     """Raise ValueError if a genome has other shapes than the toolbox, or an error or cross-entropy is not minimised."""
-    traits, weights = Traits(operator_of(toolbox.evaluate)), population[0].fitness.weights
-    others = {getattr(member, "shapes", type(member).__name__) for member in population} - {traits.shapes}
-    if traits.shapes is not None and others:
-        raise ValueError(f"population must have the shapes {traits.shapes} of the toolbox, got {others.pop()}")
-    fitness = traits.problem.fitness if traits.is_of_problem and traits.problem.images else None
+    scored, weights = evaluation_of(operator_of(toolbox.evaluate)), population[0].fitness.weights
+    others = {getattr(member, "shapes", type(member).__name__) for member in population} - {scored.shapes}
+    if scored.shapes is not None and others:
+        raise ValueError(f"population must have the shapes {scored.shapes} of the toolbox, got {others.pop()}")
+    fitness = scored.problem.fitness if scored.is_of_problem and scored.problem.images else None
     if fitness is not None and (len(weights) != 1 or weights[0] > 0):
         raise ValueError(
             f"population must have a fitness of one value that is minimised, as {fitness} is, got {weights}"

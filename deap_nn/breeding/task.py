@@ -19,7 +19,8 @@ from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.breeding.store.known import Known
 from deap_nn.core.environment import environment, environment_digest
 from deap_nn.core.errors import EvaluationError
-from deap_nn.core.registered import Traits, at, scoring
+from deap_nn.core.evaluation import evaluation_of
+from deap_nn.core.registered import at, scoring
 from deap_nn.core.seeding import busy
 from deap_nn.process import workers
 
@@ -187,7 +188,7 @@ def _results(
     """Return the function's results for some recipes, or tuples that begin with one; `may_keep` as `run_here` says."""
     with scoring(generation):
         function = at(function, generation)
-        traits = Traits(function)
+        evaluation = evaluation_of(function)
         bound = getattr(function, "args", ()) or getattr(function, "keywords", {})
         alone = all(isinstance(item, KINDS) for item in items)
         bare = alone and not bound
@@ -203,18 +204,18 @@ def _results(
             given = individual if isinstance(item, KINDS) else (individual, *item[1:])
             return _call(partial(function, given), (recipe,))
 
-        if bare and traits.scores_groups:
-            for genomes_together in genomes.groups(recipes, kept=traits.leaves_weights):
+        if bare and evaluation.scores_groups:
+            for genomes_together in genomes.groups(recipes, kept=evaluation.leaves_weights):
                 some = recipes[len(answers) : len(answers) + len(genomes_together)]
-                answers.extend(_call(partial(traits.many, genomes_together), some))
+                answers.extend(_call(partial(evaluation.many, genomes_together), some))
             return answers
-        if bare and any(traits.rounded):
-            rounded = np.array(traits.rounded)
+        if bare and any(evaluation.rounded):
+            rounded = np.array(evaluation.rounded)
             for recipe, (flat, halves) in zip(recipes, genomes.rounded(recipes, rounded), strict=True):
-                answers.append(scored(partial(traits.of_rounded, flat, halves), recipe, recipe))
+                answers.append(scored(partial(evaluation.of_rounded, flat, halves), recipe, recipe))
             return answers
-        individuals = genomes.individuals(recipes, kept=traits.leaves_weights)
-        if may_keep and not traits.leaves_weights:  # else the next ones would overwrite their weights
+        individuals = genomes.individuals(recipes, kept=evaluation.leaves_weights)
+        if may_keep and not evaluation.leaves_weights:  # else the next ones would overwrite their weights
             individuals = (genomes.breeder.copy_of(individual.flat) for individual in individuals)
         for item, recipe, individual in zip(items, recipes, individuals, strict=True):
             given = individual if isinstance(item, KINDS) else (individual, *item[1:])

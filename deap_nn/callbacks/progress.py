@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from deap_nn.callbacks.base import Callback, Evolution
-from deap_nn.core.registered import Traits
+from deap_nn.core.evaluation import evaluation_of
 from deap_nn.process.cli import print_above_bar
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class ProgressBar(Callback):
 
 def _fitness_name(evolution: Evolution) -> str:
     """Return the name of the first fitness value: "error", "loss", or "fitness" if it is of another kind."""
-    problem = Traits(getattr(evolution.toolbox, "evaluate", None)).problem
+    problem = evaluation_of(getattr(evolution.toolbox, "evaluate", None)).problem
     if problem is None or problem.weights[0] > 0:
         return "fitness"
     return "error" if problem.objectives[0].kind == "error" else "loss"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -114,66 +114,6 @@ def words_of(registered: Any) -> Mapping[str, Any]:
     while isinstance(registered, partial):  # a second `register` of a partial call wraps it, the first one merges it
         words, registered = registered.keywords | words, registered.func
     return words
-
-
-class Traits:
-    """The traits of a function that is mapped over individuals, read from its attributes, which are all optional.
-
-    Parameters
-    ----------
-    function : callable
-        A toolbox's ``evaluate``, or another one; for a partial call the function inside is read.
-    """
-
-    def __init__(self, function: Any) -> None:
-        self._function = getattr(function, "func", function)
-
-    @property
-    def problem(self) -> Any:
-        """The problem that it scores on, or None for a function of the user's own."""
-        return getattr(self._function, "problem", None)
-
-    @property
-    def is_of_problem(self) -> bool:
-        """Whether it returns the problem's own fitness; a decorated function may return another."""
-        return bool(getattr(type(self._function), "is_of_problem", False))
-
-    @property
-    def shapes(self) -> Any:
-        """The shapes of the genomes that the problem's network takes; None for another function."""
-        return self._function.shapes if self.is_of_problem else None
-
-    @property
-    def may_be_done_twice(self) -> bool:
-        """Whether it is a pure function, so that a call with a lost result may be repeated."""
-        return bool(getattr(self._function, "may_be_done_twice", False))
-
-    @property
-    def leaves_weights(self) -> bool:
-        """Whether it leaves an individual unchanged, so that the individual's weights may be shared."""
-        return bool(getattr(self._function, "leaves_weights", False))
-
-    @property
-    def scores_groups(self) -> bool:
-        """Whether its method ``many`` scores several genomes at once: shape (genomes, weights) to a list of tuples."""
-        return bool(getattr(self._function, "scores_groups", False))
-
-    @property
-    def rounded(self) -> tuple[bool, ...]:
-        """For each matrix, whether its method ``of_rounded`` takes it as bfloat16; empty if it takes no matrix so."""
-        return tuple(getattr(self._function, "rounded", ())) if hasattr(self._function, "of_rounded") else ()
-
-    @property
-    def many(self) -> Callable[[Any], list[Any]]:
-        """The method that scores an array of genomes, shape (genomes, weights)."""
-        many: Callable[[Any], list[Any]] = self._function.many
-        return many
-
-    @property
-    def of_rounded(self) -> Callable[[Any, Any], Any]:
-        """The method that scores a genome with some matrices as bfloat16."""
-        of_rounded: Callable[[Any, Any], Any] = self._function.of_rounded
-        return of_rounded
 
 
 _scored: ContextVar[int | None] = ContextVar("scored", default=None)

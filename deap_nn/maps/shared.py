@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from deap_nn.breeding.store.slots import GenomeCache, default_place, free_bytes, slots_in, sweep
 from deap_nn.core.errors import call_sendably
-from deap_nn.core.registered import Traits
+from deap_nn.core.evaluation import evaluation_of
 from deap_nn.genome.vectors import Shape, Vector, copied_vector
 from deap_nn.genome.weight_list import WeightList
 
@@ -64,7 +64,7 @@ class CallNamed:
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
         self.function = function
-        self.may_be_done_twice = Traits(function).may_be_done_twice
+        self.may_be_done_twice = evaluation_of(function).may_be_done_twice
 
     def __call__(self, named: Named) -> tuple[Any] | None:
         """Return the result in a tuple, or None."""

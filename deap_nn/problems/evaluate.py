@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from deap_nn.core.evaluation import Evaluation
 from deap_nn.core.registered import scored_generation
 from deap_nn.genome.vectors import Halves, Shape, Vector, empty_vector, most_together
 from deap_nn.genome.weight_list import WeightList
@@ -16,17 +17,7 @@ from deap_nn.problems.problem import Problem
 from deap_nn.problems.scorer import scorer
 
 
-class Pure:
-    """The attributes of a callable without side effects, by which maps and loops know it."""
-
-    leaves_weights = True
-    """The call does not change the individual."""
-
-    may_be_done_twice = True
-    """The call is a pure function: a map may repeat a call that returned no result."""
-
-
-class OnProblem(Pure):
+class OnProblem(Evaluation):
     """A callable that refers to its problem's data: a map that sends it with every task sends little.
 
     Parameters
@@ -34,6 +25,9 @@ class OnProblem(Pure):
     problem : Problem
         The problem that scores individuals.
     """
+
+    problem: Problem
+    leaves_weights = may_be_done_twice = True
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
@@ -51,7 +45,6 @@ class Evaluate(OnProblem):
     """
 
     is_of_problem = True
-    """The call returns the problem's own fitness, unlike a decorated function, which may change it."""
 
     def __init__(self, problem: Problem, count: Count | None = None) -> None:
         super().__init__(problem)
@@ -83,7 +76,7 @@ class Evaluate(OnProblem):
         return type(self).__call__ is Evaluate.__call__
 
     @property
-    def scores_groups(self) -> bool:
+    def scores_groups(self) -> bool:  # type: ignore[override]  # it follows from the problem
         """Whether `many` is useful: it is for small networks."""
         return self._is_itself and self.problem.model.layout.size < groups.GROUPED_WEIGHTS
 
@@ -101,7 +94,7 @@ class Evaluate(OnProblem):
         return self.many(genomes)
 
     @property
-    def rounded(self) -> tuple[bool, ...]:
+    def rounded(self) -> tuple[bool, ...]:  # type: ignore[override]  # likewise
         """Whether `of_rounded` takes each matrix as bfloat16; empty if it takes none so."""
         return scorer(self.problem).rounded if self._is_itself else ()
 

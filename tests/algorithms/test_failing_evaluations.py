@@ -6,14 +6,14 @@ from deap import base, creator
 from limits import evolve
 from wirings import LAYOUT, sum_of_squares, wired
 
-from deap_nn import WeightList, initNormal
+from deap_nn import Evaluation, WeightList, initNormal
 from deap_nn.core.errors import WORST, EvaluationError
 
 creator.create("FitnessInFailingTests", base.Fitness, weights=(1.0, -1.0))
 creator.create("GenomeInFailingTests", WeightList, fitness=creator.FitnessInFailingTests)
 
 
-class Faulty:
+class Faulty(Evaluation):
     """An evaluation that does something to one child of one generation."""
 
     leaves_weights = True

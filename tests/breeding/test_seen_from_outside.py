@@ -11,7 +11,7 @@ from own_callbacks import Watch
 from reference_loop import reference
 from wirings import LAYOUT, mapping, result, sum_of_squares, wired
 
-from deap_nn import Individual, cxMask, evolve, make_toolbox
+from deap_nn import Evaluation, Individual, cxMask, evolve, make_toolbox
 from deap_nn.breeding.founders import breeder_of, initPopulation
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.genome.members import LightMember
@@ -60,7 +60,7 @@ def test_given_individuals_are_bred_as_drawn_ones():
     assert [individual.flat.tobytes() for individual in population] == reference(wired())[0]
 
 
-class Reader:
+class Reader(Evaluation):
     """A function that leaves individuals as they are, and sees which it is given."""
 
     leaves_weights = True
@@ -85,7 +85,7 @@ def test_what_an_operator_refuses_is_refused(wrong):
         result(wired(**wrong))
 
 
-class Penalised:
+class Penalised(Evaluation):
     """Scores groups, but was registered with an argument that ``many`` does not take."""
 
     scores_groups = True

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from deap_nn import make_toolbox
+from deap_nn import Evaluation, make_toolbox
 from deap_nn.algorithms.evolving import evolve
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.maps.scoop import prepare_worker
@@ -30,7 +30,7 @@ FAULTS = {
 }
 
 
-class Faulty:
+class Faulty(Evaluation):
     """The mean square of the weights; something is wrong with some children of generation 3."""
 
     leaves_weights = True

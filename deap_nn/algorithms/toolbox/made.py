@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike
 from deap_nn.algorithms.algorithm import ES, GA, usual_step
 from deap_nn.breeding.reproduction import reproduction_of
 from deap_nn.core import notebook
-from deap_nn.core.registered import Registered, Traits, words_of
+from deap_nn.core.evaluation import evaluation_of
+from deap_nn.core.registered import Registered, words_of
 from deap_nn.genome.individual import Individual
 from deap_nn.genome.layout import Layout
 from deap_nn.operators.adaptation import Adapting, Clock, ErrorScaled, SelfAdaptive
@@ -68,7 +69,7 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
                 self.clock.others, function = function.clock.others, function.operator
             function = Adapting(function, self.clock)
         if alias == "mutate" and hasattr(self, "evaluate"):
-            name_fitness(kargs.get("sigma"), Traits(operator_of(self.evaluate)).problem)
+            name_fitness(kargs.get("sigma"), evaluation_of(operator_of(self.evaluate)).problem)
         super().register(alias, function, *args, **kargs)
 
     def _parts(self) -> dict[str, object]:
@@ -82,7 +83,7 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
         parts["generation"] = self.clock.generation
         with contextlib.suppress(ValueError):  # an `Annealed` without a length raises after generation 0
             parts["sigma"] = self.clock.sigma
-        if Traits(operator_of(registered.evaluate)).is_of_problem:
+        if evaluation_of(operator_of(registered.evaluate)).is_of_problem:
             parts["fitness"] = ", ".join(objective.name for objective in registered.problem.objectives)
         else:
             parts["evaluate"] = name_of(registered.evaluate)

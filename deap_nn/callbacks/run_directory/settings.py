@@ -9,8 +9,9 @@ from typing import Any
 from deap import base
 
 from deap_nn.callbacks.base import Evolution
+from deap_nn.core.evaluation import evaluation_of
 from deap_nn.core.files import plain
-from deap_nn.core.registered import Registered, Traits
+from deap_nn.core.registered import Registered
 from deap_nn.data.loading import find_dataset
 from deap_nn.operators.describe import describe_algorithm, settings_of
 from deap_nn.operators.selection import operator_of
@@ -84,9 +85,9 @@ def _operator_text(operator: Any) -> str:
 def _of_the_problem(registered: Registered) -> dict[str, Any]:
     """Return the names of the first fitness value and of the logged error, and the data, if the toolbox has them."""
     found: dict[str, Any] = {"fitness": "fitness"}
-    if (scored := Traits(registered.evaluate).problem) is not None:
+    if (scored := evaluation_of(registered.evaluate).problem) is not None:
         found = {"fitness": scored.objectives[0].name, "batch_size": scored.batch_size}
-    assessed = Traits(registered.assess).problem
+    assessed = evaluation_of(registered.assess).problem
     if (problem := scored if assessed is None else assessed) is not None:
         sign = "-" if problem.weights[0] > 0 else ""
         found |= {"measure": sign + problem.measure.name, "data": find_dataset(problem.data).describe()}

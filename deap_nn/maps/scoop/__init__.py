@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from deap_nn.core.errors import MapError
-from deap_nn.core.registered import Traits
 from deap_nn.maps.scoop import repairs
 from deap_nn.maps.shared import Map, SharedMap
 from deap_nn.process.workers import GUARD, LAUNCHED, end_with_parent, running_under_scoop
@@ -48,7 +47,7 @@ def _scoop_map(function: Callable[..., Any], *iterables: Iterable[Any]) -> Itera
         raise MapError(
             f"a function cannot be sent to SCOOP's workers, define it with def at the top of the module: {error}"
         ) from None
-    if len(iterables) == 1 and Traits(function).may_be_done_twice:
+    if len(iterables) == 1 and getattr(function, "may_be_done_twice", False):
         return repairs.first_answers(function, iterables[0])
     answers: Iterable[Any] = futures.map(function, *iterables)
     return answers
