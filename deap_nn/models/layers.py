@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from deap_nn.core.seeding import global_state_kept
 from deap_nn.genome.vectors import Matrix, Vector
 from deap_nn.models.outputs import outputs_of
 from deap_nn.models.tensorflow import keras
@@ -90,6 +91,7 @@ def centrable_layers(model: keras.Model) -> list[keras.layers.Layer]:
     return found
 
 
+@global_state_kept()
 def centred(model: keras.Model) -> keras.Model:
     """Return a clone of a model with centred layers; it shares all other layers with the model."""
     chosen = {id(layer) for layer in centrable_layers(model)}
