@@ -166,8 +166,11 @@ class GenomeCache:
         number, place = divmod(slot, self.per_segment)
         if number not in self._segments and not self._open(number, create=False):
             return None
-        keys = self._segments[number][1]
-        return self._view(number, place) if keys[place] == key else None
+        _, keys, _, views = self._segments[number]
+        if keys[place] != key:
+            return None
+        found = views.get(place)
+        return self._view(number, place) if found is None else found
 
     def holds(self, slot: int, key: int) -> bool:
         """Return whether a slot holds the genome `key`."""

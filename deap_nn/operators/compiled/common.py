@@ -137,12 +137,13 @@ def checked_ends(
     """Return the end of each matrix, or raise ValueError if a size does not fit or memory is not contiguous."""
     ends = ends_of(shapes)
     size = int(ends[-1]) if len(ends) else 0
-    if any(vector.size != size for vector in (*outs, *parents)) or len(factors) != len(ends):
+    vectors = [*outs, *parents]
+    if {vector.size for vector in vectors} - {size} or len(factors) != len(ends):
         raise ValueError(
             f"children and parents must have {size} weights, and a factor for each of {len(ends)} matrices"
         )
     if not size <= table.size < LARGEST_TABLE:
         raise ValueError(f"the table of noise must have {size} to {LARGEST_TABLE - 1} numbers, got {table.size}")
-    if not all(vector.flags.c_contiguous for vector in (*outs, *parents, table, factors)):
+    if {vector.flags.c_contiguous for vector in (*vectors, table, factors)} != {True}:
         raise ValueError("children, parents, the table of noise and factors must have contiguous memory")
     return ends
