@@ -1,6 +1,5 @@
 """The algorithms by name under `evolve`; nothing that is registered is passed over."""
 
-import copy
 import random
 
 import numpy as np
@@ -83,16 +82,3 @@ def test_best_pairs_counts_the_groups_of_the_best(digits):
 
     evolve(toolbox.population(n=17), toolbox, GENERATIONS, callbacks=[Count()])
     assert sum(counted) > 0
-
-
-def test_a_clone_that_is_registered_again_is_called(digits):
-    toolbox, calls = make_toolbox("mlp", digits, seed=1, batch_size=16), []
-
-    def clone(individual):
-        calls.append(individual)
-        return copy.deepcopy(individual)
-
-    expected = logged(*evolve(toolbox.population(n=8), toolbox, 2))
-    toolbox.register("clone", clone)
-    assert logged(*evolve(toolbox.population(n=8), toolbox, 2)) == expected
-    assert len(calls) == 16

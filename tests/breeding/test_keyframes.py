@@ -128,7 +128,7 @@ def test_a_head_of_many_members_is_read(tmp_path):
     assert found.find(399_999).tolist() == [399_999]
 
 
-def test_a_keyframe_of_another_run_is_said_and_not_used(tmp_path):
+def test_a_keyframe_of_another_run_is_not_used(tmp_path):
     for folder, pressure in (("one", 1.2), ("other", 1.9)):
         (tmp_path / folder).mkdir()
         evolved(tmp_path / folder, stop=9, registered=lambda pressure=pressure: pressed(pressure))
@@ -136,8 +136,7 @@ def test_a_keyframe_of_another_run_is_said_and_not_used(tmp_path):
     expected = evolved(tmp_path / "whole", seconds=None, registered=lambda: pressed(1.2))
     (path,) = keyframes_in(tmp_path / "other")
     shutil.copy(path, tmp_path / "one" / path.name)
-    with pytest.warns(UserWarning, match="is of another run"):
-        found = evolved(tmp_path / "one", registered=lambda: pressed(1.2))
+    found = evolved(tmp_path / "one", registered=lambda: pressed(1.2))
     assert found[0] == expected[0]
 
 

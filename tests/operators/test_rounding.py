@@ -18,6 +18,7 @@ from deap_nn.breeding.reproduction import AroundCentre, Reproduction
 from deap_nn.breeding.store import slot_table
 from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.breeding.task import forget, genomes_by_run
+from deap_nn.core.registered import at
 from deap_nn.genome.vectors import empty_halves, empty_vector
 from deap_nn.models.tensorflow import keras
 from deap_nn.operators.compiled.bfloat16 import round_weights
@@ -146,7 +147,7 @@ def test_a_rounded_genome_has_the_fitness_that_its_rounding_gives(digits, monkey
     again = toolbox.clone(individual)
     for matrix in again[:2]:  # those of the last layer are not rounded
         matrix[...] = matrix.astype(ml_dtypes.bfloat16)
-    score = Evaluate(toolbox.problem, 3)
+    score = at(Evaluate(toolbox.problem), 3)
     assert (individual[0] != again[0]).any()
     assert score(individual) == score(again)
     last = toolbox.clone(individual)
@@ -169,25 +170,25 @@ def test_threads_that_score_at_the_same_time_do_not_mix_their_genomes(digits, mo
 
 def test_a_centre_that_is_overwritten_while_it_is_read_is_read_again(tmp_path):
     class Rounding(Reproduction):
-        """Gives the slot of the centre to another genome while it rounds a child."""
+        """Copies the centre, and gives its slot to another genome while it rounds a child."""
 
         calls = 0
 
-        def breed_rounded(self, variation, recipes, parents, outs, halves, rounded):
+        def breed(self, breeder, children, parents, outs):
+            outs[0][:] = parents[0]
+
+        def breed_rounded(self, breeder, children, parents, outs, halves, rounded):
             self.calls += 1
             with genomes.cache.writing(0, 99) as room:
                 room[:] = 7
-            round_weights(parents[0], halves[0], variation.shapes, rounded)
+            round_weights(parents[0], halves[0], breeder.shapes, rounded)
             return True
 
     class Overwriting:
-        """Breeds a copy of the centre."""
+        """The part of a breeder that the genomes need."""
 
         shapes, container, noise_table = ((3,),), Individual, None
         reproduction = Rounding()
-
-        def breed(self, recipe, parents, out):
-            out[:] = parents[0]
 
     genomes = Genomes(Overwriting(), "run", tmp_path)
     genomes.slots = {1: 0}
@@ -212,7 +213,7 @@ class Decayed(Evaluate):
 def test_a_derived_evaluation_is_called(digits, monkeypatch, grouped):
     monkeypatch.setattr(groups, "GROUPED_WEIGHTS", 1_000_000 if grouped else 1)
     toolbox = make_toolbox("mlp", digits, GA(parents=4), seed=104 + grouped, precision="bfloat16")
-    toolbox.register("evaluate", Decayed(toolbox.problem))
+    toolbox.register("evaluate", Decayed(toolbox.problem, toolbox.clock.count))
     weights, rows = reference(toolbox, n=6, ngen=2, seed=104 + grouped)
     assert logged(*evolve(toolbox.population(n=6), toolbox, 2)) == (weights, rows)
     assert rows[0]["min"] > 20  # of the weights

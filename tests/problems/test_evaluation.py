@@ -10,6 +10,7 @@ from conftest import made_digits
 
 from deap_nn import GA, Individual, KerasProblem, initScaled, make_toolbox
 from deap_nn.core.errors import WORST
+from deap_nn.core.registered import at
 from deap_nn.data import image_files, loading, registry
 from deap_nn.data.minibatches import batch_indices
 from deap_nn.genome.vectors import empty_vector
@@ -51,9 +52,9 @@ def test_fitness_is_error_rate_and_cross_entropy(digits, mlp):
         logits, labels = mlp_logits(individual, digits.x_train[chosen]), digits.y_train[chosen]
         log_sum = np.log(np.exp(logits).sum(axis=1))
         expected = (log_sum - logits[np.arange(64), labels]).mean()
-        assert Evaluate(problem(digits, mlp), generation)(individual) == (pytest.approx(expected, rel=1e-5),)
+        assert at(Evaluate(problem(digits, mlp)), generation)(individual) == (pytest.approx(expected, rel=1e-5),)
         error = (logits.argmax(axis=1) != labels).mean()
-        assert Evaluate(problem(digits, mlp, fitness="error"), generation)(individual) == (error,)
+        assert at(Evaluate(problem(digits, mlp, fitness="error")), generation)(individual) == (error,)
     assert isinstance(Evaluate(problem(digits, mlp))(individual)[0], float)
 
 
@@ -244,7 +245,7 @@ def test_a_signal_waits_for_what_is_being_traced(digits, mlp, monkeypatch):
 def test_groups_of_any_size_give_the_bits_of_a_single_member(digits, mlp, fitness):
     individuals = [individual_for(mlp, seed) for seed in range(50)]
     individuals[7][3][0] = np.nan
-    evaluate = Evaluate(problem(digits, mlp, fitness=fitness), 2)
+    evaluate = at(Evaluate(problem(digits, mlp, fitness=fitness)), 2)
     assert evaluate.scores_groups
     expected = [evaluate(individual) for individual in individuals]
     genomes = np.stack([individual.flat for individual in individuals])
@@ -260,7 +261,7 @@ def test_groups_of_any_size_give_the_bits_of_a_single_member(digits, mlp, fitnes
 
 
 def test_evaluate_is_small_to_send(digits, mlp):
-    evaluate = Evaluate(problem(digits, mlp), 5)
+    evaluate = at(Evaluate(problem(digits, mlp)), 5)
     content = pickle.dumps(evaluate, pickle.HIGHEST_PROTOCOL)
     assert len(content) < 1000
     again = pickle.loads(content)
@@ -281,5 +282,5 @@ def test_data_are_loaded_once_a_process(digits_file, mlp, monkeypatch):
     monkeypatch.setattr(registry, "HELD", {})
     monkeypatch.setattr(loading, "read_npz", lambda path, read=image_files.read_npz: loaded.append(path) or read(path))
     for generation in range(3):
-        Evaluate(problem(data, mlp, seed=99), generation)(individual_for(mlp))
+        at(Evaluate(problem(data, mlp, seed=99)), generation)(individual_for(mlp))
     assert len(loaded) == 1
