@@ -17,6 +17,7 @@ from deap_nn import (
     evolve,
     mutGaussianAdaptive,
 )
+from deap_nn.core.errors import EvaluationError
 from deap_nn.core.seeding import takes
 
 OWN = np.random.default_rng(5)
@@ -53,6 +54,9 @@ def test_a_function_that_is_changed_in_place_is_named():
         evolve(toolbox.population(n=8), toolbox, 3, seed=1, callbacks=[change])
 
 
+IN_A_TUPLE = r"mutate must return its individual in a tuple, got {}: end <lambda> with return \(individual,\)"
+
+
 def the_same_twice(first, second):
     return first, first
 
@@ -73,6 +77,14 @@ def longer(individual):
 @pytest.mark.parametrize(
     ("registered", "said"),
     [
+        ({"mate": lambda first, second: ()}, "mate must return its 2 individuals, got 0"),
+        ({"mate": lambda first, second: 5}, "mate must return its 2 individuals, got int"),
+        ({"mate": lambda first, second: None}, "2 individuals, got NoneType from .*: end it with a return"),
+        ({"mutate": lambda individual: None}, IN_A_TUPLE.format("NoneType")),
+        ({"mutate": lambda individual: individual}, IN_A_TUPLE.format("Individual")),
+        ({"mutate": lambda individual: ()}, IN_A_TUPLE.format("tuple")),
+        ({"individual": lambda: None}, "^individual must return an individual, not None: end <lambda> with a return$"),
+        ({"select": lambda members, k: None}, "^select must return a list of individuals, not None: end <lambda> with"),
         ({"mate": the_same_twice}, "mate must return 2 different individuals, got the same one twice from the_same"),
         ({"mutate": an_array}, r"mutate must return its individual with the shapes .*, got ndarray from an_array"),
         ({"mutate": other_shapes}, r"mutate must return its individual with the shapes .* got \(\(2, 2\),\) from"),
@@ -80,7 +92,7 @@ def longer(individual):
     ],
 )
 def test_what_an_operator_returns_is_checked(registered, said):
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises((TypeError, ValueError, EvaluationError), match=said):
         result(wired(**registered))
 
 

@@ -61,7 +61,7 @@ def test_what_stops_a_run(tmp_path, whole, before, after):
         {"keyframe_seconds": None, "keyframe_bytes": 0},
         {"map": "threads"},
         {"callbacks": "some"},
-        {"progress": True, "verbose": True},
+        {"verbose": True},
     ],
     ids=str,
 )

@@ -9,7 +9,7 @@ import pytest
 from deap import tools
 from own_callbacks import Watch
 from reference_loop import reference
-from wirings import LAYOUT, mapping, result, sum_of_squares, wired
+from wirings import LAYOUT, result, sum_of_squares, wired
 
 from deap_nn import Evaluation, Individual, cxMask, evolve, make_toolbox
 from deap_nn.breeding.founders import breeder_of, initPopulation
@@ -45,19 +45,6 @@ def test_a_hall_of_fame_holds_whole_individuals():
     assert all(type(individual) is Individual for individual in hall)
     assert hall[0].fitness.values[0] == min(logbook.select("min"))
     assert all(sum_of_squares(individual) == individual.fitness.values for individual in hall)
-
-
-def test_a_closure_travels():
-    factor = 2.0
-    toolbox = wired(evaluate=lambda individual: (factor * sum_of_squares(individual)[0],))
-    found = result(wired(evaluate=toolbox.evaluate, map=mapping))
-    assert found == reference(toolbox)
-
-
-def test_given_individuals_are_bred_as_drawn_ones():
-    population = [copy.deepcopy(member) for member in wired().population(n=12)]
-    evolve(population, wired(), 6, seed=1)
-    assert [individual.flat.tobytes() for individual in population] == reference(wired())[0]
 
 
 class Reader(Evaluation):

@@ -1,4 +1,4 @@
-"""What begins a generation in DEAP's strategies and loops on a made toolbox, and the warning where nothing does."""
+"""What begins a generation in DEAP's strategies and loops on a made toolbox, and how evaluations know theirs."""
 
 import copy
 import pickle
@@ -7,10 +7,13 @@ from functools import partial
 import numpy as np
 import pytest
 from deap import algorithms, cma, tools
+from own_callbacks import Watch
 from xor_toolboxes import OnXor
 
 from deap_nn import GA, Annealed, ErrorScaled, adapting, evolve, make_toolbox
 from deap_nn.algorithms.algorithm import ALGORITHMS
+from deap_nn.core.registered import at
+from deap_nn.problems.evaluate import Evaluate
 
 
 def score(toolbox, individuals):
@@ -166,3 +169,54 @@ class TestGenerations(OnXor):
         for _ in range(2):
             copied.select(population, 4)
         assert (copied.clock.generation, toolbox.clock.generation) == (1, 0)
+
+
+def test_a_task_is_scored_in_its_generation_and_leaves_the_evaluation_as_it_was(digits):
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+    individual, wanted = toolbox.individual(), {}
+    for generation in range(4):
+        assert toolbox.clock.generation == generation
+        wanted[generation] = toolbox.evaluate(individual)
+        individual.fitness.values = wanted[generation]
+        toolbox.next_generation([individual])
+    assert len(set(wanted.values())) == 4
+    for generation in (3, 0):
+        assert at(toolbox.evaluate, generation)(individual) == wanted[generation]
+    assert toolbox.clock.generation == toolbox.evaluate.func.generation == 4
+
+
+class OfAttribute:
+    """An evaluation of one's own."""
+
+    generation = 0
+
+    def __call__(self, individual):
+        return (float(self.generation),)
+
+
+def test_an_evaluation_of_ones_own_has_the_generation_of_its_task_in_its_attribute():
+    evaluate = OfAttribute()
+    assert at(evaluate, 5)(None) == (5,)
+    assert evaluate(None) == (0,)
+
+
+class Derived(Evaluate):
+    """An evaluation that adds its generation."""
+
+    def __call__(self, individual):
+        return (super().__call__(individual)[0] + self.generation,)
+
+
+@pytest.mark.parametrize("decorated", [False, True])
+def test_an_evaluation_reads_the_generation_of_its_task(digits, decorated):
+    toolbox, seen = make_toolbox("mlp", digits, seed=1, batch_size=16), []
+    usual, inner = Evaluate(toolbox.problem), toolbox.evaluate
+    own = (lambda individual: (inner(individual)[0] + toolbox.clock.generation,)) if decorated else None
+    toolbox.register("evaluate", own or Derived(toolbox.problem))
+
+    def look(evolution):
+        first, generation = evolution.population[0], evolution.generation
+        seen.append(first.fitness.values[0] == at(usual, generation)(first)[0] + generation)
+
+    evolve(toolbox.population(n=4), toolbox, 2, callbacks=[Watch(look)])
+    assert seen == [True] * 3
