@@ -114,20 +114,29 @@ class Around:
         """Write the networks at one or two places, as flat vectors."""
         from deap_nn.operators.compiled.centre import mutate_around
 
-        mutate_around(outs, centre, self._noise.array(), self._factors, self._shapes, **self._key, places=places)
+        for out, place in zip(outs, places, strict=True):
+            factors = -self._factors if place % 2 else self._factors
+            mutate_around([out], centre, self._noise.array(), factors, self._shapes, **self._key, places=[place // 2])
 
     def sum(self, weights: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return the weighted sum of the noise vectors, in their order; shape (size,)."""
         from deap_nn.operators.compiled.centre import recombine
 
         size = sum(map(np.prod, self._shapes))
-        total, counts = empty_vector(size), np.abs(weights)
-        places = 2 * np.arange(len(weights)) + (weights < 0)  # the second one has the first one's noise negated
-        if counts.any():
-            key = {**self._key, "drawn": places, "counts": counts, "step": float(counts.sum())}
-            recombine(total, np.zeros(size, np.float32), self._noise.array(), self._factors, self._shapes, **key)
-        else:
-            total[:] = 0
+        total, centre = empty_vector(size), np.zeros(size, np.float32)
+        # The centre of zeros has the weight 1, so that the sum is not divided by that of the weights.
+        recombine(
+            total,
+            centre,
+            self._noise.array(),
+            self._factors,
+            self._shapes,
+            **self._key,
+            drawn=np.arange(len(weights)),
+            counts=weights,
+            kept=1.0,
+            step=1.0,
+        )
         return total
 
 

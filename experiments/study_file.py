@@ -10,7 +10,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from deap_nn.algorithms.algorithm import ALGORITHMS
 from deap_nn.core.errors import InputError
+from deap_nn.core.options import options_of
 from deap_nn.maps.options import MAP_OPTIONS
 
 OF_A_SWEEP = {"output", "resume", "force", "no-progress", "seed", "help", *MAP_OPTIONS}
@@ -78,9 +80,12 @@ def read_study(path: str) -> Study:
         options = common
         if "method" in table:
             import baselines
+            import mnist_options
 
-            known = baselines.common_options(table["method"])
-            options = {option: value for option, value in common.items() if option.replace("-", "_") in known}
+            kinds = mnist_options.Settings, *ALGORITHMS.values()
+            left_out = {option.option for kind in kinds for option in options_of(kind).values()}
+            left_out -= {f"--{name.replace('_', '-')}" for name in baselines.common_options(table["method"])}
+            options = {name: value for name, value in common.items() if f"--{name.replace('_', '-')}" not in left_out}
         made[name] = tuple(_arguments(options | table, path))
     return Study(Path(path).stem, tuple(seeds), made, *_figure(content, path))
 

@@ -194,7 +194,7 @@ REPLAY_CASES = [
     (lambda run: None, [*REPLAY, "--data", "torn.npz"], "--data"),
     (lambda run: None, ["there", *REPLAY[1:]], "there has no config.json"),
     (lambda run: shutil.rmtree(run / "checkpoint"), REPLAY, "argument DIR: "),
-    (flip(RECORDS, 200), REPLAY, "is damaged in generation"),
+    (flip(RECORDS, 200), REPLAY, "is damaged at byte 21, in generation 0"),
     (data(sha256="0"), REPLAY, "the content differs from the run's data"),
     (setting(model="../../x"), REPLAY, "config.json: "),
     (setting(seed="1"), REPLAY, "config.json: "),

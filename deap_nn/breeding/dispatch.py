@@ -252,8 +252,8 @@ class Dispatch:
         return Task(*places, items, tuple(ancestors.values()), slots, keyframe, known.keyframe_history)
 
     def check_travels(self, evaluate: Callable[[Any], Any]) -> None:
-        """Raise EvaluationError if the registered ``evaluate`` cannot be pickled; the same one is checked once."""
-        if evaluate is self._travels:
+        """Raise EvaluationError if ``evaluate`` cannot be pickled for another process; the same one is checked once."""
+        if is_serial(self._map) or evaluate is self._travels:
             return
         try:
             self._dumps(at(evaluate, 0))

@@ -68,7 +68,7 @@ def test_workers_do_score_the_cnn_and_change_no_byte(run, here, tmp_path):
         f"sys.path.insert(0, {str(MNIST.parent)!r})\n"
         f"if __name__ == '__main__': runpy.run_path({str(MNIST)!r}, run_name='__main__')\n"
     )
-    run("-m", "scoop", "-n", 3, script, *options, "--group-size", 1, "--output", tmp_path / "recipes")
+    run("-m", "scoop", "-n", 3, script, *options, "--output", tmp_path / "recipes")
     for name in ("logbook.csv", "best.npz"):
         assert (tmp_path / "recipes" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
     assert len(list(tmp_path.glob("scored-*"))) >= 2

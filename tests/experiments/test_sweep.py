@@ -246,7 +246,7 @@ def test_a_run_that_cannot_be_gone_on_with_is_named(swept, here, digits_file, tm
     folder, _ = swept
     shutil.copytree(folder / "out", tmp_path / "out")
     spoilt(tmp_path / "out" / "mask-4-2", "status.json", state="running")
-    spoilt(tmp_path / "out" / "mask-4-2", "config.json", population=7)
+    shutil.rmtree(tmp_path / "out" / "mask-4-2" / "checkpoint")
     answer = here(SWEEP, folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out")
     assert answer.returncode == 2
     assert "mask-4-2: argument --resume: " in answer.stderr.splitlines()[-1]

@@ -94,22 +94,6 @@ def test_of_late_generations_only_those_with_candidates_are_kept(here, study, tm
     assert [line for line in kept if line in late] == late[2:]
 
 
-def test_errors_on_training_digits_are_those_of_the_network_that_is_kept(here, study, tmp_path):
-    rows = [f"{RUNS},best_training,mean_training"]
-    for setting, shift in (("a", 0.1), ("b", 0)):
-        for seed in range(1, 6):
-            start = f"tiny,{setting},{seed}"
-            rows.append(f"{start},0,0,2,3,0.4,0.3,{0.9 + shift},{0.2 + shift}")  # the mean is kept
-            rows.append(f"{start},1,20,2,3,,,,")
-            rows.append(f"{start},2,40,2,3,0.35,,{0.5 + shift},")
-    (study / "runs.csv").write_text("\n".join(rows) + "\n")
-    assert here(RESULTS, "--take", study, "--page", tmp_path / "page.md").returncode == 0
-    lines = [line.strip("| ").split(" | ") for line in (tmp_path / "page.md").read_text().splitlines()]
-    assert lines[2] == ["setting", "seeds", "training error", "validation error", "test error", "p (Holm)"]
-    assert lines[4][:3] == ["b", "5", "0.2000 (0.2000 to 0.2000)"]
-    assert lines[5][:3] == ["a", "5", "0.3000 (0.3000 to 0.3000)"]
-
-
 def test_runs_from_elsewhere_are_added_and_take_the_place_of_the_same(here, study, tmp_path):
     arguments = RESULTS, "--take", study, "--page", tmp_path / "page.md"
     assert here(*arguments).returncode == 0

@@ -130,7 +130,7 @@ def resumed(folder, digits_file, *options):
 def test_what_is_written_each_generation_is_made_again_from_the_records(finished_run, digits_file, tmp_path, content):
     folder = shutil.copytree(finished_run, tmp_path / "run")
     whole = shutil.copytree(finished_run, tmp_path / "whole")
-    for name in (*ROWS, "status.json", "filters.npz"):
+    for name in (*ROWS, "status.json"):
         (folder / name).unlink()
         if content is not None:
             (folder / name).write_bytes(content)
