@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 from conftest import MNIST
 
+from deap_nn.breeding.kinds import MIRROR, PLACE_BITS
 from deap_nn.runs.generations import read_generations
 
 REPLAY = ("-m", "deap_nn.replay")
@@ -68,7 +69,7 @@ def test_a_run_with_opposites_is_resumed_by_two_processes_and_replayed(here, war
     assert json.loads((tmp_path / "run" / "config.json").read_text())["opposites"] == 0.5
     assert (tmp_path / "run" / "checkpoint" / "generations").read_bytes().startswith(b"deap_nn checkpoint 1\n")
     chosen = [generation.chosen for generation in read_generations(tmp_path / "run" / "checkpoint")]
-    assert [bool((places >> 31).any()) for places in chosen] == [False, False, True, True]
+    assert [bool((places >> PLACE_BITS == MIRROR).any()) for places in chosen] == [False, False, True, True]
     workers = "--map", "processes", "--workers", 2
     resumed = warm(MNIST, "--resume", tmp_path / "run", "--generations", 7, *workers, "--no-progress")
     assert (resumed.returncode, resumed.stderr) == (0, "")
