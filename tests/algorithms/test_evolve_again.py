@@ -288,6 +288,7 @@ def test_callbacks_forget_the_run_before(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        ({"target": float("nan")}, "target must be a number that an error can reach, got nan"),
         ({"patience": 0}, "patience must be an integer of at least 1, got 0"),
         ({"max_seconds": -1}, "max_seconds must be at least 0, got -1"),
         ({"max_seconds": float("nan")}, "max_seconds must be at least 0, got nan"),

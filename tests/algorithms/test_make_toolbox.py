@@ -16,7 +16,6 @@ from deap_nn import (
     Annealed,
     Callback,
     Dataset,
-    ErrorScaled,
     Individual,
     KerasProblem,
     Layout,
@@ -232,12 +231,6 @@ def test_an_annealed_sigma_needs_a_length_in_deaps_loops(digits):
     toolbox = made(digits, GA(sigma=Annealed(0.5, 0.05)), generations=3)
     algorithms.eaSimple(toolbox.population(n=6), toolbox, 0.9, 0.9, 3, verbose=False)
     assert toolbox.clock.sigma == pytest.approx(0.05)
-
-
-def test_a_used_adaptation_is_reset_in_another_toolbox(digits):
-    first = made(digits, GA(sigma=ErrorScaled(0.5)))
-    evolve(first.population(n=6), first, 2)
-    assert made(digits, GA(sigma=first.clock.adaptation)).clock.sigma == 0.5
 
 
 def test_founders_around_given_weights_are_as_far_apart_as_the_scale_says():

@@ -14,7 +14,6 @@ from reference_loop import reference
 from wirings import mapping, scored
 
 from deap_nn import ES, Annealed, Individual, open_map, usual_step
-from deap_nn.algorithms import resuming
 from deap_nn.breeding.kinds import KINDS, Centre
 from deap_nn.breeding.reproduction import AroundCentre
 from deap_nn.callbacks.base import Callback
@@ -58,14 +57,6 @@ def test_a_strategy_of_ones_own_is_projected(digits):
         return toolbox
 
     assert run(own()) == run(made(digits, ES(projected=True, step=2.0)))
-
-
-def test_a_keyframe_is_made_if_layer_inputs_take_much_memory(digits, tmp_path, monkeypatch):
-    monkeypatch.setattr(resuming, "RECIPE_BYTES", 3 * 16 * (784 + 64))
-    frames = []
-    watch = Watch(lambda evolution: frames.append(sorted(path.name for path in tmp_path.glob("keyframe-*"))))
-    run(made(digits), checkpoint=tmp_path, callbacks=[watch])
-    assert frames[-1] == ["keyframe-4"]
 
 
 def test_the_time_of_a_resume_counts_the_projection(digits, tmp_path, monkeypatch):

@@ -1,6 +1,5 @@
 """What `evolve` refuses, and how it names it: arguments, callbacks, statistics and selections."""
 
-import math
 import re
 
 import numpy as np
@@ -105,8 +104,3 @@ def test_a_statistic_that_cannot_be_kept_is_named(toolbox, tmp_path):
 def test_an_argument_of_another_kind_is_named(settings, error):
     with pytest.raises((TypeError, ValueError), match=f"^{re.escape(error)}$"):
         evolve(members(), plain_toolbox(), 1, seed=1, **settings)
-
-
-def test_a_target_that_nothing_reaches_is_refused():
-    with pytest.raises(ValueError, match=r"^target must be a number that an error can reach, got nan$"):
-        EarlyStopping(target=math.nan)

@@ -1,14 +1,13 @@
-"""The wired toolbox runs DEAP's own loops, and whatever somebody registers anew is used."""
+"""A made toolbox: its founders, its clock, what it shows of itself, and whatever somebody registers anew is used."""
 
 import copy
 import functools
 import math
 import pickle
-import random
 
 import numpy as np
 import pytest
-from deap import algorithms, base, creator, tools
+from deap import base, creator, tools
 
 from deap_nn import ES, GA, Annealed, ErrorScaled, Individual, WeightList, evolve, make_toolbox, mutGaussianAdaptive
 from deap_nn.core.seeding import takes
@@ -17,36 +16,6 @@ from deap_nn.problems.evaluate import Evaluate
 
 creator.create("MinimisedInToolboxTests", base.Fitness, weights=(-1.0,))
 creator.create("GenomeInToolboxTests", WeightList, fitness=creator.MinimisedInToolboxTests)
-
-
-def loops():
-    def simple(population, toolbox, **keywords):
-        return algorithms.eaSimple(population, toolbox, cxpb=0.9, mutpb=0.9, ngen=3, verbose=False, **keywords)
-
-    def plus(population, toolbox, **keywords):
-        return algorithms.eaMuPlusLambda(population, toolbox, 6, 12, 0.5, 0.4, 3, verbose=False, **keywords)
-
-    def comma(population, toolbox, **keywords):
-        return algorithms.eaMuCommaLambda(population, toolbox, 6, 12, 0.5, 0.4, 3, verbose=False, **keywords)
-
-    return [simple, plus, comma]
-
-
-@pytest.mark.parametrize("loop", loops(), ids=lambda loop: loop.__name__)
-def test_deaps_loops_run_unmodified(toolbox, loop):
-    hall = tools.HallOfFame(3)
-    statistics = tools.Statistics(lambda individual: individual.fitness.values)
-    statistics.register("min", np.min)
-    random.seed(1)
-    population, logbook = loop(toolbox.population(n=6), toolbox, halloffame=hall, stats=statistics)
-    assert len(population) == 6
-    assert all(individual.fitness.valid for individual in population)
-    assert all(individual.shapes == toolbox.layout.shapes for individual in population)
-    assert len(logbook) == 4
-    assert len(hall) == 3
-    assert hall[0].fitness.values[0] == min(logbook.select("min"))
-    assert toolbox.clock.generation == 3
-    assert toolbox.evaluate.func.generation == 3
 
 
 def test_a_users_creator_class_is_used(digits):
@@ -62,6 +31,7 @@ def test_a_users_creator_class_is_used(digits):
 def test_populations_of_one_seed_are_the_same_however_large(digits, toolbox):
     small, large = toolbox.population(n=2), make_toolbox("mlp", digits, seed=1).population(n=4)
     assert small == large[:2]
+    assert small + toolbox.population(n=2, start=2) == large
     assert large[0] != large[1]
     assert make_toolbox("mlp", digits, seed=2).population(n=1) != small[:1]
 
@@ -97,11 +67,6 @@ def test_functions_that_are_registered_again_follow_the_run(toolbox):
     toolbox.register("evaluate", evaluate)
     _, logbook = evolve(toolbox.population(n=6), toolbox, 3, seed=1)
     assert logbook[-1]["sigma"] == adaptation.sigma == pytest.approx(0.7 * (1 - math.exp(-logbook[-2]["min"])))
-
-
-def test_islands_begin_with_other_members(toolbox):
-    first, second = toolbox.population(n=3), toolbox.population(n=3, start=3)
-    assert first + second == toolbox.population(n=6)
 
 
 def test_a_decorated_evaluate_follows_the_mini_batches(digits):

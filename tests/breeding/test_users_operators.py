@@ -10,8 +10,6 @@ from wirings import LAYOUT, TABLE, result, wired
 
 from deap_nn import (
     WeightList,
-    cxBiased,
-    cxMask,
     cxScanning,
     elementwise,
     evolve,
@@ -112,8 +110,3 @@ def test_numbers_that_a_script_sets_are_checked_before_the_run(name, value, said
     with pytest.raises((TypeError, ValueError), match=f"^{said}$"):
         evolve(toolbox.population(n=4), toolbox, 1, seed=1)
     assert called == []
-
-
-def test_biased_and_mask_are_still_what_they_are():
-    assert result(wired(mate=cxBiased)) == reference(wired(mate=cxBiased))
-    assert result(wired(mate=cxMask)) == reference(wired(mate=cxMask))
