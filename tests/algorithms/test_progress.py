@@ -17,6 +17,7 @@ from deap_nn import Callback, evolve
 from deap_nn.algorithms import loop
 from deap_nn.callbacks.early_stopping import EarlyStopping
 from deap_nn.callbacks.progress import ProgressBar
+from deap_nn.problems.evaluate import OnProblem
 
 
 def run(toolbox, ngen, **keywords):
@@ -114,7 +115,7 @@ def test_a_bar_is_no_wider_than_the_terminal(columns, most):
     state = SimpleNamespace(generations=most, generation=0, scored=1_999, population=range(2_000), last=False, row=row)
     state.seconds, state.best_value, state.phase = 9.5, 12.3456, "scoring the candidates"
     problem = SimpleNamespace(objectives=[SimpleNamespace(kind="loss")], weights=(-1.0,))
-    state.toolbox = SimpleNamespace(evaluate=SimpleNamespace(problem=problem))
+    state.toolbox = SimpleNamespace(evaluate=OnProblem(problem))
     with open(theirs, "w") as screen:
         bar = ProgressBar(screen)
         bar.on_start(state)
@@ -143,7 +144,7 @@ def test_a_bar_is_no_wider_than_the_terminal(columns, most):
 )
 def test_progress_names_the_best_fitness_by_its_kind(fitness, weight, name):
     problem = SimpleNamespace(objectives=[SimpleNamespace(kind=fitness)], weights=(weight,))
-    toolbox = SimpleNamespace(evaluate=SimpleNamespace(problem=problem))
+    toolbox = SimpleNamespace(evaluate=OnProblem(problem))
     state = SimpleNamespace(generations=1, generation=1, seconds=1.0, best_value=0.25, row={"nevals": 9}, last=True)
     state.toolbox, bar = toolbox, ProgressBar(screen := Screen(terminal=False))
     bar.on_start(state)
