@@ -120,24 +120,14 @@ class Around:
 
     def sum(self, weights: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return the weighted sum of the noise vectors, in their order; shape (size,)."""
-        from deap_nn.operators.compiled.centre import recombine
-
-        size = sum(map(np.prod, self._shapes))
-        total, centre = empty_vector(size), np.zeros(size, np.float32)
-        # The centre of zeros has the weight 1, so that the sum is not divided by that of the weights.
-        recombine(
-            total,
-            centre,
-            self._noise.array(),
-            self._factors,
-            self._shapes,
-            **self._key,
-            drawn=np.arange(len(weights)),
-            counts=weights,
-            kept=1.0,
-            step=1.0,
-        )
-        return total
+        size, counts = sum(map(np.prod, self._shapes)), np.abs(weights)
+        total, centre, child = np.zeros(size), np.zeros(size, np.float32), empty_vector(size)
+        if counts.any():
+            for place, weight in enumerate(weights):
+                self.write([child], centre, [2 * place])
+                total += np.multiply(child, weight, dtype=np.float64)
+            total = total / math.fsum(counts) * float(counts.sum())  # by way of the mean: it decides the last bits
+        return total.astype(np.float32)
 
 
 class ScoreAround(Evaluation):
