@@ -13,7 +13,6 @@ import numpy as np
 from deap_nn import Annealed, SelfAdaptive, WeightList
 from deap_nn.core.seeding import Purpose, seeded, stream, takes
 from deap_nn.genome.layer_inputs import inputs_of_centre
-from deap_nn.genome.population import opposite_of
 from deap_nn.operators.compiled.averaging import average
 from deap_nn.operators.compiled.projection import STRIDE, project
 from deap_nn.operators.crossover import extrapolate
@@ -79,7 +78,9 @@ class ReferenceLoop:
         def mirror(members):
             if generation == 1:
                 return None
-            made = [opposite_of(member, self.centre) for member in members]
+            made = [self.unscored(member) for member in members]
+            for one in made:
+                np.subtract(2 * self.centre, one.flat, out=one.flat)
             opposites.update((id(one), one) for one in made)
             stands.update((id(one), len(population) + stands[id(member)]) for one, member in zip(made, members))  # noqa: B905
             return made

@@ -325,7 +325,6 @@ class Average(NamedTuple):
 
 Genome = Founder | Child | Mirror | Mean | Centroid | Shift | Centre | Average
 KINDS = (Founder, Child, Mirror, Mean, Centroid, Shift, Centre, Average)
-Member = Founder | Child
 
 
 def hashed(generation: int, parents: tuple[int, ...], drawn: bytes) -> int:

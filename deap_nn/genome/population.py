@@ -1,4 +1,4 @@
-"""A list of individuals with a view for notebooks, the mean of several individuals, and mirror images."""
+"""A list of individuals with a view for notebooks, and the mean of several individuals."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from deap_nn.core.notebook import paragraph, table
-from deap_nn.genome.vectors import Vector, mirror
 
 SHOWN = 10
 """The number of best members that a notebook shows."""
@@ -70,37 +69,6 @@ def mean_of(individuals: Sequence[Any]) -> Any:
             raise ValueError(f"individuals must have the same shapes, got {made.shapes} and {individual.shapes}")
         total += individual.flat
     np.divide(total, len(individuals), out=made.flat, casting="same_kind")
-    return _unscored(made)
-
-
-def opposite_of(individual: Any, centre: Vector) -> Any:
-    """Return a new individual without a valid fitness: ``2 * centre - individual``, rounded to float32 once.
-
-    Parameters
-    ----------
-    individual : WeightList
-        The individual to mirror; not modified.
-    centre : numpy.ndarray
-        The point at which it is mirrored, shape (n,), float32.
-
-    References
-    ----------
-    S. Rahnamayan, J. Jesuthasan, F. Bourennani, H. Salehinejad and G. F. Naterer, "Computing opposition by involving
-    entire population", IEEE CEC 2014 (centroid opposition).
-
-    Examples
-    --------
-    >>> from deap_nn import WeightList
-    >>> opposite_of(WeightList([[0.0, 1.0]]), np.float32([1.0, 3.0])).flat.tolist()
-    [2.0, 5.0]
-    """
-    made = copy.deepcopy(individual)
-    mirror(made.flat, centre)
-    return _unscored(made)
-
-
-def _unscored(made: Any) -> Any:
-    """Delete the fitness and the recipe of a new individual, and return it."""
     if hasattr(made, "fitness"):
         del made.fitness.values
     vars(made).pop("recipe", None)

@@ -89,11 +89,6 @@ class Objective:
         return 1.0 if self.kind == "error" else -math.copysign(WORST, weight)
 
     @property
-    def targets_first(self) -> bool:
-        """Whether a function takes the targets before the outputs."""
-        return bool(self.names) and self.names[0] in TARGETS
-
-    @property
     def doubt(self) -> str:
         """A warning if the parameters of a function have no known names; otherwise empty."""
         if self.kind != "function" or self.names:
