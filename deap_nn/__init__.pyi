@@ -57,10 +57,10 @@ from deap_nn.operators.selection import selRankBoosted as selRankBoosted
 from deap_nn.problems.keras_problem import KerasProblem as KerasProblem
 from deap_nn.report.plot import plot_logbook as plot_logbook
 from deap_nn.runs.checkpoint import Checkpoint as Checkpoint
-from deap_nn.runs.generations import CheckpointError as CheckpointError
+from deap_nn.runs.checkpoint import CheckpointError as CheckpointError
 from deap_nn.runs.run import Run as Run
+from deap_nn.runs.run import Runs as Runs
 from deap_nn.runs.run import read_run as read_run
-from deap_nn.runs.several import Runs as Runs
-from deap_nn.runs.several import read_runs as read_runs
+from deap_nn.runs.run import read_runs as read_runs
 
 __version__: str

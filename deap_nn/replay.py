@@ -28,8 +28,8 @@ from deap_nn.data.loading import load_dataset
 from deap_nn.models import keras_extras
 from deap_nn.process import signals
 from deap_nn.process.cli import Parser, integer, run_command
-from deap_nn.runs.config import kept_files, read_config
-from deap_nn.runs.generations import CheckpointError, Generation, read_generations
+from deap_nn.runs.checkpoint import CheckpointError, Generation, read_generations
+from deap_nn.runs.files import kept_files, read_config
 
 
 def parse_arguments() -> argparse.Namespace:

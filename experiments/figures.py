@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, ScalarFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from deap_nn.report.figures import COLOURS, new_axes, save_figure
-from deap_nn.runs.reading import Columns
+from deap_nn.runs.files import Columns
 
 _LINES = ("solid", "dashed", "dotted", "dashdot", (0, (5, 1, 1, 1, 1, 1)))
 

@@ -25,8 +25,8 @@ from deap_nn.algorithms.from_config import toolbox_of
 from deap_nn.algorithms.toolbox.make import layout_names
 from deap_nn.callbacks.candidates import Candidates
 from deap_nn.callbacks.early_stopping import EarlyStopping
+from deap_nn.callbacks.predictions import write_predictions
 from deap_nn.callbacks.run_directory import RunDirectory
-from deap_nn.callbacks.run_directory.predictions import write_predictions
 from deap_nn.core.errors import InputError
 from deap_nn.data.dataset import Dataset
 from deap_nn.data.image_files import DataError
@@ -39,10 +39,8 @@ from deap_nn.models.weight_files import WeightsError, read_weights
 from deap_nn.operators.describe import describe_algorithm
 from deap_nn.process import signals, workers
 from deap_nn.process.cli import check_new_folder, run_command
-from deap_nn.runs.checkpoint import Checkpoint
-from deap_nn.runs.config import FILES, digest_of, keep_files, kept_files, read_config, read_status
-from deap_nn.runs.generations import CheckpointError
-from deap_nn.runs.reading import PREDICTIONS_FILE
+from deap_nn.runs.checkpoint import Checkpoint, CheckpointError
+from deap_nn.runs.files import FILES, PREDICTIONS_FILE, digest_of, keep_files, kept_files, read_config, read_status
 
 keras_extras.leave_out()
 prepare_worker("deap_nn.problems.measures", "deap_nn.operators.compiled.crossing", "deap_nn.operators.compiled.centre")

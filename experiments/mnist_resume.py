@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from deap_nn.core.errors import InputError
-from deap_nn.runs.checkpoint import Checkpoint
-from deap_nn.runs.config import read_config, read_status, requested_generations
-from deap_nn.runs.generations import CheckpointError, read_first
+from deap_nn.runs.checkpoint import Checkpoint, CheckpointError, read_first
+from deap_nn.runs.files import read_config, read_status, requested_generations
 
 FROM_RECORDS = ("logbook.csv", "logbook.json", "timing.csv", "readouts.csv", "trace.npz")
 """The files of a finished run that a resume writes again from the records if one is missing or empty."""

@@ -25,7 +25,7 @@ from deap_nn.operators.initialisation import fan_in_scales
 from deap_nn.problems.scorer import scorer
 from deap_nn.process.cli import Parser, integer, number, run_command
 from deap_nn.replay import read_data, wire
-from deap_nn.runs.config import kept_files, read_config
+from deap_nn.runs.files import kept_files, read_config
 
 COLUMNS = ("matrix", "weights", "sigma", "harm", "slope2", "slope2_by_harm")
 """The columns: a kernel's name and number of weights, sigma, the mean harm and mean squared slope in units of the

@@ -32,8 +32,8 @@ from deap_nn.maps.options import MAP_OPTIONS, add_map_options
 from deap_nn.maps.scoop import prepare_worker
 from deap_nn.models import keras_extras
 from deap_nn.process.cli import Parser, run_command
-from deap_nn.runs.config import FILES, read_config, read_status, restore_config
-from deap_nn.runs.config import digest_of as digest_of_file
+from deap_nn.runs.files import FILES, read_config, read_status, restore_config
+from deap_nn.runs.files import digest_of as digest_of_file
 
 keras_extras.leave_out()
 prepare_worker("deap_nn.problems.measures", "deap_nn.operators.compiled.crossing", "deap_nn.operators.compiled.centre")

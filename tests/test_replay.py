@@ -7,7 +7,7 @@ import numpy as np
 from conftest import MNIST
 
 from deap_nn.breeding.kinds import MIRROR, PLACE_BITS
-from deap_nn.runs.generations import read_generations
+from deap_nn.runs.checkpoint import read_generations
 
 REPLAY = ("-m", "deap_nn.replay")
 

@@ -13,7 +13,7 @@ from deap_nn.algorithms.algorithm import ALGORITHMS, ES, GA
 from deap_nn.algorithms.toolbox.make import make_toolbox
 from deap_nn.core.arguments import check_choice
 from deap_nn.data.dataset import Dataset
-from deap_nn.runs.config import digest_of
+from deap_nn.runs.files import digest_of
 
 
 def algorithm_of(config: Mapping[str, Any]) -> GA | ES:

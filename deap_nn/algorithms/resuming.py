@@ -24,8 +24,7 @@ from deap_nn.core.environment import environment
 from deap_nn.core.files import plain
 from deap_nn.core.logbooks import last_record, record
 from deap_nn.operators.adaptation import Clock
-from deap_nn.runs.checkpoint import Checkpoint
-from deap_nn.runs.generations import CheckpointError, Generation, keyframes_in, read_first
+from deap_nn.runs.checkpoint import Checkpoint, CheckpointError, Generation, keyframes_in, read_first
 
 KEYFRAME_SECONDS = 20.0
 KEYFRAME_BYTES = 2 << 30

@@ -16,7 +16,7 @@ from deap_nn.core.environment import environment
 from deap_nn.core.registered import Registered
 from deap_nn.operators.describe import as_json, digest, named, settings_of
 from deap_nn.operators.selection import operator_of
-from deap_nn.runs.generations import CheckpointError
+from deap_nn.runs.checkpoint import CheckpointError
 
 OF_PROBLEM = ("batch_size", "centred", "stratified", "precision", "device", "threads")
 

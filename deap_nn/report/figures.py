@@ -13,8 +13,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from deap_nn.core.files import write_with
-from deap_nn.report.describe import is_maximised, read_logbook, read_trace
-from deap_nn.runs.reading import Columns, read_json
+from deap_nn.report.html import is_maximised, read_logbook, read_trace
+from deap_nn.runs.files import Columns, read_json
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#f0e442")
 """The colours of Okabe and Ito, which colour-blind readers can distinguish."""

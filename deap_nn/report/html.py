@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import json
+import math
 import os
 import re
 import warnings
@@ -12,9 +14,163 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import finite, write_text, writing
-from deap_nn.report.describe import describe_curves, describe_run
+from deap_nn.runs.files import FILTERS_FILE, PREDICTIONS_FILE, Columns, read_arrays, read_columns, read_json
+
+MOST_POINTS = 1500
+"""The largest number of points in a curve."""
+
+MOST_TRACED = 300
+"""The largest number of generations of traced weights that are shown."""
+
+MOST_CLASSES = 40
+"""The largest number of classes of a confusion matrix that is shown."""
+
+
+def is_maximised(config: Mapping[str, Any]) -> bool:
+    """Return whether the largest fitness of a run is the best, by its settings."""
+    weights = config.get("fitness_weights")
+    return isinstance(weights, list) and bool(weights) and weights[0] > 0
+
+
+def read_logbook(path: Path) -> Columns:
+    """Return the columns of a ``logbook.csv`` with at least one row, or raise `InputError`."""
+    columns = read_columns(path, "gen", "min", "avg")
+    if not columns["gen"]:
+        raise InputError(f"{path}: has no row")
+    return columns
+
+
+def read_trace(path: Path) -> tuple[NDArray[np.float32], list[str]]:
+    """Return the traced weights of a ``trace.npz``, shape (generations, weights), and the matrix name of each."""
+    arrays = read_arrays(path, "weights", "matrices")
+    weights, matrices = arrays["weights"], arrays["matrices"].tolist()
+    if weights.ndim != 2 or weights.shape[1] != len(matrices):
+        raise InputError(f"{path}: cannot be read (weights and matrices differ in number)")
+    return weights, matrices
+
+
+def describe_run(folder: Path) -> dict[str, Any]:
+    """Return the content of a run's report, ready for JSON, without the parts that the run lacks.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's folder: ``config.json`` and ``logbook.csv`` with a row must be there.
+
+    Raises
+    ------
+    InputError
+        If a file is damaged, or one of those two is missing: it names the file.
+    """
+    described = describe_curves(folder)
+    parts = {
+        "weights": ("trace.npz", _weights),
+        "filters": (FILTERS_FILE, _filters),
+        "answers": (PREDICTIONS_FILE, _predictions),
+    }
+    for name, (file, describe) in parts.items():
+        if (folder / file).exists() and (found := describe(folder / file)) is not None:
+            described[name] = found
+    return described
+
+
+def describe_curves(folder: Path, points: int = MOST_POINTS) -> dict[str, Any]:
+    """Return a run's settings, status and curves of at most `points` points, ready for JSON; see `describe_run`."""
+    config = {"fitness": "fitness"} | read_json(folder / "config.json")
+    described: dict[str, Any] = {
+        "name": folder.resolve().name,
+        "config": config,
+        "status": read_json(folder / "status.json") if (folder / "status.json").exists() else {},
+        "logbook": _thinned(read_logbook(folder / "logbook.csv"), points),
+    }
+    for name in ("timing", "readouts"):
+        path = folder / f"{name}.csv"
+        if path.exists():
+            columns = read_columns(path, "gen", *(["seconds"] if name == "timing" else []))
+            described[name] = _thinned(columns, points)
+            if name == "timing":
+                described["seconds"] = _running_sum(columns, points)
+    return described
+
+
+def _running_sum(columns: Columns, most: int) -> list[float]:
+    """Return the seconds up to each generation that `_thinned` leaves."""
+    upto = np.cumsum(columns["seconds"])
+    return [round(float(upto[i]), 3) for i in _kept(len(upto), most)]
+
+
+def _thinned(columns: Columns, most: int) -> dict[str, list[float | None]]:
+    """Return at most `most` rows and the last, with NaN as None; numbers keep six digits, enough to draw them."""
+    rows = min((len(values) for values in columns.values()), default=0)
+    return {name: [_rounded(values[i]) for i in _kept(rows, most)] for name, values in columns.items()}
+
+
+def _kept(rows: int, most: int) -> list[int]:
+    """Return the places of at most `most` rows, evenly spaced, and of the last row."""
+    every = max(1, math.ceil(rows / most))
+    return [i for i in range(rows) if i % every == 0 or i == rows - 1]
+
+
+def _rounded(value: float) -> float | None:
+    if not math.isfinite(value):
+        return None
+    return value if float(value).is_integer() else float(f"{value:.6g}")
+
+
+def _packed(array: NDArray[Any]) -> str:
+    """Return the bytes of an array, little-endian, in base 64."""
+    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode("ascii")
+
+
+def _weights(path: Path) -> dict[str, Any] | None:
+    weights, matrices = read_trace(path)
+    if not weights.size:
+        return None
+    kept = _kept(len(weights), MOST_TRACED)
+    found = np.nan_to_num(weights[kept]).astype("<f4")
+    return {"generations": kept, "matrices": matrices, "values": _packed(found)}
+
+
+def _filters(path: Path) -> dict[str, Any]:
+    arrays = read_arrays(path, "generations", "filters", "matrix")
+    filters, generations = arrays["filters"].astype(np.float32), arrays["generations"].tolist()
+    if filters.ndim != 4 or len(filters) != len(generations) or not filters.size:
+        raise InputError(f"{path}: cannot be read (generations and filters differ in number)")
+    # Scaled by a quantile: a few outliers as the scale would leave all other weights grey.
+    largest = float(np.quantile(np.abs(filters), 0.995)) or 1.0
+    levels = np.clip(np.round(filters / largest * 127), -127, 127).astype(np.int8)
+    return {
+        "generations": generations,
+        "shape": list(filters.shape[1:]),
+        "matrix": str(arrays["matrix"]),
+        "largest": _rounded(largest),
+        "levels": _packed(levels),
+    }
+
+
+def _predictions(path: Path) -> dict[str, Any]:
+    arrays = read_arrays(path, "confusion", "samples", "labels", "answers", "probabilities")
+    confusion, misread = arrays["confusion"], len(arrays["samples"])
+    parts = [arrays[name] for name in ("labels", "answers", "probabilities", "images") if name in arrays]
+    if confusion.ndim != 2 or any(len(part) != misread for part in parts):
+        raise InputError(f"{path}: cannot be read (its arrays differ in number)")
+    found: dict[str, Any] = {"samples": int(confusion.sum()), "misread": int(confusion.sum() - confusion.trace())}
+    if len(confusion) <= MOST_CLASSES:
+        found["confusion"] = confusion.tolist()
+    if "images" in arrays and misread:
+        found["digits"] = {
+            "shape": list(arrays["images"].shape[1:]),
+            "images": _packed(arrays["images"].astype(np.uint8)),
+            **{name: arrays[name].tolist() for name in ("samples", "labels", "answers")},
+            "probabilities": arrays["probabilities"].round(4).tolist(),
+        }
+    return found
+
 
 REPORT_FILE = "report.html"
 

@@ -11,8 +11,8 @@ from small_toolbox import small
 
 from deap_nn import GA, Annealed, RunDirectory, evolve, replay
 from deap_nn.data.loading import split_validation
-from deap_nn.runs.generations import CheckpointError, read_generations
-from deap_nn.runs.reading import read_arrays
+from deap_nn.runs.checkpoint import CheckpointError, read_generations
+from deap_nn.runs.files import read_arrays
 
 
 def contents(folder):

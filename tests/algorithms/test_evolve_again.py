@@ -25,7 +25,7 @@ from deap_nn import (
 from deap_nn.callbacks.candidates import Candidates
 from deap_nn.callbacks.early_stopping import EarlyStopping
 from deap_nn.callbacks.run_directory import RunDirectory
-from deap_nn.runs.generations import MAGIC, CheckpointError, read_first, read_generations
+from deap_nn.runs.checkpoint import MAGIC, CheckpointError, read_first, read_generations
 
 
 def run(ngen, *, n=6, seed=1, toolbox=None, **keywords):

@@ -20,7 +20,7 @@ from deap_nn.callbacks.base import Callback
 from deap_nn.core.logbooks import read_csv
 from deap_nn.genome.layer_inputs import unpacked_inputs
 from deap_nn.operators.compiled import projection
-from deap_nn.runs.generations import CheckpointError, read_generations
+from deap_nn.runs.checkpoint import CheckpointError, read_generations
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from deap_nn.breeding.reproduction import Pairs
 from deap_nn.callbacks.base import Callback
 from deap_nn.genome.layer_inputs import unpacked_inputs
 from deap_nn.operators.compiled import crossing, projection
-from deap_nn.runs.generations import CheckpointError, read_generations
+from deap_nn.runs.checkpoint import CheckpointError, read_generations
 
 USUAL = GA()
 

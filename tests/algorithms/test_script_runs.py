@@ -14,8 +14,8 @@ from wirings import members, plain_toolbox, wired
 from deap_nn import GA, Callback, CallbackError, KerasProblem, RunDirectory, evolve, make_toolbox, read_run
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.callbacks.early_stopping import EarlyStopping
-from deap_nn.callbacks.run_directory.predictions import write_predictions
-from deap_nn.report.describe import describe_run
+from deap_nn.callbacks.predictions import write_predictions
+from deap_nn.report.html import describe_run
 
 
 def kept(folder, toolbox, ngen=3, *, n=8, settings=None, checkpoint=True, **keywords):

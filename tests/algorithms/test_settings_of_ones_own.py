@@ -25,7 +25,7 @@ from deap_nn import (
 )
 from deap_nn.algorithms.settings_record import check_settings, settings_record
 from deap_nn.breeding.founders import initPopulation
-from deap_nn.runs.generations import CheckpointError
+from deap_nn.runs.checkpoint import CheckpointError
 
 
 def penalty(individual, factor=1.0):

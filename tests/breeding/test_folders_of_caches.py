@@ -12,7 +12,7 @@ from conftest import not_for_ever
 
 from deap_nn.breeding.store import slots as genome_cache
 from deap_nn.breeding.store.slots import GenomeCache, sweep
-from deap_nn.process.private_folders import ABANDONED_SECONDS, is_foreign
+from deap_nn.process.workers import ABANDONED_SECONDS, is_foreign
 
 
 def test_a_folder_that_is_swept_before_it_is_locked_is_made_again(tmp_path, monkeypatch):

@@ -20,9 +20,8 @@ from deap_nn.breeding.store.keyframes import Keyframe, KeyframeError, write_keyf
 from deap_nn.core.errors import InputError
 from deap_nn.core.logbooks import read_csv
 from deap_nn.data.image_files import DataError, read_idx, read_npz
-from deap_nn.runs.checkpoint import Checkpoint
-from deap_nn.runs.config import read_config
-from deap_nn.runs.generations import CheckpointError, Generation, read_generations
+from deap_nn.runs.checkpoint import Checkpoint, CheckpointError, Generation, read_generations
+from deap_nn.runs.files import read_config
 
 COUNT = int(os.environ.get("FUZZED", "300"))
 SPARE = 256 << 20

@@ -17,7 +17,7 @@ from deap_nn.breeding import past
 from deap_nn.breeding import task as genome_tasks
 from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.breeding.store.keyframes import MAGIC, Keyframe, KeyframeError, write_keyframe
-from deap_nn.runs.generations import keyframes_in
+from deap_nn.runs.checkpoint import keyframes_in
 
 
 class Best(Callback):

@@ -8,11 +8,11 @@ from limits import evolve
 from own_callbacks import Stop
 
 from deap_nn import GA, Callback, Checkpoint, Layout, RunDirectory, make_toolbox
-from deap_nn.callbacks.run_directory import predictions, traces
-from deap_nn.callbacks.run_directory.predictions import MOST_CLASSES, write_predictions
-from deap_nn.callbacks.run_directory.traces import FilterTrace, first_filters, image_shape
+from deap_nn.callbacks import predictions, traces
+from deap_nn.callbacks.predictions import MOST_CLASSES, write_predictions
+from deap_nn.callbacks.traces import FilterTrace, first_filters, image_shape
 from deap_nn.data.dataset import Dataset
-from deap_nn.report.describe import describe_run
+from deap_nn.report.html import describe_run
 
 
 @pytest.fixture(scope="module")

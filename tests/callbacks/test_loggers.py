@@ -8,8 +8,7 @@ from deap import tools
 from wirings import members, plain_toolbox
 
 from deap_nn import RunDirectory, evolve
-from deap_nn.callbacks.mlflow_logger import MLflowLogger
-from deap_nn.callbacks.tensorboard_logger import TensorBoardLogger, filter_sheet
+from deap_nn.callbacks.loggers import MLflowLogger, TensorBoardLogger, filter_sheet
 from deap_nn.core.logbooks import read_csv, rows_of
 
 

@@ -12,7 +12,7 @@ from deap_nn import evolve, make_toolbox, read_run
 from deap_nn.breeding import task as genome_tasks
 from deap_nn.core import environment
 from deap_nn.maps import open_map
-from deap_nn.runs.generations import CheckpointError, read_generations
+from deap_nn.runs.checkpoint import CheckpointError, read_generations
 
 HERE = environment.environment()
 

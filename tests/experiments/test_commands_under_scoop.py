@@ -9,7 +9,7 @@ import time
 from conftest import MNIST, ROOT, alone, interrupt, not_for_ever, status_of
 from small_run import in_turn
 
-from deap_nn.runs.config import read_config
+from deap_nn.runs.files import read_config
 
 
 @in_turn

@@ -18,8 +18,8 @@ from deap_nn.algorithms.from_config import algorithm_of
 from deap_nn.core.errors import InputError
 from deap_nn.core.logbooks import read_csv
 from deap_nn.models.tensorflow import keras
-from deap_nn.runs.config import read_config
-from deap_nn.runs.generations import read_first
+from deap_nn.runs.checkpoint import read_first
+from deap_nn.runs.files import read_config
 
 SIZES = ("--model", "mlp", "--population", 12, "--generations", 3)
 

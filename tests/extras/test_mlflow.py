@@ -7,7 +7,7 @@ from own_callbacks import Failing, chapters
 from wirings import members, plain_toolbox
 
 from deap_nn import Callback, CallbackError, Checkpoint, evolve, make_toolbox
-from deap_nn.callbacks.mlflow_logger import MLflowLogger
+from deap_nn.callbacks.loggers import MLflowLogger
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*noload.* loader strategy is deprecated")  # MLflow's use of SQLAlchemy
 

@@ -13,7 +13,7 @@ import pytest
 from own_callbacks import Stop, chapters
 
 from deap_nn import Callback, Checkpoint, evolve, make_toolbox
-from deap_nn.callbacks.tensorboard_logger import TensorBoardLogger, written_in
+from deap_nn.callbacks.loggers import TensorBoardLogger, written_in
 from deap_nn.models.tensorflow import tf
 
 COLUMNS = ["nevals", "min", "avg", "std", "max", "train_error", "val_error", "sigma", "best_pairs"]

@@ -26,7 +26,7 @@ from real_commands import (
     whole,
 )
 
-from deap_nn.runs.generations import read_generations
+from deap_nn.runs.checkpoint import read_generations
 
 
 def full_disk(folder: Path) -> str:

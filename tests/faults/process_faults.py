@@ -29,7 +29,7 @@ from real_commands import (
     workers,
 )
 
-from deap_nn.runs.generations import keyframes_in
+from deap_nn.runs.checkpoint import keyframes_in
 
 
 def kill_everything(folder: Path) -> str:

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from deap_nn.maps.scoop.launcher import PREFIX, socket_folder
-from deap_nn.process.private_folders import ABANDONED_SECONDS, sweep_folders
+from deap_nn.process.workers import ABANDONED_SECONDS, sweep_folders
 
 LAUNCH = ("-m", "deap_nn.launch", "-n", "3")
 

@@ -16,9 +16,8 @@ from deap_nn import ES, Callback, evolve, make_toolbox
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.core.errors import InputError
 from deap_nn.core.logbooks import read_csv
-from deap_nn.report import describe
-from deap_nn.report.describe import describe_run
-from deap_nn.report.html import make_page, write_comparison, write_report
+from deap_nn.report import html as describe
+from deap_nn.report.html import describe_run, make_page, write_comparison, write_report
 
 PARTS = {"weights", "filters", "answers", "timing", "readouts"}
 

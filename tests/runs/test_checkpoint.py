@@ -20,9 +20,8 @@ from deap_nn import (
     evolve,
     mutGaussianAdaptive,
 )
-from deap_nn.runs.checkpoint import Checkpoint
-from deap_nn.runs.config import read_config, requested_generations
-from deap_nn.runs.generations import MAGIC, CheckpointError, Generation
+from deap_nn.runs.checkpoint import MAGIC, Checkpoint, CheckpointError, Generation
+from deap_nn.runs.files import read_config, requested_generations
 
 
 @pytest.mark.parametrize("registered", WIRINGS.values(), ids=WIRINGS)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from deap_nn import Callback, CallbackError, evolve, make_toolbox
+from deap_nn.callbacks import traces
 from deap_nn.callbacks.candidates import Candidates
-from deap_nn.callbacks.run_directory import RunDirectory, rows
+from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.core.logbooks import read_csv
 
 
@@ -16,7 +17,7 @@ def test_a_row_that_cannot_be_written_whole_is_not_written_twice(digits, tmp_pat
     toolbox = make_toolbox("mlp", digits, seed=1)
     directory = RunDirectory(tmp_path / "run")
     directory.trace_weights(toolbox.layout, 1)
-    timings, append = [], rows.append_text
+    timings, append = [], traces.append_text
 
     def full_once(path, text):
         timings.extend([path] if path.name == "timing.csv" else [])
@@ -25,7 +26,7 @@ def test_a_row_that_cannot_be_written_whole_is_not_written_twice(digits, tmp_pat
             raise OSError(errno.ENOSPC, "No space left on device")
         append(path, text)
 
-    monkeypatch.setattr(rows, "append_text", full_once)
+    monkeypatch.setattr(traces, "append_text", full_once)
     with pytest.raises(CallbackError, match=r"RunDirectory.on_generation: OSError: .*No space left"):
         evolve(toolbox.population(n=4), toolbox, 9, seed=1, callbacks=[directory])
     directory.close("failed")

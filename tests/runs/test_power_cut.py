@@ -11,9 +11,8 @@ from limits import evolve
 
 from deap_nn import RunDirectory, make_toolbox, read_run
 from deap_nn.core.files import write_json, write_text, write_with
-from deap_nn.runs.checkpoint import Checkpoint
-from deap_nn.runs.config import keep_files
-from deap_nn.runs.generations import read_first
+from deap_nn.runs.checkpoint import Checkpoint, read_first
+from deap_nn.runs.files import keep_files
 
 
 class Disk:

@@ -28,7 +28,7 @@ from deap_nn.genome.individual import Individual
 from deap_nn.genome.layout import Layout
 from deap_nn.models.tensorflow import keras
 from deap_nn.report import __main__, figures
-from deap_nn.report.describe import describe_run
+from deap_nn.report.html import describe_run
 
 
 class Failing(Callback):

@@ -15,7 +15,7 @@ from deap_nn.breeding.store import keyframes
 from deap_nn.breeding.store.keyframes import write_keyframe
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import open_append, printable
-from deap_nn.runs.reading import read_arrays, read_json
+from deap_nn.runs.files import read_arrays, read_json
 
 RECORDS = "checkpoint/generations"
 

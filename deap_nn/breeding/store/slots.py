@@ -19,7 +19,7 @@ import numpy as np
 
 from deap_nn.core.files import appear, open_append
 from deap_nn.genome.vectors import Vector
-from deap_nn.process.private_folders import is_foreign, sweep_folders
+from deap_nn.process.workers import is_foreign, sweep_folders
 
 _PREFIX = "deap_nn-"
 _PAGE = mmap.PAGESIZE

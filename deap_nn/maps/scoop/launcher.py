@@ -22,7 +22,7 @@ from typing import Any
 
 from deap_nn.maps.scoop.worker import CANNOT_IMPORT
 from deap_nn.process import workers
-from deap_nn.process.private_folders import sweep_folders
+from deap_nn.process.workers import sweep_folders
 
 LEAVE_SECONDS = 4.0
 """The time after a signal for the script to save its state and exit, before all processes are killed."""

@@ -12,7 +12,7 @@ from deap import base
 from numpy.typing import NDArray
 
 from deap_nn.callbacks.base import Evolution
-from deap_nn.callbacks.run_directory.traces import image_shape
+from deap_nn.callbacks.traces import image_shape
 from deap_nn.core.files import write_arrays, write_with
 from deap_nn.core.registered import Registered
 

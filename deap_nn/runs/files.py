@@ -1,4 +1,4 @@
-"""The settings of a run on disk: reading, checking, and restoring lost ones."""
+"""The files of a run: reading one, checked, and keeping and restoring its settings."""
 
 from __future__ import annotations
 
@@ -8,15 +8,66 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from deap_nn.core.errors import InputError
-from deap_nn.core.files import write_json, write_with
-from deap_nn.runs.generations import CheckpointError, read_first
-from deap_nn.runs.reading import read_json
+from deap_nn.core.files import UNREADABLE, arrays_in, write_json, write_with
+from deap_nn.core.logbooks import read_csv
+from deap_nn.runs.checkpoint import CheckpointError, read_first
+
+Columns = Mapping[str, Sequence[float]]
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Turn an error of the body into an `InputError` that names the file."""
+    try:
+        yield
+    except UNREADABLE as error:
+        reason = getattr(error, "strerror", None) or str(error).removeprefix(f"{path}: ")
+        raise InputError(f"{path}: cannot be read ({reason})") from error
+
+
+def read_json(path: Path, *needed: str) -> dict[str, Any]:
+    """Return the object of a JSON file, or raise `InputError` if it cannot be read or lacks a key."""
+    with _naming(path):
+        found = json.loads(path.read_bytes())
+        if not isinstance(found, dict):
+            raise ValueError("is not an object")
+        _check_names(found, needed)
+    return found
+
+
+def read_columns(path: Path, *names: str, integers: bool = False) -> dict[str, list[float]]:
+    """Return the columns of a CSV file, or raise `InputError` if it cannot be read or lacks one of `names`."""
+    with _naming(path):
+        columns: dict[str, list[float]] = read_csv(path, integers=integers)
+        _check_names(columns, names)
+    return columns
+
+
+def read_arrays(path: Path, *names: str) -> dict[str, NDArray[Any]]:
+    """Return all arrays of an ``.npz`` file, or raise `InputError` if it cannot be read or lacks one of `names`."""
+    with _naming(path):
+        found = arrays_in(path)
+        _check_names(found, names)
+    return found
+
+
+def _check_names(found: Mapping[str, Any], names: Sequence[str]) -> None:
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise ValueError(f"has no {missing[0]}")
+
+
+FILTERS_FILE, PREDICTIONS_FILE = "filters.npz", "answers.npz"
+
 
 CONFIG = "config"
 """The name of the content of ``config.json`` in the first record of a checkpoint, in the state of a `RunDirectory`."""
