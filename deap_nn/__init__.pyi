@@ -20,13 +20,13 @@ from deap_nn.core.logbooks import to_json as to_json
 from deap_nn.core.logbooks import to_parquet as to_parquet
 from deap_nn.data.dataset import Dataset as Dataset
 from deap_nn.data.loading import load_dataset as load_dataset
-from deap_nn.genome.elementwise import elementwise as elementwise
-from deap_nn.genome.individual import FitnessMin as FitnessMin
-from deap_nn.genome.individual import Individual as Individual
-from deap_nn.genome.layout import Layout as Layout
 from deap_nn.genome.noise import NoiseTable as NoiseTable
 from deap_nn.genome.population import Population as Population
+from deap_nn.genome.vectors import Layout as Layout
+from deap_nn.genome.weight_list import FitnessMin as FitnessMin
+from deap_nn.genome.weight_list import Individual as Individual
 from deap_nn.genome.weight_list import WeightList as WeightList
+from deap_nn.genome.weight_list import elementwise as elementwise
 from deap_nn.maps import open_map as open_map
 from deap_nn.model_evolution import EvolvedModel as EvolvedModel
 from deap_nn.model_evolution import evolve_model as evolve_model

@@ -22,8 +22,7 @@ from deap_nn.breeding.founders import breeder_of
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import writing
-from deap_nn.data.dataset import Dataset
-from deap_nn.data.image_files import DataError
+from deap_nn.data.dataset import DataError, Dataset
 from deap_nn.data.loading import load_dataset
 from deap_nn.models import keras_extras
 from deap_nn.process import signals

@@ -34,8 +34,7 @@ from deap_nn.core.errors import InputError
 from deap_nn.core.options import add_options
 from deap_nn.data.dataset import Dataset
 from deap_nn.genome.vectors import LARGEST_WEIGHT
-from deap_nn.maps import Map
-from deap_nn.maps.options import MAP_OPTIONS, add_map_options, chosen_map
+from deap_nn.maps import MAP_OPTIONS, Map, add_map_options, chosen_map
 from deap_nn.maps.scoop import prepare_worker
 from deap_nn.models import keras_extras
 from deap_nn.operators.crossover import MOST_MATES

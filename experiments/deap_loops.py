@@ -5,7 +5,7 @@ import random
 from deap import algorithms, tools
 
 from deap_nn import grouping, make_toolbox
-from deap_nn.maps.options import add_map_options, chosen_map
+from deap_nn.maps import add_map_options, chosen_map
 from deap_nn.maps.scoop import prepare_worker
 from deap_nn.process import workers
 from deap_nn.process.cli import Parser, integer, picture, run_command

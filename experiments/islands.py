@@ -19,8 +19,7 @@ from deap_nn import (
     selRankBoosted,
 )
 from deap_nn.core.seeding import MAX_SEED
-from deap_nn.maps import Map
-from deap_nn.maps.options import add_map_options, chosen_map
+from deap_nn.maps import Map, add_map_options, chosen_map
 from deap_nn.maps.scoop import prepare_worker
 from deap_nn.process.cli import Parser, integer, picture, run_command
 

@@ -28,11 +28,9 @@ from deap_nn.callbacks.early_stopping import EarlyStopping
 from deap_nn.callbacks.predictions import write_predictions
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.core.errors import InputError
-from deap_nn.data.dataset import Dataset
-from deap_nn.data.image_files import DataError
+from deap_nn.data.dataset import DataError, Dataset
 from deap_nn.data.loading import load_dataset
-from deap_nn.maps import Map
-from deap_nn.maps.options import chosen_map
+from deap_nn.maps import Map, chosen_map
 from deap_nn.maps.scoop import prepare_worker
 from deap_nn.models import keras_extras
 from deap_nn.models.weight_files import WeightsError, read_weights

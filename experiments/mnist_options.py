@@ -21,7 +21,7 @@ from deap_nn.core.errors import InputError
 from deap_nn.core.options import add_options, check_fields, flag, one_of, options_of, real, text, whole
 from deap_nn.core.seeding import MAX_SEED
 from deap_nn.data.registry import NAMES as DATA_SETS
-from deap_nn.maps.options import MAP_OPTIONS, add_map_options
+from deap_nn.maps import MAP_OPTIONS, add_map_options
 from deap_nn.process.cli import Parser
 from deap_nn.runs.files import FILES, kept_files, read_config, requested_generations, restore_config
 

@@ -6,7 +6,7 @@ import numpy as np
 from deap import algorithms, tools
 
 from deap_nn import GA, KerasProblem, make_toolbox
-from deap_nn.maps.options import add_map_options, chosen_map
+from deap_nn.maps import add_map_options, chosen_map
 from deap_nn.maps.scoop import prepare_worker
 from deap_nn.models.tensorflow import configure_tensorflow, keras
 from deap_nn.process.cli import Parser, integer, picture, run_command

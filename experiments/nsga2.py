@@ -21,8 +21,7 @@ from deap_nn import (
     mutGaussianAdaptive,
 )
 from deap_nn.core.errors import InputError
-from deap_nn.maps import Map
-from deap_nn.maps.options import add_map_options, chosen_map
+from deap_nn.maps import Map, add_map_options, chosen_map
 from deap_nn.maps.scoop import prepare_worker
 from deap_nn.models.tensorflow import configure_tensorflow, keras
 from deap_nn.process.cli import Parser, integer, picture, run_command

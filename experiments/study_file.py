@@ -13,7 +13,7 @@ import numpy as np
 from deap_nn.algorithms.algorithm import ALGORITHMS
 from deap_nn.core.errors import InputError
 from deap_nn.core.options import options_of
-from deap_nn.maps.options import MAP_OPTIONS
+from deap_nn.maps import MAP_OPTIONS
 
 OF_A_SWEEP = {"output", "resume", "force", "no-progress", "seed", "help", *MAP_OPTIONS}
 """Options of a run that a study cannot set."""

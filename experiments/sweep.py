@@ -26,9 +26,9 @@ from deap_nn.callbacks.candidates import BEST, MEAN
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import write_with
 from deap_nn.core.logbooks import format_row, parse_rows, read_csv
-from deap_nn.data.image_files import DataError
+from deap_nn.data.dataset import DataError
 from deap_nn.data.loading import load_dataset
-from deap_nn.maps.options import MAP_OPTIONS, add_map_options
+from deap_nn.maps import MAP_OPTIONS, add_map_options
 from deap_nn.maps.scoop import prepare_worker
 from deap_nn.models import keras_extras
 from deap_nn.process.cli import Parser, run_command

@@ -29,8 +29,7 @@ from deap_nn import (
 from deap_nn.callbacks.progress import ProgressBar
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.core.seeding import MAX_SEED
-from deap_nn.maps import Map
-from deap_nn.maps.options import MAP_OPTIONS, add_map_options, chosen_map
+from deap_nn.maps import MAP_OPTIONS, Map, add_map_options, chosen_map
 from deap_nn.maps.scoop import prepare_worker
 from deap_nn.operators.adaptation import Annealed
 from deap_nn.process import signals

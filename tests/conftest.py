@@ -23,8 +23,7 @@ import deap_nn
 from deap_nn import GA
 from deap_nn.core import errors
 from deap_nn.core.seeding import global_state_kept
-from deap_nn.data.image_files import RawArrays
-from deap_nn.data.loading import split_validation
+from deap_nn.data.loading import RawArrays, split_validation
 from deap_nn.models import keras_extras
 from deap_nn.models.tensorflow import configure_tensorflow
 

@@ -19,8 +19,7 @@ from deap_nn.breeding.store.keyframes import write_keyframe
 from deap_nn.breeding.store.slots import free_bytes
 from deap_nn.core.arguments import check_count
 from deap_nn.core.registered import Registered
-from deap_nn.genome.members import LightMember, light_members
-from deap_nn.genome.population import Population
+from deap_nn.genome.population import LightMember, Population, light_members
 from deap_nn.genome.vectors import Vector
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.operators.by_name import WITH_STRATEGY, function_of

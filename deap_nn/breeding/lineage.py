@@ -27,7 +27,7 @@ from deap_nn.breeding.task import contexts, genomes_by_run
 from deap_nn.core.environment import processors
 from deap_nn.core.seeding import busy
 from deap_nn.genome.layer_inputs import inputs_of_centre
-from deap_nn.genome.members import LightMember, light_members
+from deap_nn.genome.population import LightMember, light_members
 from deap_nn.genome.vectors import Vector, empty_vector
 from deap_nn.process.workers import is_serial
 

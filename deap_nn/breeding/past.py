@@ -13,7 +13,7 @@ from deap_nn.breeding.kinds import MEMBER, PLACE_BITS, Genome, Locals, generatio
 from deap_nn.breeding.store.keyframes import Keyframe, write_keyframe
 from deap_nn.core.environment import processors
 from deap_nn.core.seeding import busy
-from deap_nn.genome.members import LightMember
+from deap_nn.genome.population import LightMember
 from deap_nn.genome.vectors import Vector, empty_vector
 
 COLD = 2.0

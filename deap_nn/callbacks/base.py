@@ -15,9 +15,8 @@ from deap import base, tools
 from deap_nn.core.errors import EvaluationError
 from deap_nn.core.logbooks import Row, flattened, last_record
 from deap_nn.core.registered import Registered
-from deap_nn.genome.layout import Layout
 from deap_nn.genome.population import mean_of
-from deap_nn.genome.vectors import Matrix
+from deap_nn.genome.vectors import Layout, Matrix
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.process.workers import out_of_memory
 

@@ -29,7 +29,7 @@ from deap_nn.core.files import json_text, plain, sync_folder, write_arrays, writ
 from deap_nn.core.logbooks import rows_of, write_rows
 from deap_nn.core.registered import Registered
 from deap_nn.data.loading import find_dataset
-from deap_nn.genome.layout import Layout
+from deap_nn.genome.vectors import Layout
 from deap_nn.operators.describe import describe_algorithm, settings_of
 from deap_nn.operators.selection import operator_of
 from deap_nn.process import signals

@@ -19,7 +19,7 @@ from deap_nn.core.errors import InputError
 from deap_nn.core.files import append_text, write_arrays, write_text
 from deap_nn.core.logbooks import Row, format_row
 from deap_nn.core.seeding import Purpose, stream
-from deap_nn.genome.layout import Layout
+from deap_nn.genome.vectors import Layout
 from deap_nn.runs.files import read_arrays
 
 TIMING_COLUMNS = ("gen", "seconds", "evaluations_per_second", "peak_memory_mib")

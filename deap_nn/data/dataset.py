@@ -8,11 +8,16 @@ from functools import cached_property
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
-from deap_nn.data.image_files import Array, DataError
 from deap_nn.data.registry import DataReference, remember
 
+Array = NDArray[Any]
 Split = Literal["train", "validation", "test"]
+
+
+class DataError(ValueError):
+    """Data that is missing, damaged or of the wrong form; the message names the file."""
 
 
 def own_array(array: Array) -> Array:

@@ -1,13 +1,16 @@
-"""Contiguous float32 vectors, and the matrices that are views of them."""
+"""Contiguous float32 vectors, the matrices that are views of them, and the layout of these."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 _Number = TypeVar("_Number", bound=np.generic)
 
@@ -83,3 +86,131 @@ def split_vector(flat: NDArray[_Number], shapes: Sequence[Shape]) -> list[NDArra
         views.append(flat[start:stop].reshape(shape))
         start = stop
     return views
+
+
+BIASES, GAINS = ("bias", "beta"), ("gamma", "scale")
+"""The last part of the names of biases, and of the gains of normalisation layers."""
+
+
+def last_part(name: str) -> str:
+    """Return the last part of a name of matrices, such as "bias" of ``gru/bias_2``."""
+    return re.sub(r"_\d+$", "", name.rpartition("/")[2])
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The names and shapes of a genome's matrices.
+
+    Parameters
+    ----------
+    names : tuple of str
+        The name of each matrix, all different.
+    shapes : tuple of tuple of int
+        The shape of each matrix, every dimension at least 1.
+
+    Raises
+    ------
+    ValueError
+        If names and shapes differ in number, a name comes twice, or a dimension is less than 1.
+
+    Examples
+    --------
+    >>> layout = Layout(("kernel", "bias"), ((3, 2), (2,)))
+    >>> layout.size, layout.offsets
+    (8, (0, 6))
+    >>> layout.pack(layout.unpack(range(8)))
+    array([0., 1., 2., 3., 4., 5., 6., 7.], dtype=float32)
+    """
+
+    names: tuple[str, ...]
+    shapes: tuple[Shape, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(str(name) for name in self.names))
+        object.__setattr__(self, "shapes", tuple(tuple(int(d) for d in shape) for shape in self.shapes))
+        if len(self.names) != len(self.shapes):
+            raise ValueError(f"names and shapes must be equal in number, got {len(self.names)} and {len(self.shapes)}")
+        if len(set(self.names)) != len(self.names):
+            raise ValueError(f"names must differ, got {self.names}")
+        if any(dimension < 1 for shape in self.shapes for dimension in shape):
+            raise ValueError(f"shapes must have dimensions of at least 1, got {self.shapes}")
+
+    @classmethod
+    def of(cls, matrices: Iterable[ArrayLike]) -> Layout:
+        """Return the layout of `matrices`, named ``matrix_0``, ``matrix_1`` and so on."""
+        shapes = tuple(np.shape(matrix) for matrix in matrices)
+        return cls(tuple(f"matrix_{i}" for i in range(len(shapes))), shapes)
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """The number of weights in each matrix."""
+        return tuple(prod(shape) for shape in self.shapes)
+
+    @cached_property
+    def size(self) -> int:
+        """The number of weights in all matrices."""
+        return sum(self.sizes)
+
+    @cached_property
+    def offsets(self) -> tuple[int, ...]:
+        """The place in the flat vector at which each matrix begins, in elements."""
+        return tuple(sum(self.sizes[:i]) for i in range(len(self)))
+
+    @cached_property
+    def fan_ins(self) -> tuple[int, ...]:
+        """The number of values that each unit of a matrix sums: the product of all dimensions but the last.
+
+        For a dense kernel that is its rows, for a convolution's kernel height x width x channels, and for a
+        vector, such as a bias, 1. It is too large for embeddings, for depthwise convolutions and for the kernels that
+        project to several attention heads.
+        """
+        return tuple(prod(shape[:-1]) for shape in self.shapes)
+
+    @cached_property
+    def vectors(self) -> tuple[bool, ...]:
+        """For each matrix, whether it is a bias or a gain: it has one dimension, or Keras' name for one.
+
+        The last part of the name decides, without a number at its end: "bias", "beta", "gamma" or "scale".
+        """
+        return tuple(
+            len(shape) < 2 or last_part(name) in BIASES + GAINS
+            for name, shape in zip(self.names, self.shapes, strict=True)
+        )
+
+    def pack(self, matrices: Sequence[ArrayLike]) -> Vector:
+        """Return the weights of an individual as one new vector, shape (size,), float32.
+
+        Raises
+        ------
+        ValueError
+            If the matrices have other shapes.
+        """
+        shapes = tuple(map(np.shape, matrices))
+        if shapes != self.shapes:
+            raise ValueError(f"matrices must have the shapes {self.shapes}, got {shapes}")
+        return np.concatenate([np.ravel(matrix) for matrix in matrices], dtype=np.float32, casting="same_kind")
+
+    def unpack(self, vector: ArrayLike) -> list[Matrix]:
+        """Return new matrices, float32, of a vector of all weights; the inverse of `pack`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If `vector` has another shape than (size,), or is not of real numbers.
+        """
+        return self.views(np.asarray(vector).astype(np.float32, casting="same_kind"))
+
+    def views(self, flat: Vector) -> list[Matrix]:
+        """Return the matrices as views of `flat`.
+
+        Raises
+        ------
+        ValueError
+            If `flat` is not one vector of ``size`` elements.
+        """
+        if flat.shape != (self.size,):
+            raise ValueError(f"flat must have the shape ({self.size},), got {flat.shape}")
+        return split_vector(flat, self.shapes)

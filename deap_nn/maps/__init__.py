@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import importlib
 from collections.abc import Iterator
 from typing import Literal, get_args
 
 from deap_nn.core.arguments import check_count, did_you_mean
-from deap_nn.core.errors import MapError
-from deap_nn.maps.shared import Map, SharedMap
+from deap_nn.core.errors import InputError, MapError
+from deap_nn.maps.tasks import Map, SharedMap
+from deap_nn.process.cli import Parser, integer
 from deap_nn.process.workers import running_under_scoop
 
 MapName = Literal["scoop", "serial", "processes", "dask", "ray", "mpi"]
@@ -94,3 +96,27 @@ def open_map(name: MapName | None = None, *, workers: int | None = None, address
     opened = importlib.import_module(f"deap_nn.maps.{name}").opened
     with opened(**given) as map_, contextlib.closing(SharedMap(map_)) as shared:
         yield shared
+
+
+MAP_OPTIONS = ("map", "workers", "scheduler")
+"""The options: they choose the processes that do the work, and do not change a run's result."""
+
+
+def add_map_options(parser: Parser) -> None:
+    """Add ``--map``, ``--workers`` and ``--scheduler``."""
+    add = parser.groups["speed"].add_argument
+    add("--map", choices=MAPS, help="distributes the work [scoop under SCOOP, else serial]")
+    add("--workers", type=integer(1), metavar="N", help=f"{', '.join(STARTING)}: local workers [one per core]")
+    joined = f"{', '.join(JOINING)}: address of a running cluster [start one]"
+    add("--scheduler", metavar="ADDRESS", help=joined)
+
+
+@contextlib.contextmanager
+def chosen_map(options: argparse.Namespace) -> Iterator[Map]:
+    """Open the map of the command line, or raise `InputError`."""
+    with contextlib.ExitStack() as stack:
+        try:
+            map_ = stack.enter_context(open_map(options.map, workers=options.workers, address=options.scheduler))
+        except (ValueError, ImportError) as error:
+            raise InputError(f"argument --map: {error}") from error
+        yield map_

@@ -18,8 +18,7 @@ from deap_nn.core.errors import MapError
 from deap_nn.core.optional import optional
 from deap_nn.core.seeding import busy
 from deap_nn.data import registry
-from deap_nn.maps import shared
-from deap_nn.maps.tasks import Lending, TaskMap, call_with
+from deap_nn.maps.tasks import Lending, TaskMap, call_with, forget
 from deap_nn.process import signals
 from deap_nn.process.workers import GUARD, end_if_importing
 
@@ -38,7 +37,7 @@ def _forget() -> None:
     if busy.acquire(timeout=BUSY_SECONDS):
         try:
             task.forget()
-            shared.forget()
+            forget()
             registry.lend({})
         finally:
             busy.release()

@@ -1,4 +1,4 @@
-"""Common parts of all maps but SCOOP's: tasks as bytes, the data that they need, and the set-up of a worker."""
+"""Common parts of the maps: individuals by name, tasks as bytes, the data of these, and the set-up of a worker."""
 
 from __future__ import annotations
 
@@ -8,15 +8,23 @@ import multiprocessing.connection
 import os
 import pickle
 import signal
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import threading
+import uuid
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from deap_nn.breeding.store.slots import GenomeCache, default_place, free_bytes, slots_in, sweep
 from deap_nn.breeding.task import unpickled
 from deap_nn.core.errors import call_sendably
+from deap_nn.core.evaluation import evaluation_of
 from deap_nn.core.seeding import busy
 from deap_nn.data.registry import HELD, lend, made_of_arrays
+from deap_nn.genome.vectors import Shape, Vector, copied_vector
+from deap_nn.genome.weight_list import WeightList
 from deap_nn.process.workers import dumps, end_with_parent
 
 
@@ -114,3 +122,175 @@ def be_worker() -> None:
     fcntl.fcntl(parent.sentinel, fcntl.F_SETFL, fcntl.fcntl(parent.sentinel, fcntl.F_GETFL) | os.O_ASYNC)
     if multiprocessing.connection.wait([parent.sentinel], 0):  # it ended before
         os._exit(1)
+
+
+Map = Callable[..., Iterable[Any]]
+
+
+class Named(NamedTuple):
+    """An individual without its weights: their slot in a cache, and its other attributes."""
+
+    token: str
+    place: str
+    slot: int
+    key: int
+    kind: type[WeightList]
+    shapes: tuple[Shape, ...]
+    extras: dict[str, Any]
+
+
+_caches: dict[str, GenomeCache] = {}
+
+
+def _individual(named: Named) -> WeightList | None:
+    """Return a copy of the individual, or None if its weights are not, or no longer, on this host."""
+    size = sum(prod(shape) for shape in named.shapes)
+    if named.token not in _caches:
+        forget()
+        _caches[named.token] = GenomeCache(named.token, size, Path(named.place))
+    cache = _caches[named.token]
+    found = cache.read(named.slot, named.key)
+    if found is None:
+        return None
+    flat = copied_vector(found)
+    # The read takes no lock: if the slot has another key now, the copy may be torn.
+    if not cache.holds(named.slot, named.key):
+        return None
+    individual = named.kind._wrapped(flat, named.shapes)
+    vars(individual).update(named.extras)
+    return individual
+
+
+def forget() -> None:
+    """Close the caches of earlier maps in this process."""
+    for token in list(_caches):
+        _caches.pop(token).close()
+
+
+class CallNamed:
+    """Calls a function with a named individual; returns None if the individual is not available on this host."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function = function
+        self.may_be_done_twice = evaluation_of(function).may_be_done_twice
+
+    def __call__(self, named: Named) -> tuple[Any] | None:
+        """Return the result in a tuple, or None."""
+        individual = _individual(named)
+        if individual is None:
+            return None
+        return (call_sendably(self.function, individual),)
+
+
+class SharedMap:
+    """Map a function over individuals: workers on this host get their names, workers elsewhere their weights.
+
+    Items other than `WeightList` s of the same shapes are mapped unchanged, as are all items during another call.
+
+    Parameters
+    ----------
+    map : callable
+        The map that sends tasks, such as ``scoop.futures.map``.
+    place : Path, optional
+        The folder of the cache. Default: shared memory, or the temporary folder if that has more room.
+    """
+
+    def __init__(self, map: Map, place: Path | None = None) -> None:
+        self._map = map
+        self._place = place or default_place()
+        self._cache: GenomeCache | None = None
+        self._size = 0
+        self._room = 0
+        self._key = 0
+        self._finalizer: weakref.finalize[..., Any] | None = None
+        self._in_use = threading.Lock()
+
+    def __call__(self, function: Callable[..., Any], *iterables: Iterable[Any]) -> Iterable[Any]:
+        """Return the function's results in order, as ``map`` does."""
+        if len(iterables) != 1:
+            return self._map(function, *iterables)
+        items = list(iterables[0])
+        if not all(isinstance(item, WeightList) for item in items) or len({item.shapes for item in items}) != 1:
+            return self._map(function, items)
+        return self._shared(function, items)
+
+    def _shared(self, function: Callable[..., Any], items: list[WeightList]) -> Iterator[Any]:
+        if not self._in_use.acquire(blocking=False):  # by another thread, or by the caller between two results
+            yield from self._map(function, items)
+            return
+        try:
+            answers = self._by_names(function, items)
+        finally:
+            self._in_use.release()
+        yield from answers
+
+    def _by_names(self, function: Callable[..., Any], items: list[WeightList]) -> list[Any]:
+        names: list[Named] = []
+        answers: dict[int, Any] = {}
+        for number, answer in enumerate(self._map(CallNamed(function), self._naming(items, names))):
+            if answer is not None:
+                answers[names[number].slot] = answer[0]
+        lacking = [slot for slot in range(len(items)) if slot not in answers]
+        answers.update(zip(lacking, self._map(function, [items[slot] for slot in lacking]), strict=True))
+        return [answers[slot] for slot in range(len(items))]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the map without its cache: a copy starts with an empty one."""
+        return SharedMap, (self._map, self._place)
+
+    def _naming(self, items: Iterable[WeightList], names: list[Named]) -> Iterator[Named]:
+        """Yield the names of the individuals that fit, lazily: workers start before the last one is copied."""
+        for slot, item in enumerate(items):
+            name = self._name(slot, item)
+            if name is not None:
+                names.append(name)
+                yield name
+
+    def _name(self, slot: int, item: WeightList) -> Named | None:
+        """Write an individual's weights into a slot and return its name; None if there is no room."""
+        item = item.transient()
+        flat: Vector = item.flat
+        cache = self._cache_for(flat.size)
+        if slot >= self._room:
+            return None
+        self._key += 1
+        with cache.writing(slot, self._key) as room:
+            if room is not None:
+                room[:] = flat
+        if not cache.holds(slot, self._key):
+            return None
+        return Named(self._token, str(self._place), slot, self._key, type(item), item.shapes, item._extras())
+
+    def _cache_for(self, size: int) -> GenomeCache:
+        if self._cache is not None and self._size == size:
+            return self._cache
+        self.close()
+        sweep(self._place)
+        self._token = uuid.uuid4().hex
+        cache = self._cache = GenomeCache(self._token, size, self._place)
+        self._size, self._room = size, slots_in(free_bytes(self._place), size)
+        _caches[self._token] = cache
+        self._finalizer = weakref.finalize(self, _close, self._token, cache)
+        return cache
+
+    @property
+    def workers(self) -> int | None:
+        """The number of processes that share the work, if the wrapped map has it."""
+        return getattr(self._map, "workers", None)
+
+    @property
+    def dumps(self) -> Callable[[Any], bytes] | None:
+        """The function that pickles for the workers, if the wrapped map has one."""
+        return getattr(self._map, "dumps", None)
+
+    def close(self) -> None:
+        """Remove the weights of the last call; the next call makes a new cache."""
+        self._cache = None
+        if self._finalizer is not None:
+            self._finalizer()
+
+
+def _close(token: str, cache: GenomeCache) -> None:
+    """Remove the weights, when the map is garbage-collected or the program ends."""
+    _caches.pop(token, None)
+    cache.remove()

@@ -20,7 +20,7 @@ import cloudpickle
 import numpy as np
 
 from deap_nn.core.seeding import global_state_kept
-from deap_nn.genome.layout import Layout
+from deap_nn.genome.vectors import Layout
 from deap_nn.models.built_in import BUILT_IN, build_model
 from deap_nn.models.custom_objects import custom_objects_of, silent_on_lambdas
 from deap_nn.models.outputs import output_layers, outputs_alike, reason_of

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from deap_nn.core.files import UNREADABLE, arrays_in
-from deap_nn.genome.layout import Layout
-from deap_nn.genome.vectors import Matrix
+from deap_nn.genome.vectors import Layout, Matrix
 
 if TYPE_CHECKING:
     from deap_nn.models.reference import ModelReference

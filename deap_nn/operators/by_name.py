@@ -11,7 +11,7 @@ from deap import tools
 
 from deap_nn.core.arguments import check_count
 from deap_nn.core.registered import Registered
-from deap_nn.genome.elementwise import weight_by_weight
+from deap_nn.genome.weight_list import weight_by_weight
 from deap_nn.operators.crossover import MOST_MATES, cxBiased, cxMask, cxMatrices, cxMean, cxScanning, cxSplit, cxUnits
 from deap_nn.operators.selection import operator_of
 

@@ -8,9 +8,8 @@ from numpy.typing import ArrayLike
 
 from deap_nn.core.arguments import check_bounds, check_generator, check_number, check_probability
 from deap_nn.core.seeding import Purpose, stream
-from deap_nn.genome.layout import GAINS, Layout, last_part
 from deap_nn.genome.noise import NoiseTable, disjoint_slices
-from deap_nn.genome.vectors import LARGEST_WEIGHT, Matrix, Vector, empty_vector
+from deap_nn.genome.vectors import GAINS, LARGEST_WEIGHT, Layout, Matrix, Vector, empty_vector, last_part
 from deap_nn.operators.mutation import matrix_factors
 from deap_nn.operators.registry import operator
 

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deap_nn.core.seeding import Purpose, stream
-from deap_nn.genome.layout import Layout
-from deap_nn.genome.vectors import most_together
+from deap_nn.genome.vectors import Layout, most_together
 from deap_nn.models.tensorflow import keras, shared_tensor, tf, traced
 
 VECTORISED = {

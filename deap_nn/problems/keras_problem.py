@@ -13,7 +13,7 @@ from deap_nn.core.arguments import check_flag, check_number
 from deap_nn.core.errors import warn_user
 from deap_nn.data.checks import lost_classes, unscaled_of
 from deap_nn.data.samples import PARTS, Nest, flat, packed, split_samples
-from deap_nn.genome.layout import Layout
+from deap_nn.genome.vectors import Layout
 from deap_nn.genome.weight_list import WeightList
 
 if TYPE_CHECKING:

@@ -16,8 +16,7 @@ from deap_nn.data.dataset import Dataset
 from deap_nn.data.loading import load_dataset
 from deap_nn.data.minibatches import Strata
 from deap_nn.data.registry import NAMES
-from deap_nn.genome.layout import Layout
-from deap_nn.genome.vectors import Matrix
+from deap_nn.genome.vectors import Layout, Matrix
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.problems.keras_problem import KerasProblem
 

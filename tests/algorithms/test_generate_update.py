@@ -14,7 +14,7 @@ from deap_nn import (
     make_toolbox,
     mutGaussianAdaptive,
 )
-from deap_nn.genome.members import LightMember
+from deap_nn.genome.population import LightMember
 
 GENERATIONS = 4
 

@@ -14,7 +14,7 @@ from wirings import LAYOUT, result, sum_of_squares, wired
 from deap_nn import Evaluation, Individual, cxMask, evolve, make_toolbox
 from deap_nn.breeding.founders import breeder_of, initPopulation
 from deap_nn.breeding.lineage import Lineage
-from deap_nn.genome.members import LightMember
+from deap_nn.genome.population import LightMember
 
 
 def test_a_member_is_an_individual_to_its_readers():

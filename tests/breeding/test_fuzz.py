@@ -19,7 +19,8 @@ from idx_files import idx_bytes
 from deap_nn.breeding.store.keyframes import Keyframe, KeyframeError, write_keyframe
 from deap_nn.core.errors import InputError
 from deap_nn.core.logbooks import read_csv
-from deap_nn.data.image_files import DataError, read_idx, read_npz
+from deap_nn.data.dataset import DataError
+from deap_nn.data.loading import read_idx, read_npz
 from deap_nn.runs.checkpoint import Checkpoint, CheckpointError, Generation, read_generations
 from deap_nn.runs.files import read_config
 

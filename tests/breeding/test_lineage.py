@@ -25,7 +25,7 @@ from deap_nn.breeding.store.ancestors import Ancestors
 from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.breeding.task import forget, genomes_by_run
 from deap_nn.core.logbooks import rows_of
-from deap_nn.genome.members import LightMember
+from deap_nn.genome.population import LightMember
 from deap_nn.genome.vectors import empty_vector
 
 

@@ -12,7 +12,7 @@ from wirings import result, sum_of_squares, wired
 from deap_nn import Callback, Individual, make_toolbox
 from deap_nn.breeding.store.ancestors import LackingError
 from deap_nn.core.logbooks import rows_of
-from deap_nn.genome.members import LightMember
+from deap_nn.genome.population import LightMember
 
 
 class Squares:

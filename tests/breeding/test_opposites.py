@@ -34,8 +34,7 @@ from deap_nn.breeding import task as genome_tasks
 from deap_nn.breeding.kinds import MEAN, Mean, Mirror, id_of
 from deap_nn.breeding.past import Past
 from deap_nn.breeding.store.genomes import Genomes
-from deap_nn.genome.members import LightMember
-from deap_nn.genome.population import mean_of
+from deap_nn.genome.population import LightMember, mean_of
 from deap_nn.genome.vectors import empty_vector, mirror
 from deap_nn.operators import selection
 from deap_nn.operators.compiled import common

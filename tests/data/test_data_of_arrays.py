@@ -10,7 +10,7 @@ from conftest import made_digits
 
 from deap_nn import Dataset, load_dataset
 from deap_nn.data import registry
-from deap_nn.data.image_files import DataError
+from deap_nn.data.dataset import DataError
 from deap_nn.data.loading import find_dataset
 from deap_nn.data.registry import DataReference
 from deap_nn.data.samples import split_samples

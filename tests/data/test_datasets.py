@@ -18,8 +18,8 @@ from idx_files import STEMS, idx_bytes
 
 from deap_nn import load_dataset
 from deap_nn.data import loading
-from deap_nn.data.image_files import DataError, RawArrays, read_idx
-from deap_nn.data.loading import split_validation
+from deap_nn.data.dataset import DataError
+from deap_nn.data.loading import RawArrays, read_idx, split_validation
 
 
 @pytest.fixture

@@ -90,7 +90,7 @@ def test_the_chosen_map_does_the_work(scripts, monkeypatch, name):
         assert asked == "serial"
         yield counted
 
-    monkeypatch.setattr("deap_nn.maps.options.open_map", opened)
+    monkeypatch.setattr("deap_nn.maps.open_map", opened)
     training = ["--training", "1"] if name == "nsga2" else []
     arguments = ["--population", "8", "--generations", "1", *training, "--map", "serial"]
     monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])

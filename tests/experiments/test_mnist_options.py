@@ -216,7 +216,7 @@ def test_the_map_that_is_named_does_the_work(place, here, command, tmp_path, mon
         asked.append((name, given))
         yield counting
 
-    monkeypatch.setattr("deap_nn.maps.options.open_map", opened)
+    monkeypatch.setattr("deap_nn.maps.open_map", opened)
     answer = here(*command, tmp_path / "run", "--map", "processes", "--workers", 2, cwd=place)
     assert answer.returncode == 0, answer.stderr
     assert asked == [("processes", {"workers": 2, "address": None})]

@@ -19,8 +19,7 @@ from tensorflow.python.framework import func_graph
 
 from deap_nn import ES, GA, Constant, KerasProblem, make_toolbox
 from deap_nn.data import registry
-from deap_nn.data.standardise import mean_and_scale, standardised
-from deap_nn.estimators import EvolvedClassifier, EvolvedRegressor
+from deap_nn.estimators import EvolvedClassifier, EvolvedRegressor, mean_and_scale, standardised
 from deap_nn.models.tensorflow import keras
 from deap_nn.problems.scorer import forget_all
 

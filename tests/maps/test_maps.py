@@ -21,7 +21,7 @@ from deap_nn.breeding.task import UnknownPartError, unpickled
 from deap_nn.core import environment
 from deap_nn.core.errors import EvaluationError
 from deap_nn.maps import dask, tasks
-from deap_nn.maps.shared import SharedMap
+from deap_nn.maps.tasks import SharedMap
 from deap_nn.process import workers
 
 KEPT = ("logbook.csv", "best.npz", "trace.npz")

@@ -9,7 +9,7 @@ import numpy as np
 
 from deap_nn import Individual, WeightList
 from deap_nn.breeding.store.slots import GenomeCache
-from deap_nn.maps.shared import SharedMap, forget
+from deap_nn.maps.tasks import SharedMap, forget
 
 
 def seen(individual):

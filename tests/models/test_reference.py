@@ -13,7 +13,7 @@ from conftest import ROOT
 from keras_models import dense, x_of
 
 from deap_nn import Individual, KerasProblem, evolve, make_toolbox, open_map
-from deap_nn.data.image_files import DataError
+from deap_nn.data.dataset import DataError
 from deap_nn.data.loading import find_dataset
 from deap_nn.models.built_in import build_model
 from deap_nn.models.reference import load_model, model_of, new_model, reference_of

@@ -11,7 +11,7 @@ from conftest import made_digits
 from deap_nn import GA, Individual, KerasProblem, initScaled, make_toolbox
 from deap_nn.core.errors import WORST
 from deap_nn.core.registered import at
-from deap_nn.data import image_files, loading, registry
+from deap_nn.data import loading, registry
 from deap_nn.data.minibatches import batch_indices
 from deap_nn.genome.vectors import empty_vector
 from deap_nn.models.built_in import BUILT_IN
@@ -280,7 +280,7 @@ def test_data_are_loaded_once_a_process(digits_file, mlp, monkeypatch):
     assert np.array_equal(data.x_test, made_digits().x_test)
     loaded = []
     monkeypatch.setattr(registry, "HELD", {})
-    monkeypatch.setattr(loading, "read_npz", lambda path, read=image_files.read_npz: loaded.append(path) or read(path))
+    monkeypatch.setattr(loading, "read_npz", lambda path, read=loading.read_npz: loaded.append(path) or read(path))
     for generation in range(3):
         at(Evaluate(problem(data, mlp, seed=99)), generation)(individual_for(mlp))
     assert len(loaded) == 1

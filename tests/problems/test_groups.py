@@ -8,7 +8,7 @@ from keras_models import two_objectives
 from limits import evolve
 
 from deap_nn import GA, KerasProblem, make_toolbox, open_map
-from deap_nn.genome.layout import Layout
+from deap_nn.genome.vectors import Layout
 from deap_nn.models.tensorflow import keras, tf
 from deap_nn.problems.groups import GroupKernel
 

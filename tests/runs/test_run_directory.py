@@ -24,8 +24,8 @@ from deap_nn import (
     read_runs,
 )
 from deap_nn.callbacks.run_directory import RunDirectory
-from deap_nn.genome.individual import Individual
-from deap_nn.genome.layout import Layout
+from deap_nn.genome.vectors import Layout
+from deap_nn.genome.weight_list import Individual
 from deap_nn.models.tensorflow import keras
 from deap_nn.report import __main__, figures
 from deap_nn.report.html import describe_run

@@ -13,8 +13,8 @@ from wirings import members, plain_toolbox
 from deap_nn import evolve, initNormal, initPopulation, make_toolbox, read_run, read_runs, to_dataframe
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.core.logbooks import read_csv, rows_of
-from deap_nn.genome.individual import Individual
-from deap_nn.genome.layout import Layout
+from deap_nn.genome.vectors import Layout
+from deap_nn.genome.weight_list import Individual
 
 
 def made_run(folder, seed=1, *, ngen=3, **settings):

@@ -16,8 +16,7 @@ from deap_nn.breeding.founders import breeder_of
 from deap_nn.breeding.kinds import Child
 from deap_nn.core.registered import Registered
 from deap_nn.genome.layer_inputs import inputs_of_centre
-from deap_nn.genome.members import light_members
-from deap_nn.genome.population import Population
+from deap_nn.genome.population import Population, light_members
 from deap_nn.genome.vectors import Vector, copied_vector, empty_vector
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.operators.crossover import extrapolate

@@ -14,8 +14,8 @@ from deap_nn.breeding.reproduction import reproduction_of
 from deap_nn.core import notebook
 from deap_nn.core.evaluation import evaluation_of
 from deap_nn.core.registered import Registered, words_of
-from deap_nn.genome.individual import Individual
-from deap_nn.genome.layout import Layout
+from deap_nn.genome.vectors import Layout
+from deap_nn.genome.weight_list import Individual
 from deap_nn.operators.adaptation import Adapting, Clock, ErrorScaled, SelfAdaptive
 from deap_nn.operators.describe import name_of
 from deap_nn.operators.ranking import weights_of

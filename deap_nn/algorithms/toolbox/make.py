@@ -19,11 +19,10 @@ from deap_nn.core.arguments import check_bounds, check_choice, check_count
 from deap_nn.core.errors import warn_user
 from deap_nn.core.seeding import Purpose, check_seed, stream
 from deap_nn.data.dataset import Dataset
-from deap_nn.genome.individual import Individual
-from deap_nn.genome.layout import Layout
 from deap_nn.genome.noise import NoiseTable
 from deap_nn.genome.population import Population
-from deap_nn.genome.weight_list import WeightList
+from deap_nn.genome.vectors import Layout
+from deap_nn.genome.weight_list import Individual, WeightList
 from deap_nn.maps.scoop import current_map
 from deap_nn.models.weight_files import SUFFIXES, first_weights
 from deap_nn.operators.by_name import CROSSOVERS

@@ -14,7 +14,7 @@ from typing import Any
 
 from deap_nn.core.errors import MapError
 from deap_nn.maps.scoop import repairs
-from deap_nn.maps.shared import Map, SharedMap
+from deap_nn.maps.tasks import Map, SharedMap
 from deap_nn.process.workers import GUARD, LAUNCHED, end_with_parent, running_under_scoop
 
 
