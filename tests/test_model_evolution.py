@@ -4,7 +4,7 @@ import gc
 
 import numpy as np
 import pytest
-from keras_models import LABELS, RNG, X, network
+from keras_models import LABELS, X, network
 from sklearn.utils.class_weight import compute_sample_weight
 
 from deap_nn import ES, GA, Callback, KerasProblem, SelfAdaptive, evolve, evolve_model, make_toolbox
@@ -228,32 +228,6 @@ def test_a_class_that_is_ignored_may_be_any_integer(ignored):
 def test_a_near_miss_of_an_argument_is_named(word, meant):
     with pytest.raises(TypeError, match=f'^{word} is no argument of .* evolve: did you mean "{meant}"\\?$'):
         evolve_model(network(), X, LABELS, seed=1, **{word: 3})
-
-
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda x: KerasProblem(network(), x, LABELS),
-        lambda x: make_toolbox(network(), (x, LABELS), seed=1),
-        lambda x: evolve_model(network(), x, LABELS, population=4, generations=1, seed=1),
-    ],
-)
-def test_a_warning_points_at_the_line_of_the_user(call):
-    large = X * 1000
-    peak = f"{np.abs(large[:160]).max():g}"
-    message = f"^inputs have values up to {peak}: standardise x, or begin with a Normalization layer$"
-    with pytest.warns(UserWarning, match=message) as found:
-        call(large)
-    assert [warning.filename for warning in found] == [__file__]
-
-
-def test_large_inputs_that_are_scaled_or_looked_up_are_not_warned_of():
-    normalization = keras.layers.Normalization()
-    normalization.adapt(X * 1000)
-    KerasProblem(keras.Sequential([keras.Input((4,)), normalization, keras.layers.Dense(2)]), X * 1000, LABELS)
-    embedding = [keras.layers.Embedding(900, 3), keras.layers.Flatten(), keras.layers.Dense(2)]
-    words = RNG.integers(0, 900, (200, 4))
-    KerasProblem(keras.Sequential([keras.Input((4,), dtype="int32"), *embedding]), words, LABELS)
 
 
 def test_balanced_weights_of_classes_are_inverse_frequencies():

@@ -15,13 +15,6 @@ from deap_nn.models.tensorflow import keras
 LEAST_SCALE = 0.1
 """A layer that scales by a smaller factor is for bytes, not for pixels of 0 to 1."""
 
-FOR_WHOLE_NUMBERS = {
-    *("Rescaling", "Normalization", "LayerNormalization", "GroupNormalization", "UnitNormalization", "Lambda"),
-    *("Divide", "TrueDivide", "Multiply"),
-    *("Embedding", "IntegerLookup", "Hashing", "CategoryEncoding", "Discretization"),
-}
-"""Classes of layers, and of operations such as ``inputs / 255``, that may take unscaled bytes."""
-
 FEW = 32
 """The number of samples on which the outputs of a model are tried."""
 
@@ -30,13 +23,6 @@ def layer_for_bytes(model: keras.Model) -> str | None:
     """Return the name of a layer that scales bytes, such as ``Rescaling(1 / 255)``, or None."""
     scaling = (layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Rescaling))
     return next((layer.name for layer in scaling if np.max(layer.scale) < LEAST_SCALE), None)
-
-
-def scales_or_looks_up(model: keras.Model) -> bool:
-    """Return whether a layer of a model, or a class that is not Keras' own, may scale whole numbers or look them up."""
-    parts = [part for layer in model._flatten_layers() for part in (layer, *getattr(layer, "operations", ()))]
-    kinds = {type(part) for part in parts}
-    return any(kind.__name__ in FOR_WHOLE_NUMBERS or not kind.__module__.startswith("keras.") for kind in kinds)
 
 
 def check_centred(reference: ModelReference) -> None:

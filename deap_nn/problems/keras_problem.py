@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deap_nn.core.arguments import check_flag, check_number
 from deap_nn.core.errors import warn_user
-from deap_nn.data.checks import lost_classes, unscaled_of
-from deap_nn.data.samples import PARTS, Nest, flat, packed, split_samples
+from deap_nn.data.samples import PARTS, Nest, packed, split_samples
 from deap_nn.genome.vectors import Layout
 from deap_nn.genome.weight_list import WeightList
 
@@ -131,16 +129,15 @@ class KerasProblem:
             class_weight=class_weight,
         )
         try:
-            outputs = self._fit(model, loss, from_logits)
-            for doubt in self._doubts(model, outputs, split=bool(validation_split and validation_data is None)):
+            for doubt in self._fit(model, loss, from_logits):
                 warn_user(doubt, about=f"{self.samples.reference.sha256} {self.reference} {self.objectives}")
             self.parts += self.samples.reference, self.reference
         except BaseException:
             forget(self.samples.reference)  # the caller gets no problem to release
             raise
 
-    def _fit(self, model: keras.Model, loss: Any, from_logits: bool | Sequence[bool] | None) -> list[NDArray[Any]]:
-        """Set the model and the objectives, raise if they do not fit the samples, and return a few outputs."""
+    def _fit(self, model: keras.Model, loss: Any, from_logits: bool | Sequence[bool] | None) -> list[str]:
+        """Set the model and the objectives, raise if they do not fit the samples, and return warnings."""
         from deap_nn.models.checks import check_centred
         from deap_nn.models.outputs import logit_flags, output_names, tried_outputs
         from deap_nn.models.reference import check_model, reference_of
@@ -176,20 +173,10 @@ class KerasProblem:
                     for objective in self.objectives:
                         check_targets(objective, outputs, paired)
         self.layout: Layout = self.reference.layout
-        self._broadcasts = self._try(outputs, targets, structure)
-        return outputs
-
-    def _doubts(self, model: keras.Model, outputs: Sequence[Any], *, split: bool) -> Iterator[str]:
-        """Yield the warnings; if samples were split off for validation, those about their classes too."""
-        from deap_nn.models.checks import scales_or_looks_up
-
-        if not scales_or_looks_up(model):
-            yield from unscaled_of(self.samples)
-        if split and len(outputs) == len(flat(self.samples.targets)):
-            yield from lost_classes(self.samples, outputs, self.pairs)
-        yield from self._broadcasts
-        if self.loss != self.objectives:  # objectives of another problem, which has warned
-            yield from (objective.doubt for objective in self.objectives if objective.doubt)
+        doubts = self._try(outputs, targets, structure)
+        if loss != self.objectives:  # objectives of another problem, which has warned
+            doubts += [objective.doubt for objective in self.objectives if objective.doubt]
+        return doubts
 
     def _try(self, outputs: Sequence[Any], targets: Sequence[Any], structure: Any) -> list[str]:
         """Compute the objectives once, so that a loss that does not fit raises before the run; return warnings."""

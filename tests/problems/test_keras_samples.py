@@ -1,6 +1,5 @@
 """Samples of any form are held as they were given, or refused."""
 
-import warnings
 from collections import OrderedDict, namedtuple
 
 import numpy as np
@@ -215,98 +214,6 @@ def test_problem_and_data_say_what_they_are(digits):
     assert repr(KerasProblem(dense(2), x_of(), x_of(2), loss="mse")).startswith("<KerasProblem: 37 weights, 32 samples")
     assert repr(digits).startswith("<Dataset ")
     assert len(repr(digits)) < 200
-
-
-SORTED = np.repeat(np.arange(5), 10)
-
-
-@pytest.mark.parametrize(
-    ("y", "lost"),
-    [
-        (SORTED, "the classes 0, 1, 2, 3"),
-        (SORTED[:, None], "the classes 0, 1, 2, 3"),
-        (np.eye(5)[SORTED], "the classes 0, 1, 2, 3"),
-        (np.where(SORTED == 4, 2, SORTED % 2), "the classes 0, 1"),
-        (np.append(np.zeros(10, int), SORTED[10:]), "the classes 0, 1, 2, 3"),
-        (np.append(np.arange(40) % 5, np.arange(10) % 4), "class 4"),
-    ],
-)
-def test_classes_that_the_last_samples_lack_are_warned_of(y, lost):
-    message = f"^the last 10 of 50 samples are for validation and have none of {lost}: shuffle x and y, or give valid"
-    with pytest.warns(UserWarning, match=message) as found:
-        KerasProblem(dense(5), x_of(samples=50), y, loss="cross_entropy")
-    assert [warning.filename for warning in found] == [__file__]
-
-
-def test_samples_of_all_classes_in_each_part_are_not_warned_of():
-    x, mixed = x_of(samples=50), np.tile(np.arange(5), 10)
-    KerasProblem(dense(5), x, mixed)
-    KerasProblem(dense(5), x, SORTED, validation_data=(x, mixed))
-    KerasProblem(dense(5), x, SORTED, validation_split=0)
-    KerasProblem(dense(1), x, SORTED.astype(np.float32), loss="mse")  # no classes
-    with pytest.warns(UserWarning, match="have none of class 0: shuffle"):
-        KerasProblem(dense(1), x, SORTED > 1, loss="cross_entropy")
-    with pytest.warns(UserWarning, match="have none of class -1: shuffle"):
-        KerasProblem(dense(1), x, np.where(SORTED > 1, 1.0, -1.0), loss="hinge")
-
-
-BYTES = np.random.default_rng(1).integers(0, 256, (50, 6, 6), np.uint8)
-
-
-def on_images(*first):
-    return keras.Sequential([keras.Input((6, 6)), *first, layers.Flatten(), layers.Dense(5)])
-
-
-def by_operations():
-    inputs = keras.Input((6, 6))
-    return keras.Model(inputs, layers.Dense(5)(layers.Flatten()(inputs / 255)))
-
-
-class Scaling(keras.Model):
-    """A network that scales its inputs by itself."""
-
-    def __init__(self):
-        super().__init__()
-        self.inner = on_images()
-        self(BYTES[:1])
-
-    def call(self, inputs):
-        return self.inner(keras.ops.cast(inputs, "float32") / 255)
-
-
-@pytest.mark.parametrize("kind", [np.uint8, np.int64, np.float32])
-def test_bytes_that_nothing_scales_are_warned_of_once(kind):
-    y, model = np.tile(np.arange(5), 10), on_images()
-
-    def twice():
-        for _ in range(2):
-            KerasProblem(model, BYTES.astype(kind), y, test_data=(BYTES.astype(kind), y))
-            with warnings.catch_warnings():  # Python then forgets what it has shown
-                pass
-
-    said = "^inputs have values up to 255, which are not scaled: divide x by 255$"
-    with pytest.warns(UserWarning, match=said) as found:
-        twice()
-    assert [warning.filename for warning in found] == [__file__]
-    KerasProblem(on_images(layers.Rescaling(1 / 255)), BYTES.astype(kind), y)
-    KerasProblem(by_operations(), BYTES.astype(kind), y)
-    KerasProblem(Scaling(), BYTES.astype(kind), y)
-    KerasProblem(on_images(), (BYTES // 2).astype(kind), y)  # as ages have it
-    KerasProblem(on_images(), BYTES / 255.0, y)
-    KerasProblem(on_images(), BYTES - 127.5, y)
-    KerasProblem(dense(5, width=36), BYTES.reshape(50, 36) * 0.9, y)  # as measurements have it
-    rows = "255, which are not scaled: divide x by 255 if these are images, else standardise x$"
-    with pytest.warns(UserWarning, match=rows):
-        KerasProblem(dense(5, width=36), BYTES.reshape(50, 36).astype(kind), y)
-
-
-def test_other_data_and_other_models_are_warned_of_again():
-    y = np.tile(np.arange(5), 10)
-    for model, x in ((on_images(), BYTES), (on_images(), BYTES[::-1]), (dense(5, width=36), BYTES.reshape(50, 36))):
-        with pytest.raises(UserWarning, match=r"^inputs have values up to 255"):  # warnings are errors here
-            KerasProblem(model, x, y)
-        with pytest.warns(UserWarning, match=r"^inputs have values up to 255"):  # an error was no warning
-            KerasProblem(model, x, y)
 
 
 @pytest.mark.parametrize("dtype", ["datetime64[D]", "timedelta64[D]", np.complex64])
