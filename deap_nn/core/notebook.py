@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from html import escape
-from math import prod
 
 
 def paragraph(text: object, *, strong: object = "") -> str:
@@ -40,12 +39,3 @@ def shown(value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(shown, value))
     return str(value)
-
-
-def genome(kind: str, shapes: Sequence[tuple[int, ...]], fitness: object) -> str:
-    """Return a summary of an individual: its class, matrices and fitness, without the weights."""
-    values: tuple[float, ...] = getattr(fitness, "values", ())
-    scored = f"fitness {shown(tuple(values))}" if values else "not scored"
-    sizes = [prod(shape) for shape in shapes]
-    rows = [(i, " x ".join(map(str, shape)), size) for i, (shape, size) in enumerate(zip(shapes, sizes, strict=True))]
-    return paragraph(f"{sum(sizes):,} weights, {scored}", strong=kind) + table(rows, ("matrix", "shape", "weights"))

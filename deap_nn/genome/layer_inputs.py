@@ -64,18 +64,14 @@ def unpacked_inputs(content: bytes, shapes: Sequence[Shape]) -> dict[int, NDArra
     """
     found: dict[int, NDArray[np.int8]] = {}
     start = 0
-    while start < len(content):
-        if len(content) < start + _HEAD.size:
-            raise ValueError("layer inputs end in the middle of a layer")
-        place, samples = _HEAD.unpack_from(content, start)
-        start += _HEAD.size
-        if place >= len(shapes) or len(shapes[place]) != 2 or shapes[place][0] > LARGEST_SUM or place in found:
-            raise ValueError(f"layer inputs name matrix {place}, which is no kernel of a dense layer, or name it twice")
-        if samples >= shapes[place][0]:
-            raise ValueError(f"layer inputs have {samples} samples for a layer of {shapes[place][0]} inputs")
-        size = samples * shapes[place][0]
-        if len(content) < start + size:
-            raise ValueError("layer inputs end in the middle of a layer")
-        found[place] = np.frombuffer(content, np.int8, size, start).reshape(samples, shapes[place][0])
-        start += size
+    try:
+        while start < len(content):
+            place, samples = _HEAD.unpack_from(content, start)
+            width, _ = shapes[place]
+            if place in found or not samples < width <= LARGEST_SUM:
+                raise ValueError(f"{samples} samples of {width} inputs for matrix {place}")
+            found[place] = np.frombuffer(content, np.int8, samples * width, start + _HEAD.size).reshape(samples, width)
+            start += _HEAD.size + samples * width
+    except (struct.error, IndexError, ValueError) as error:
+        raise ValueError(f"layer inputs do not fit dense layers of these shapes: {error}") from error
     return found

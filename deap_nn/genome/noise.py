@@ -65,15 +65,15 @@ class NoiseTable:
         ValueError
             If their SHA-256 is not `digest`.
         """
-        key = self.seed, self.size
-        table = _tables.get(key)
-        if table is None:
-            table = _keep(key, _drawn(self.seed, self.size))
-        if self.digest and _digest(key, table) != self.digest:
-            self.forget()
+        table, digest = self._kept()
+        if self.digest not in ("", digest):
             host, version = platform.node(), np.__version__
             raise ValueError(f"the noise table on {host} differs from the run's: NumPy {version} makes other numbers")
         return table
+
+    def _kept(self) -> tuple[Vector, str]:
+        key = self.seed, self.size
+        return _tables.get(key) or _keep(key, _drawn(*key))
 
     def share(self, folder: Path) -> None:
         """Read the numbers from a file in a folder from now on; the first process of a host makes the file.
@@ -94,43 +94,27 @@ class NoiseTable:
     def forget(self) -> None:
         """Release the numbers; they are recomputed when they are needed."""
         _tables.pop((self.seed, self.size), None)
-        _digests.pop((self.seed, self.size), None)
 
     def sha256(self) -> str:
         """Return the digest of the numbers' bytes."""
-        if self.digest:
-            return self.digest
-        return _digest((self.seed, self.size), self.array())
+        return self.digest or self._kept()[1]
 
     def pinned(self) -> NoiseTable:
         """Return the same table with its digest, so that other processes check their numbers."""
         return replace(self, digest=self.sha256())
 
 
-_tables: OrderedDict[tuple[int, int], Vector] = OrderedDict()
-_digests: dict[tuple[int, int], tuple[Vector, str]] = {}
-"""The SHA-256 of tables that are kept, each with its table: that of a large one takes time."""
+_tables: OrderedDict[tuple[int, int], tuple[Vector, str]] = OrderedDict()
+"""Tables with their SHA-256."""
 
 
-def _keep(key: tuple[int, int], table: Vector) -> Vector:
+def _keep(key: tuple[int, int], table: Vector) -> tuple[Vector, str]:
     """Keep the numbers of a table in this process, beside those of at most one earlier table."""
-    _tables[key] = table
+    kept = _tables[key] = table, hashlib.sha256(table.data).hexdigest()
     _tables.move_to_end(key)
-    _digests.pop(key, None)
     while len(_tables) > 2:
-        dropped, _ = _tables.popitem(last=False)
-        _digests.pop(dropped, None)
-    return table
-
-
-def _digest(key: tuple[int, int], table: Vector) -> str:
-    """Return the SHA-256 of a table's bytes, computed once while it is kept; another thread may forget it meanwhile."""
-    known = _digests.get(key)
-    if known is None or known[0] is not table:
-        known = table, hashlib.sha256(table.data).hexdigest()
-        if _tables.get(key) is table:
-            _digests[key] = known
-    return known[1]
+        _tables.popitem(last=False)
+    return kept
 
 
 def _drawn(seed: int, size: int) -> Vector:

@@ -12,7 +12,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 from deap import base
 
-from deap_nn.core.notebook import genome, paragraph, table
+from deap_nn.core.notebook import paragraph, table
 from deap_nn.genome.vectors import Shape, Vector
 from deap_nn.genome.weight_list import WeightList
 
@@ -32,17 +32,13 @@ class Population(list[Any]):
     """
 
     def _repr_html_(self) -> str:
-        scored = [(place, member) for place, member in enumerate(self) if _is_scored(member)]
+        scored = [(place, member) for place, member in enumerate(self) if member.fitness.valid]
         text = paragraph(f"{len(self):,} members, {len(scored):,} scored", strong=type(self).__name__)
         if not scored:
             return text
         best = heapq.nlargest(SHOWN, scored, key=lambda entry: entry[1].fitness)
         rows = [(rank, place, tuple(member.fitness.values)) for rank, (place, member) in enumerate(best, start=1)]
         return text + table(rows, ("rank", "place", "fitness"))
-
-
-def _is_scored(member: Any) -> bool:
-    return bool(getattr(getattr(member, "fitness", None), "valid", False))
 
 
 def mean_of(individuals: Sequence[Any]) -> Any:
@@ -113,9 +109,6 @@ class LightMember:
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
         return self.transient().__reduce_ex__(protocol)
 
-    def _repr_html_(self) -> str:  # the member stays light
-        return genome(type(self).__name__, self.light_shapes, getattr(self, "fitness", None))
-
 
 _adopting = threading.RLock()
 
@@ -136,7 +129,7 @@ def _loading_property(name: str) -> property:
 # Python looks up special methods on the class and calls no __getattr__ for them, so each is listed.
 _METHODS = """
     __len__ __iter__ __getitem__ __setitem__ __delitem__ __contains__ __reversed__ __eq__ __ne__ __lt__ __le__ __gt__
-    __ge__ __add__ __radd__ __iadd__ __mul__ __imul__ __deepcopy__ __copy__ __repr__ append clear copy count
+    __ge__ __add__ __iadd__ __mul__ __imul__ __deepcopy__ __copy__ __repr__ append clear copy count
     extend index insert pop remove reverse sort
 """
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from deap_nn.core.notebook import genome
 from deap_nn.genome.vectors import Matrix, Shape, Vector, copied_vector, empty_vector, split_vector
 
 if TYPE_CHECKING:
@@ -156,16 +155,13 @@ class WeightList(_MatrixList):
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
         # The vector and not the matrices: these would be unpickled as separate arrays, without a common buffer.
-        return _rebuild, (type(self), self.flat, self.shapes), self._extras()
+        return type(self)._wrapped, (self.flat, self.shapes), self._extras()
 
     def _extras(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in ("_flat", "_views")}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self)} matrices, {sum(np.size(m) for m in self):,} weights>"
-
-    def _repr_html_(self) -> str:
-        return genome(type(self).__name__, self.shapes, getattr(self, "fitness", None))
 
     __hash__ = None  # mutable, as every list
 
@@ -181,36 +177,18 @@ class WeightList(_MatrixList):
         equal = self.__eq__(other)
         return equal if equal is NotImplemented else not equal
 
-    def _precedes(self, other: list[Matrix], *, if_equal: bool) -> bool:
-        """Compare as lists of flattened matrices do, by the first weight that differs."""
-        for mine, theirs in zip(self, other, strict=False):
-            a, b = np.ravel(mine), np.ravel(theirs)
-            shared = min(a.size, b.size)
-            differing = np.flatnonzero(a[:shared] != b[:shared])
-            if differing.size:
-                return bool(a[differing[0]] < b[differing[0]])
-            if a.size != b.size:
-                return a.size < b.size
-        return if_equal if len(self) == len(other) else len(self) < len(other)
-
+    # A list compares the first items that differ, and their truth is an array's.
     def __lt__(self, other: list[Matrix]) -> bool:
-        return self._precedes(other, if_equal=False)
+        return _numbers_of(self) < _numbers_of(other)
 
     def __le__(self, other: list[Matrix]) -> bool:
-        return self._precedes(other, if_equal=True)
+        return _numbers_of(self) <= _numbers_of(other)
 
     def __gt__(self, other: list[Matrix]) -> bool:
-        return not self._precedes(other, if_equal=True)
+        return _numbers_of(self) > _numbers_of(other)
 
     def __ge__(self, other: list[Matrix]) -> bool:
-        return not self._precedes(other, if_equal=False)
-
-    # A list's own `+` reads the items of a light member, which has none yet, past its methods.
-    def __add__(self, other: Any) -> Any:
-        return [*self, *other] if isinstance(other, list) else NotImplemented
-
-    def __radd__(self, other: Any) -> Any:
-        return [*other, *self] if isinstance(other, list) else NotImplemented
+        return _numbers_of(self) >= _numbers_of(other)
 
     # `index`, `count`, `in` and `remove` of a list need the truth of ``matrix == value``, which is an array.
     def index(self, value: Any, start: SupportsIndex = 0, stop: SupportsIndex | None = None) -> int:
@@ -244,17 +222,16 @@ def _check_alike(place: SupportsIndex, former: Matrix, new: Any) -> None:
         )
 
 
-def _rebuild(cls: type[WeightList], flat: Vector, shapes: Sequence[Shape]) -> WeightList:
-    return cls._wrapped(flat, shapes)
+def _numbers_of(individual: list[Matrix]) -> list[list[float]]:
+    return [np.ravel(matrix).tolist() for matrix in individual]
 
 
 def _as_weights(matrix: ArrayLike) -> Matrix:
-    """Return an array as float32, or raise TypeError if it is masked, complex or not of numbers."""
-    found = np.asanyarray(matrix)
-    if isinstance(found, np.ma.MaskedArray) or found.dtype.kind not in "biuf":
-        kind = "a masked array" if isinstance(found, np.ma.MaskedArray) else f"{found.dtype}"
-        raise TypeError(f"weights must be real numbers, got {kind}")
-    return np.asarray(found, dtype=np.float32)
+    """Return an array as float32, or raise TypeError if it is complex or not of numbers."""
+    found = np.asarray(matrix)
+    if found.dtype.kind not in "biuf":
+        raise TypeError(f"weights must be real numbers, got {found.dtype}")
+    return found.astype(np.float32, copy=False)
 
 
 def check_mates(*individuals: WeightList) -> list[Vector]:
@@ -343,12 +320,9 @@ def weight_by_weight(operator: Callable[..., Any], *members: WeightList, **keywo
     words = {name: word.tolist() if isinstance(word, np.ndarray) else word for name, word in keywords.items()}
     limits = [_first(words.get(name, none), flats[0].size) for name, none in (("low", -math.inf), ("up", math.inf))]
     given = [_numbers(member, flat, limits) for member, flat in zip(members, flats, strict=True)]
-    name, made = getattr(operator, "__name__", type(operator).__name__), operator(*given, **words)
-    if not isinstance(made, tuple | list) or len(made) != len(members):
-        got = f"{len(made)} values" if isinstance(made, tuple | list) else type(made).__name__
-        raise ValueError(f"{name} must return its individuals in a tuple, {len(members)} of them, got {got}")
-    for member, flat, numbers in zip(members, flats, made, strict=True):
+    for member, flat, numbers in zip(members, flats, operator(*given, **words), strict=True):
         if len(numbers) != flat.size:
+            name = getattr(operator, "__name__", operator)
             raise ValueError(f"{name} must return the {flat.size} weights of an individual, got {len(numbers)}")
         flat[:] = numbers
         strategy, changed = _vector(getattr(member, "strategy", None)), getattr(numbers, "strategy", None)

@@ -14,7 +14,7 @@ from deap_nn.models.tensorflow import keras
 @pytest.mark.parametrize(
     ("answer", "error", "message"),
     [
-        (b"garbage-and-more", ValueError, "layer inputs name matrix"),
+        (b"garbage-and-more", ValueError, "layer inputs do not fit dense layers"),
         (b"", ValueError, "projected: no dense layer has more inputs than a mini-batch has samples"),
         (None, TypeError, "layer_inputs must return the bytes of packed_inputs, got NoneType"),
     ],

@@ -50,18 +50,6 @@ def test_the_digest_of_a_table_is_computed_once(monkeypatch):
         assert len(computed) == before + 1
 
 
-def test_another_thread_may_forget_a_table_whose_digest_is_wanted(monkeypatch):
-    expected, array = NoiseTable(6, 10).sha256(), NoiseTable.array
-
-    def forgotten(self):
-        table = array(self)
-        self.forget()
-        return table
-
-    monkeypatch.setattr(NoiseTable, "array", forgotten)
-    assert NoiseTable(6, 10).pinned().digest == expected
-
-
 def test_a_slice_can_be_the_whole_table_and_its_ends():
     table = np.arange(4, dtype=np.float32)
     starts = set()

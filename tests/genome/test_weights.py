@@ -10,7 +10,7 @@ from deap import base, creator, tools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deap_nn import Layout, WeightList, make_toolbox
+from deap_nn import Layout, WeightList
 from deap_nn.genome.vectors import split_vector
 
 creator.create("MinimisedInTests", base.Fitness, weights=(-1.0,))
@@ -96,25 +96,6 @@ def test_slicing_behaves():
     individual[0:2] = [np.zeros((3, 4), np.float32), np.zeros(4, np.float32)]
     assert individual.flat[:16].tolist() == [0] * 16
     assert individual.flat[16] == 16
-
-
-def test_the_sum_of_members_has_all_matrices_also_of_those_whose_weights_were_not_read():
-    toolbox = make_toolbox("mlp", "mnist5k", seed=1)
-    pairs = [(one, other) for one in (None, 0) for other in (None, 0)]
-    for loaded in pairs:
-        population = toolbox.population(n=2)
-        for member, place in zip(population, loaded, strict=True):
-            if place is not None:
-                member[place]
-        one, other = population
-        matrices = one + other
-        assert type(matrices) is list
-        assert [matrix.shape for matrix in matrices] == [*one.shapes, *other.shapes]
-        assert all(map(np.array_equal, matrices, [*one, *other]))
-    (light,) = toolbox.population(n=1)
-    assert [matrix.shape for matrix in [] + light] == list(light.shapes)  # noqa: RUF005  # the sum is what is tested
-    with pytest.raises(TypeError):
-        light + 1
 
 
 def test_hall_of_fame_holds_five_different_members():
@@ -257,7 +238,6 @@ def test_a_vector_makes_a_whole_individual():
     ("matrix", "said"),
     [
         (np.array([1 + 2j]), "weights must be real numbers, got complex128"),
-        (np.ma.masked_array([1.0, 2.0], [True, False]), "weights must be real numbers, got a masked array"),
         (np.array([1.0, None]), "weights must be real numbers, got object"),
         (np.array(["1.0"]), "weights must be real numbers, got <U3"),
     ],

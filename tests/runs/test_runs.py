@@ -170,18 +170,8 @@ def test_runs_may_be_named_one_by_one_and_have_the_same_name(tmp_path):
     assert read_runs(tmp_path / "begun").results()["state"].tolist() == ["interrupted"]
 
 
-def test_individual_population_and_run_show_themselves(tmp_path, digits_toolbox):
-    individual = Individual([[[1.25, 2.5]], [3.75]])
-    shown = individual._repr_html_()
-    assert "3 weights, not scored" in shown
-    assert '<th scope="row">0</th><td>1 x 2</td><td>2</td>' in shown
-    assert "1.25" not in shown
-    individual.fitness.values = (0.125,)
-    assert "fitness 0.125" in individual._repr_html_()
+def test_a_population_and_a_run_show_themselves(tmp_path, digits_toolbox):
     population = digits_toolbox.population(n=12)
-    light = population[0]
-    assert "50,890 weights" in light._repr_html_()
-    assert "make" in vars(light)  # nobody has looked at its weights
     evolve(population, digits_toolbox, 1, seed=1)
     html = population._repr_html_()
     assert "12 members, 12 scored" in html
