@@ -21,7 +21,7 @@ from deap_nn.algorithms.algorithm import ES, GA
 from deap_nn.callbacks.early_stopping import EarlyStopping
 from deap_nn.callbacks.progress import ProgressBar
 from deap_nn.core.arguments import check_count, check_number
-from deap_nn.core.optional import optional
+from deap_nn.core.environment import optional
 from deap_nn.core.seeding import global_state_kept
 from deap_nn.data.samples import weighted_only
 from deap_nn.model_evolution import evolve_model

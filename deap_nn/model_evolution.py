@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from deap_nn.algorithms.algorithm import ES, GA
 from deap_nn.algorithms.evolving import evolve
-from deap_nn.algorithms.toolbox.make import make_toolbox
+from deap_nn.algorithms.make_toolbox import make_toolbox
 from deap_nn.callbacks.base import checked_callbacks
 from deap_nn.callbacks.candidates import Candidates
 from deap_nn.core.arguments import check_count, did_you_mean

@@ -14,10 +14,8 @@ from typing import Any
 import numpy as np
 from deap import base
 
-from deap_nn.algorithms.from_config import toolbox_of
-from deap_nn.algorithms.resuming import KEYFRAME_SECONDS, check_keyframe
-from deap_nn.algorithms.settings_record import check_settings, settings_record
-from deap_nn.algorithms.toolbox.make import layout_names
+from deap_nn.algorithms.make_toolbox import layout_names, toolbox_of
+from deap_nn.algorithms.resuming import KEYFRAME_SECONDS, check_keyframe, check_settings, settings_record
 from deap_nn.breeding.founders import breeder_of
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.core.errors import InputError

@@ -30,8 +30,8 @@ from deap_nn.callbacks.base import Evolution, tell, telling_start_and_end
 from deap_nn.callbacks.candidates import Candidates
 from deap_nn.callbacks.early_stopping import EarlyStopping
 from deap_nn.callbacks.run_directory import RunDirectory
+from deap_nn.core.arguments import add_options
 from deap_nn.core.errors import InputError
-from deap_nn.core.options import add_options
 from deap_nn.data.dataset import Dataset
 from deap_nn.genome.vectors import LARGEST_WEIGHT
 from deap_nn.maps import MAP_OPTIONS, Map, add_map_options, chosen_map

@@ -21,8 +21,8 @@ from deap_nn import (
     mutGaussianAdaptive,
     selRankBoosted,
 )
+from deap_nn.core.environment import optional
 from deap_nn.core.errors import InputError
-from deap_nn.core.optional import optional
 from deap_nn.core.seeding import MAX_SEED
 from deap_nn.maps import Map, add_map_options, chosen_map
 from deap_nn.maps.scoop import prepare_worker

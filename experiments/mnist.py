@@ -21,8 +21,7 @@ from mnist_resume import check_data, leave_out_this_end, open_checkpoint, tested
 from terminal import Terminal
 
 from deap_nn import ES, Callback, evolve
-from deap_nn.algorithms.from_config import toolbox_of
-from deap_nn.algorithms.toolbox.make import layout_names
+from deap_nn.algorithms.make_toolbox import layout_names, toolbox_of
 from deap_nn.callbacks.candidates import Candidates
 from deap_nn.callbacks.early_stopping import EarlyStopping
 from deap_nn.callbacks.predictions import write_predictions

@@ -15,10 +15,10 @@ from typing import Annotated, Any, Literal
 from mnist_resume import check_resumable
 
 from deap_nn.algorithms.algorithm import ALGORITHMS, ES, GA, WIDEST
-from deap_nn.algorithms.from_config import algorithm_of
+from deap_nn.algorithms.make_toolbox import algorithm_of
+from deap_nn.core.arguments import add_options, check_fields, flag, one_of, options_of, real, text, whole
 from deap_nn.core.environment import MOST_THREADS
 from deap_nn.core.errors import InputError
-from deap_nn.core.options import add_options, check_fields, flag, one_of, options_of, real, text, whole
 from deap_nn.core.seeding import MAX_SEED
 from deap_nn.data.registry import NAMES as DATA_SETS
 from deap_nn.maps import MAP_OPTIONS, add_map_options

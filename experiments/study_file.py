@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 
 from deap_nn.algorithms.algorithm import ALGORITHMS
+from deap_nn.core.arguments import options_of
 from deap_nn.core.errors import InputError
-from deap_nn.core.options import options_of
 from deap_nn.maps import MAP_OPTIONS
 
 OF_A_SWEEP = {"output", "resume", "force", "no-progress", "seed", "help", *MAP_OPTIONS}

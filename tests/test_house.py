@@ -25,7 +25,7 @@ FLOORS = [
 
 ROOMS = {
     "tensorflow": {"models.tensorflow"},
-    "keras": {"models.tensorflow", "algorithms.algorithm", "algorithms.toolbox.make", "estimators", "model_evolution"}
+    "keras": {"models.tensorflow", "algorithms.algorithm", "algorithms.make_toolbox", "estimators", "model_evolution"}
     | {"problems.keras_problem", "problems.wiring"},
     "scoop": {"maps.scoop", "maps.scoop.launcher", "maps.scoop.repairs", "maps.scoop.worker"},
     "greenlet": {"process.signals"},

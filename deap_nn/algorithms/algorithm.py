@@ -11,8 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_nn.core.arguments import check_choice, check_count
-from deap_nn.core.options import Option, check_fields, is_finite, is_whole, one_of, real, whole, yes_or_no
+from deap_nn.core.arguments import (
+    Option,
+    check_choice,
+    check_count,
+    check_fields,
+    is_finite,
+    is_whole,
+    one_of,
+    real,
+    whole,
+    yes_or_no,
+)
 from deap_nn.genome.vectors import LARGEST_WEIGHT
 from deap_nn.operators.adaptation import (
     Adaptation,

@@ -11,16 +11,14 @@ from deap import base, tools
 
 from deap_nn.algorithms.loop import _Run
 from deap_nn.algorithms.resuming import Kept, KeptHall, begun_with, check_hall
-from deap_nn.algorithms.toolbox.generate_update import check_named
-from deap_nn.algorithms.toolbox.made import MadeToolbox, StrategyToolbox, check_called
+from deap_nn.algorithms.toolbox import MadeToolbox, StrategyToolbox, check_called, check_named
 from deap_nn.breeding.founders import breeder_of, is_warm, keep_founders
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.callbacks.base import Callback, Evolution, checked_callbacks
 from deap_nn.callbacks.progress import ProgressBar, in_notebook
 from deap_nn.core.arguments import check_count, check_probability
 from deap_nn.core.errors import warn_user
-from deap_nn.core.evaluation import evaluation_of
-from deap_nn.core.registered import Registered, words_of
+from deap_nn.core.registered import Registered, evaluation_of, words_of
 from deap_nn.core.seeding import check_seed
 from deap_nn.operators.describe import describe_algorithm
 from deap_nn.operators.selection import operator_of

@@ -19,8 +19,7 @@ from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.breeding.store.known import Known
 from deap_nn.core.environment import environment, environment_digest
 from deap_nn.core.errors import EvaluationError
-from deap_nn.core.evaluation import evaluation_of
-from deap_nn.core.registered import at, scoring
+from deap_nn.core.registered import at, evaluation_of, scoring
 from deap_nn.core.seeding import busy
 from deap_nn.process import workers
 

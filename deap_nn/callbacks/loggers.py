@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from deap_nn.callbacks.base import Callback, Evolution
 from deap_nn.core.arguments import check_count
+from deap_nn.core.environment import optional
 from deap_nn.core.logbooks import Row, flattened, rows_of
-from deap_nn.core.optional import optional
 
 
 class MLflowLogger(Callback):

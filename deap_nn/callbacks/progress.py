@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from deap_nn.callbacks.base import Callback, Evolution
-from deap_nn.core.evaluation import evaluation_of
+from deap_nn.core.registered import evaluation_of
 from deap_nn.process.cli import print_above_bar
 
 if TYPE_CHECKING:

@@ -24,10 +24,9 @@ from deap_nn.callbacks.predictions import best_model, write_model, write_predict
 from deap_nn.callbacks.traces import FilterTrace, Rows, WeightTrace, first_filters
 from deap_nn.core.environment import versions
 from deap_nn.core.errors import InputError
-from deap_nn.core.evaluation import evaluation_of
 from deap_nn.core.files import json_text, plain, sync_folder, write_arrays, write_json, write_with
 from deap_nn.core.logbooks import rows_of, write_rows
-from deap_nn.core.registered import Registered
+from deap_nn.core.registered import Registered, evaluation_of
 from deap_nn.data.loading import find_dataset
 from deap_nn.genome.vectors import Layout
 from deap_nn.operators.describe import describe_algorithm, settings_of

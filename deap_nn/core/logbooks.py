@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from deap import tools
 
+from deap_nn.core.environment import optional
 from deap_nn.core.files import finite, json_text, plain, writing
-from deap_nn.core.optional import optional
 
 if TYPE_CHECKING:
     import pandas as pd

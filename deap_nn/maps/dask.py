@@ -14,8 +14,8 @@ from typing import Any
 from deap_nn.breeding import task
 from deap_nn.breeding.store.slots import default_place, sweep
 from deap_nn.core import environment
+from deap_nn.core.environment import optional
 from deap_nn.core.errors import MapError
-from deap_nn.core.optional import optional
 from deap_nn.core.seeding import busy
 from deap_nn.data import registry
 from deap_nn.maps.tasks import Lending, TaskMap, call_with, forget

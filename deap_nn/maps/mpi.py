@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from deap_nn.core.optional import optional
+from deap_nn.core.environment import optional
 from deap_nn.maps.tasks import TaskMap, be_worker, call
 
 COMMAND = "mpiexec -n N python -m mpi4py.futures SCRIPT"

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from deap_nn.core import environment
+from deap_nn.core.environment import optional
 from deap_nn.core.errors import MapError
-from deap_nn.core.optional import optional
 from deap_nn.maps.tasks import Lending, TaskMap, call_with
 
 CONNECT_SECONDS = 10.0

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from deap_nn.breeding.store.slots import GenomeCache, default_place, free_bytes, slots_in, sweep
 from deap_nn.breeding.task import unpickled
 from deap_nn.core.errors import call_sendably
-from deap_nn.core.evaluation import evaluation_of
+from deap_nn.core.registered import evaluation_of
 from deap_nn.core.seeding import busy
 from deap_nn.data.registry import HELD, lend, made_of_arrays
 from deap_nn.genome.vectors import Shape, Vector, copied_vector

@@ -15,8 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_nn.core.environment import MOST_THREADS
-from deap_nn.core.optional import without_collections
+from deap_nn.core.environment import MOST_THREADS, without_collections
 from deap_nn.core.seeding import global_state_kept
 from deap_nn.genome.vectors import ALIGNMENT, empty_vector
 from deap_nn.models import keras_extras

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from deap_nn.core.evaluation import Evaluation
-from deap_nn.core.registered import scored_generation
+from deap_nn.core.registered import Evaluation, scored_generation
 from deap_nn.genome.vectors import Halves, Shape, Vector, empty_vector, most_together
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.operators.adaptation import Count

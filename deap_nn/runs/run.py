@@ -14,10 +14,10 @@ import numpy as np
 from deap import tools
 from numpy.typing import NDArray
 
+from deap_nn.core.environment import optional
 from deap_nn.core.errors import InputError
 from deap_nn.core.logbooks import record, to_dataframe
 from deap_nn.core.notebook import paragraph, table
-from deap_nn.core.optional import optional
 from deap_nn.runs.files import Columns, read_arrays, read_columns, read_json
 
 if TYPE_CHECKING:

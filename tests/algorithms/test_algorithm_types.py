@@ -22,7 +22,7 @@ from deap_nn import (
     usual_step,
 )
 from deap_nn.algorithms.algorithm import ALGORITHMS, WIDEST, Algorithm
-from deap_nn.core.options import options_of
+from deap_nn.core.arguments import options_of
 from deap_nn.models.built_in import BUILT_IN
 from deap_nn.models.reference import reference_of
 

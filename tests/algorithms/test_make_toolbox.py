@@ -27,7 +27,7 @@ from deap_nn import (
     usual_step,
 )
 from deap_nn.algorithms.algorithm import ALGORITHMS
-from deap_nn.algorithms.from_config import toolbox_of
+from deap_nn.algorithms.make_toolbox import toolbox_of
 from deap_nn.models.tensorflow import keras
 from deap_nn.operators.initialisation import fan_in_scales, widest_scales
 

@@ -23,7 +23,7 @@ from deap_nn import (
     recombination_weights,
     selRankBoosted,
 )
-from deap_nn.algorithms.settings_record import check_settings, settings_record
+from deap_nn.algorithms.resuming import check_settings, settings_record
 from deap_nn.breeding.founders import initPopulation
 from deap_nn.runs.checkpoint import CheckpointError
 

@@ -9,7 +9,7 @@ import pytest
 from small_toolbox import small
 
 from deap_nn import ES, GA, Annealed, Constant, ErrorScaled, OneFifth, SelfAdaptive, make_toolbox
-from deap_nn.algorithms.settings_record import check_settings, settings_record
+from deap_nn.algorithms.resuming import check_settings, settings_record
 from deap_nn.runs.checkpoint import CheckpointError
 
 ALGORITHM = [

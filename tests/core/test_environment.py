@@ -48,8 +48,7 @@ def test_a_run_is_not_resumed_in_another_environment_unless_forced(digits, tmp_p
     go(small(digits), 1, checkpoint=tmp_path)
     assert read_generations(tmp_path)[0].settings.items() >= HERE.items()
     other = HERE | {name: value}
-    for module in ("resuming", "settings_record"):
-        monkeypatch.setattr(f"deap_nn.algorithms.{module}.environment", lambda: other)
+    monkeypatch.setattr("deap_nn.algorithms.resuming.environment", lambda: other)
     before = (tmp_path / "generations").read_bytes()
     with pytest.raises(CheckpointError, match=f"{name} {was} when the run began, and is '{value}'; --force, or force="):
         go(small(digits), 2, checkpoint=tmp_path)

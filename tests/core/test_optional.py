@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from deap_nn.core.optional import optional, without_collections
+from deap_nn.core.environment import optional, without_collections
 
 
 def test_what_is_missing_is_not_installed():

@@ -7,8 +7,8 @@ from typing import Annotated
 import numpy as np
 import pytest
 
+from deap_nn.core.arguments import add_options, check_fields, flag, one_of, options_of, real, text, whole, yes_or_no
 from deap_nn.core.errors import InputError
-from deap_nn.core.options import add_options, check_fields, flag, one_of, options_of, real, text, whole, yes_or_no
 from deap_nn.process.cli import Parser
 
 

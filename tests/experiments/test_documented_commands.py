@@ -7,7 +7,7 @@ from conftest import ROOT, run_here
 from deap import creator
 
 from deap_nn.algorithms.algorithm import ALGORITHMS
-from deap_nn.core.options import options_of as options_of_type
+from deap_nn.core.arguments import options_of as options_of_type
 from deap_nn.process import cli
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

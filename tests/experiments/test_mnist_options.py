@@ -14,7 +14,7 @@ from small_run import SETTING
 
 from deap_nn import ES, GA, Article
 from deap_nn.algorithms.algorithm import ALGORITHMS
-from deap_nn.algorithms.from_config import algorithm_of
+from deap_nn.algorithms.make_toolbox import algorithm_of
 from deap_nn.core.errors import InputError
 from deap_nn.core.logbooks import read_csv
 from deap_nn.models.tensorflow import keras

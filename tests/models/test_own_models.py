@@ -11,7 +11,7 @@ import pytest
 from conftest import MNIST, status_of
 
 from deap_nn import load_dataset, make_toolbox
-from deap_nn.algorithms.from_config import toolbox_of
+from deap_nn.algorithms.make_toolbox import toolbox_of
 from deap_nn.core.errors import InputError
 from deap_nn.models.built_in import build_model
 from deap_nn.models.tensorflow import keras

@@ -23,7 +23,7 @@ from deap_nn import (
     make_toolbox,
     read_weights,
 )
-from deap_nn.algorithms.toolbox.make import layout_names
+from deap_nn.algorithms.make_toolbox import layout_names
 from deap_nn.models.built_in import build_model
 
 

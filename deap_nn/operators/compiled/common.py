@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_nn.core.environment import processors
-from deap_nn.core.optional import without_collections
+from deap_nn.core.environment import processors, without_collections
 from deap_nn.core.seeding import Purpose
 from deap_nn.genome.noise import LARGEST_TABLE
 from deap_nn.genome.vectors import Shape, Vector, Vectors

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from deap import base
 from numpy.typing import ArrayLike
 
-from deap_nn.algorithms.algorithm import ES, FEWEST, GA, Algorithm
-from deap_nn.algorithms.toolbox.generate_update import register_strategy
-from deap_nn.algorithms.toolbox.made import MadeToolbox, StrategyToolbox, name_fitness
-from deap_nn.algorithms.toolbox.scoring import grouping
+from deap_nn.algorithms.algorithm import ALGORITHMS, ES, FEWEST, GA, Algorithm
+from deap_nn.algorithms.toolbox import MadeToolbox, StrategyToolbox, name_fitness, register_strategy
 from deap_nn.breeding.founders import initPopulation
 from deap_nn.core.arguments import check_bounds, check_choice, check_count
 from deap_nn.core.errors import warn_user
@@ -32,6 +32,8 @@ from deap_nn.operators.ranking import recombination_weights
 from deap_nn.operators.selection import selRankBoosted
 from deap_nn.problems.keras_problem import KerasProblem
 from deap_nn.problems.wiring import USUAL_BATCH_SIZE, Batches, Scoring, of_keras_problem, of_labelled_data
+from deap_nn.process.workers import worker_count
+from deap_nn.runs.files import digest_of
 
 if TYPE_CHECKING:
     import keras
@@ -258,3 +260,96 @@ def scoring_of(
 def layout_names(layout: Layout, individual: Sequence[Any]) -> dict[str, Any]:
     """Return the matrices of an individual by the layout's names, as ``best.npz`` holds them."""
     return dict(zip(layout.names, individual, strict=True))
+
+
+SHARES = 4
+"""The least number of groups for each worker, if there are enough individuals: all then end at about the same time."""
+
+
+class grouping:  # noqa: N801  (used as a function)
+    """Return a map that sends the individuals of a toolbox's ``evaluate`` in groups, if that changes no bit.
+
+    `make_toolbox` registers its map so. A small network alone takes less time to score than its task to send.
+
+    Parameters
+    ----------
+    func : callable
+        A map, such as one of `open_map`. It maps all other functions unchanged.
+
+    Examples
+    --------
+    >>> from deap_nn import grouping, make_toolbox
+    >>> toolbox = make_toolbox("mlp", "mnist5k", seed=1)
+    >>> toolbox.register("map", grouping(map))
+    >>> len(list(toolbox.map(toolbox.evaluate, toolbox.population(n=3))))
+    3
+    """
+
+    def __init__(self, func: Callable[..., Iterable[Any]]) -> None:
+        self.func = func  # by this name the kind of a map is found, as that of a partial call
+
+    def __call__(self, function: Callable[..., Any], *iterables: Iterable[Any]) -> Iterable[Any]:
+        """Return the function's results, in the order of the map."""
+        from deap_nn.problems.evaluate import Evaluate  # here: it imports TensorFlow
+
+        bare = function.func if isinstance(function, partial) and not (function.args or function.keywords) else function
+        if not isinstance(bare, Evaluate) or not bare.most_together or len(iterables) != 1:
+            return self.func(function, *iterables)
+        individuals, workers = list(iterables[0]), worker_count(self.func)
+        most = bare.most_together
+        size = most if workers == 1 else max(1, min(most, -(-len(individuals) // (SHARES * workers))))
+        groups = [individuals[start : start + size] for start in range(0, len(individuals), size)]
+        found = self.func(partial(Evaluate.together, bare), groups)  # SCOOP sends no bound method
+        answers = itertools.chain.from_iterable(found)
+        return list(answers) if isinstance(found, list) else answers
+
+
+def algorithm_of(config: Mapping[str, Any]) -> GA | ES:
+    """Return the algorithm of a run from its ``config.json``.
+
+    Raises
+    ------
+    ValueError, KeyError
+        If a setting is not allowed, or missing.
+    """
+    check_choice("preset", config["preset"], tuple(ALGORITHMS))
+    kind = ALGORITHMS[config["preset"]]
+    return kind(**{field.name: config[field.name] for field in dataclasses.fields(kind)})
+
+
+def toolbox_of(config: Mapping[str, Any], dataset: Dataset) -> base.Toolbox:
+    """Return the toolbox of a run, wired from the settings in its ``config.json``.
+
+    Raises
+    ------
+    ValueError, TypeError, KeyError
+        If a setting is not allowed, of the wrong kind or missing.
+    """
+    model: Any = config["model"]
+    if config.get("keras") is not None:
+        from deap_nn.models.reference import load_model
+        from deap_nn.models.tensorflow import configure_tensorflow
+
+        configure_tensorflow(config["threads"], config["device"])
+        model = load_model(_same_file(config, "keras"))
+    return make_toolbox(
+        model,
+        dataset,
+        algorithm_of(config),
+        init=_same_file(config, "init_weights") if config.get("init_weights") is not None else None,
+        **{name: config[name] for name in TAKEN},
+    )
+
+
+TAKEN = ("seed", "population", "generations", "batch_size", "threads", "precision", "device")
+"""The settings that are passed to `make_toolbox` unchanged."""
+
+
+def _same_file(config: Mapping[str, Any], name: str) -> Path:
+    """Return the file that a setting names; ValueError if it is missing or has changed since the run began."""
+    path, digest = Path(config[name]), config.get(f"{name}_sha256")
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    if digest is not None and digest_of(path) != digest:
+        raise ValueError(f"{path}: has changed since the run began")
+    return path
