@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import copy
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from operator import attrgetter
 from typing import Any
 
@@ -20,7 +20,7 @@ import numpy as np
 from baseline_methods import Backpropagation, EASimple, Method, OpenAIES, RandomSearch
 from deap.base import Toolbox
 from mnist_options import Settings
-from own_operators import with_blocks
+from own_operators import cxBlocks
 from terminal import Terminal
 
 from deap_nn import GA, evolve, make_toolbox
@@ -111,23 +111,18 @@ def describe_method(options: argparse.Namespace, toolbox: Toolbox) -> str:
     """Return a sentence about the method."""
     if options.method == "easimple":
         return f"DEAP's eaSimple, {describe_algorithm(toolbox, options.population, mates=2)}"
+    sigma = f"a constant sigma {options.sigma}"
+    if options.final_sigma is not None:
+        sigma = f"sigma from {options.sigma} to {options.final_sigma}"
     named = {
         "sgd": f"stochastic gradient descent with momentum {options.momentum}",
         "adam": "Adam",
-        "openai-es": f"OpenAI's evolution strategy, {noise_of(options)}, ranks, Adam",
+        "openai-es": f"OpenAI's evolution strategy, {options.sampling or 'mirrored'} noise of {sigma}, ranks, Adam",
         "random": "random search",
         "blocks": f"ga with a crossover of {options.mates} parents in blocks of {options.block} weights",
     }
     rate = "" if options.rate is None else f", learning rate {options.rate:g}"
     return f"{named[options.method]}{rate}"
-
-
-def noise_of(options: argparse.Namespace) -> str:
-    """Return the noise of OpenAI's strategy in words."""
-    sigma = f"a constant sigma {options.sigma}"
-    if options.final_sigma is not None:
-        sigma = f"sigma from {options.sigma} to {options.final_sigma}"
-    return f"{options.sampling or 'mirrored'} noise of {sigma}"
 
 
 def common_options(method: str) -> set[str]:
@@ -206,13 +201,6 @@ def train(evolution: Evolution, method: Method, watching: Iterable[Any], sigma: 
                 tell(watching, "on_generation", evolution)
 
 
-def evolve_with_own_operator(options: argparse.Namespace, toolbox: Toolbox, callbacks: Sequence[Any]) -> None:
-    """Run the preset `ga` with the operator of the options in place of its own."""
-    with_blocks(toolbox, options.block, options.mates)
-    population = toolbox.population(n=options.population)
-    evolve(population, toolbox, options.generations, seed=options.seed, callbacks=callbacks)
-
-
 def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, map_: Map, terminal: Terminal) -> None:
     """Train, and leave the whole run in its directory."""
     from mnist import keeping_result
@@ -242,7 +230,10 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, 
         callbacks.append(terminal.bar)
     with keeping_result(directory, toolbox, candidates, "cross_entropy", terminal):
         if options.method == "blocks":
-            evolve_with_own_operator(options, toolbox, callbacks)
+            toolbox.register("mate", cxBlocks, size=options.block)
+            toolbox.mates = options.mates
+            population = toolbox.population(n=options.population)
+            evolve(population, toolbox, options.generations, seed=options.seed, callbacks=callbacks)
         else:
             method = method_of(options, toolbox)
             evolution = Evolution(toolbox, [method.network], options.generations, toolbox.map, look=attrgetter("flat"))

@@ -5,6 +5,7 @@ Run it with plain ``python experiments/binary_weights.py`` or under ``python -m 
 
 import numpy as np
 from deap import base
+from gallery import gallery_parser
 from threadpoolctl import ThreadpoolController
 
 from deap_nn import (
@@ -24,11 +25,10 @@ from deap_nn import (
     recombination_weights,
     usual_step,
 )
-from deap_nn.core.seeding import MAX_SEED
-from deap_nn.maps import Map, add_map_options, chosen_map
+from deap_nn.maps import Map, chosen_map
 from deap_nn.maps.scoop import prepare_worker
 from deap_nn.process import signals
-from deap_nn.process.cli import Parser, integer, picture, run_command
+from deap_nn.process.cli import run_command
 
 prepare_worker()
 
@@ -115,13 +115,9 @@ def make_toolbox(population: int, generations: int, seed: int, map_: Map = map) 
 
 def main() -> int:
     """Evolve the network, and draw its error and the weights of its hidden units."""
-    parser = Parser("Evolve a network of binary weights and step activations that reads digits.")
-    parser.add_argument("--generations", type=integer(1), default=500, metavar="N", help="generations")
-    parser.add_argument("--population", type=integer(4), default=100, metavar="N", help="members of the population")
-    parser.add_argument("--seed", type=integer(0, MAX_SEED), default=1, metavar="N", help="seed of all random numbers")
-    parser.add_argument("--output", type=picture, metavar="FILE.png", help="draw the run and the hidden weights there")
-    add_map_options(parser)
-    options = parser.parse_args()
+    options = gallery_parser(
+        "Evolve a network of binary weights and step activations that reads digits.", 500, 100, seeded=True
+    ).parse_args()
     watch = Watch()
     with signals.interruptible(), chosen_map(options) as map_:
         toolbox = make_toolbox(options.population, options.generations, options.seed, map_)

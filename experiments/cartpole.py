@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from deap import base, creator
+from gallery import gallery_parser
 
 from deap_nn import (
     Callback,
@@ -23,11 +24,10 @@ from deap_nn import (
 )
 from deap_nn.core.environment import optional
 from deap_nn.core.errors import InputError
-from deap_nn.core.seeding import MAX_SEED
-from deap_nn.maps import Map, add_map_options, chosen_map
+from deap_nn.maps import Map, chosen_map
 from deap_nn.maps.scoop import prepare_worker
 from deap_nn.process import signals
-from deap_nn.process.cli import Parser, integer, picture, run_command
+from deap_nn.process.cli import run_command
 
 prepare_worker()
 
@@ -93,13 +93,7 @@ def make_toolbox(seed: int, map_: Map = map) -> base.Toolbox:
 
 def main() -> int:
     """Evolve an agent, and print its return in the test episodes."""
-    parser = Parser("Evolve an agent that balances CartPole.")
-    parser.add_argument("--generations", type=integer(1), default=30, metavar="N", help="generations at most")
-    parser.add_argument("--population", type=integer(2), default=40, metavar="N", help="members of the population")
-    parser.add_argument("--seed", type=integer(0, MAX_SEED), default=1, metavar="N", help="seed of all random numbers")
-    parser.add_argument("--output", type=picture, metavar="FILE.png", help="draw the run and the pole there")
-    add_map_options(parser)
-    options = parser.parse_args()
+    options = gallery_parser("Evolve an agent that balances CartPole.", 30, 40, seeded=True).parse_args()
     try:
         environment()
     except ImportError as error:

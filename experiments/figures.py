@@ -61,11 +61,6 @@ def draw_panels(panels: Sequence[Panel], path: str | os.PathLike[str]) -> None:
     path : path-like
         The picture, a PNG.
 
-    Raises
-    ------
-    ValueError
-        If there is no panel.
-
     Examples
     --------
     >>> import pathlib, tempfile
@@ -74,8 +69,6 @@ def draw_panels(panels: Sequence[Panel], path: str | os.PathLike[str]) -> None:
     >>> path.stat().st_size > 1000
     True
     """
-    if not panels:
-        raise ValueError("panels must not be empty")
     figure = Figure(figsize=(7 if len(panels) == 1 else 4.6 * len(panels), 4.2), layout="constrained")
     for place, panel in enumerate(panels, 1):
         _fill(new_axes(figure, 1, len(panels), place), panel)
@@ -102,7 +95,7 @@ def _fill(axes: Any, panel: Panel) -> None:
 
 
 def draw_images(
-    panel: Panel, images: Sequence[ArrayLike], path: str | os.PathLike[str], *, title: str, names: Sequence[str] = ()
+    panel: Panel, images: Sequence[ArrayLike], path: str | os.PathLike[str], *, title: str, names: Sequence[str]
 ) -> None:
     """Draw a panel, and beside it a grid of small images in black and white.
 
@@ -117,7 +110,7 @@ def draw_images(
     title : str
         The subject of the images.
     names : sequence of str
-        A name for each image, or none at all.
+        A name for each image.
     """
     figure = Figure(figsize=(9.2, 4.2), layout="constrained")
     halves: Any = figure.subfigures(1, 2, width_ratios=(1, 1.1))
@@ -130,8 +123,7 @@ def draw_images(
         axes = right.add_subplot(rows, columns, place + 1)
         axes.imshow(image, cmap="gray", interpolation="nearest")
         axes.set(xticks=[], yticks=[])
-        if names:
-            axes.set_title(names[place], fontsize="small", pad=2)
+        axes.set_title(names[place], fontsize="small", pad=2)
     save_figure(figure, path)
 
 

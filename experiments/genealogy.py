@@ -4,12 +4,13 @@ import random
 from types import SimpleNamespace
 
 from deap import algorithms, tools
+from gallery import gallery_parser
 
 from deap_nn import GA, Individual, grouping, make_toolbox
-from deap_nn.maps import add_map_options, chosen_map
+from deap_nn.maps import chosen_map
 from deap_nn.maps.scoop import prepare_worker
 from deap_nn.operators.adaptation import Clock
-from deap_nn.process.cli import Parser, integer, picture, run_command
+from deap_nn.process.cli import run_command
 
 prepare_worker()
 
@@ -69,12 +70,9 @@ class HistoryOfNumbers(tools.History):
 
 def main() -> int:
     """Evolve by DEAP's eaSimple, and draw the family of the best of the last generation."""
-    parser = Parser("Evolve a network that reads digits, and draw the family tree of the best.")
-    parser.add_argument("--generations", type=integer(1), default=10, metavar="N", help="generations")
-    parser.add_argument("--population", type=integer(4), default=16, metavar="N", help="members of the population")
-    parser.add_argument("--output", type=picture, metavar="FILE.png", help="draw the family tree there")
-    add_map_options(parser)
-    options = parser.parse_args()
+    options = gallery_parser(
+        "Evolve a network that reads digits, and draw the family tree of the best.", 10, 16
+    ).parse_args()
     random.seed(1)  # eaSimple draws from Python's global generator
     history = HistoryOfNumbers(toolbox.clock)
     for operator in ("mate", "mutate"):

@@ -7,6 +7,7 @@ import random
 
 import numpy as np
 from deap import algorithms, base, tools
+from gallery import gallery_parser
 
 from deap_nn import (
     Individual,
@@ -18,10 +19,9 @@ from deap_nn import (
     mutGaussianAdaptive,
     selRankBoosted,
 )
-from deap_nn.core.seeding import MAX_SEED
-from deap_nn.maps import Map, add_map_options, chosen_map
+from deap_nn.maps import Map, chosen_map
 from deap_nn.maps.scoop import prepare_worker
-from deap_nn.process.cli import Parser, integer, picture, run_command
+from deap_nn.process.cli import integer, run_command
 
 prepare_worker()
 
@@ -77,14 +77,9 @@ def evolve_islands(islands: list[list[Individual]], toolbox: base.Toolbox, gener
 
 def main() -> int:
     """Evolve the islands, print the best of each, and draw them."""
-    parser = Parser("Evolve islands of networks that tell two spirals apart.")
-    parser.add_argument("--generations", type=integer(1), default=100, metavar="N", help="generations")
-    parser.add_argument("--population", type=integer(6), default=50, metavar="N", help="members of each island")
+    parser = gallery_parser("Evolve islands of networks that tell two spirals apart.", 100, 50, seeded=True)
     parser.add_argument("--islands", type=integer(2, 8), default=4, metavar="N", help="islands")
     parser.add_argument("--every", type=integer(0), default=25, metavar="N", help="generations to a migration; 0: none")
-    parser.add_argument("--seed", type=integer(0, MAX_SEED), default=1, metavar="N", help="seed of all random numbers")
-    parser.add_argument("--output", type=picture, metavar="FILE.png", help="draw the best of each island there")
-    add_map_options(parser)
     options = parser.parse_args()
     random.seed(options.seed)  # varAnd draws from Python's global generator
     with chosen_map(options) as map_:

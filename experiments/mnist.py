@@ -112,19 +112,13 @@ def make_directory(options: argparse.Namespace) -> RunDirectory:
 
 def fresh_directory(options: argparse.Namespace) -> RunDirectory:
     """Make the folder of a run: that of ``--output``, or a new one under ``runs/``."""
-    requested = {"asked_generations": options.generations}
-    if options.output is not None:
-        return RunDirectory.create(check_new_folder(options.output, "--output"), "--output", **requested)
-    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-seed{options.seed}"
-    for name in itertools.chain([stem], (f"{stem}-{i}" for i in itertools.count(2))):
-        folder = Path("runs", name)
-        try:
-            return RunDirectory(folder, **requested)
-        except OSError as error:
-            if not (isinstance(error, FileExistsError) and os.path.lexists(folder)):
-                why = f"{error.strerror}: {error.filename}"
-                raise InputError(f"{folder} cannot be made ({why}): name another folder by --output") from error
-    raise AssertionError  # the names do not end
+    folder = options.output
+    if folder is None:
+        stem = f"{time.strftime('%Y%m%d-%H%M%S')}-seed{options.seed}"
+        names = itertools.chain([stem], (f"{stem}-{i}" for i in itertools.count(2)))
+        folder = next(path for path in (Path("runs", name) for name in names) if not os.path.lexists(path))
+    asked = options.generations
+    return RunDirectory.create(check_new_folder(folder, "--output"), "--output", asked_generations=asked)
 
 
 def settings(options: argparse.Namespace, dataset: Dataset, toolbox: Toolbox) -> dict[str, Any]:

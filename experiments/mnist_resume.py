@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
 from collections.abc import Collection, Mapping
@@ -15,9 +14,6 @@ from deap_nn.runs.files import read_config, read_status, requested_generations
 
 FROM_RECORDS = ("logbook.csv", "logbook.json", "timing.csv", "readouts.csv", "trace.npz")
 """The files of a finished run that a resume writes again from the records if one is missing or empty."""
-
-WRITTEN = {".csv", ".h5", ".html", ".json", ".keras", ".npz", ".png"}
-"""The suffixes of files that a run writes into its folder."""
 
 
 def check_resumable(
@@ -41,10 +37,6 @@ def check_resumable(
     """
     if not isinstance(config.get("generations"), int):
         raise InputError("argument --resume: config.json has no generations")
-    _check_status(Path(path, "status.json"))
-    for place in sorted(Path(path).iterdir()):
-        if place.suffix in WRITTEN and not place.is_symlink() and place.is_dir():
-            raise InputError(f"argument --resume: {place} is a folder, but the run writes a file there: move it away")
     if generations < config["generations"]:
         raise InputError(
             f"argument --generations: must be at least the run's {config['generations']}; --max-seconds "
@@ -80,18 +72,6 @@ def leave_out_this_end(status: dict[str, Any]) -> None:
     former.pop(str(status.get("generations")), None)
     if former:
         status["tested_before"] = former
-
-
-def _check_status(path: Path) -> None:
-    """Raise `InputError` if a run's status cannot be opened; warn if it is damaged, as it is then replaced."""
-    try:
-        json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise InputError(f"argument --resume: {path} {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        warnings.warn(f"{path} cannot be read ({error}): it is replaced", stacklevel=3)
 
 
 def check_data(path: str | os.PathLike[str], sha256: str, *, force: bool) -> None:

@@ -4,12 +4,13 @@ import random
 
 import numpy as np
 from deap import algorithms, tools
+from gallery import gallery_parser
 
 from deap_nn import GA, KerasProblem, make_toolbox
-from deap_nn.maps import add_map_options, chosen_map
+from deap_nn.maps import chosen_map
 from deap_nn.maps.scoop import prepare_worker
 from deap_nn.models.tensorflow import configure_tensorflow, keras
-from deap_nn.process.cli import Parser, integer, picture, run_command
+from deap_nn.process.cli import run_command
 
 prepare_worker()
 configure_tensorflow(threads=1)
@@ -32,12 +33,7 @@ def make_statistics() -> tools.MultiStatistics:
 
 def main() -> int:
     """Evolve by DEAP's eaSimple, print its logbook, and draw both chapters."""
-    parser = Parser("Fit a sine, and keep statistics of the fitness and of the weights.")
-    parser.add_argument("--generations", type=integer(1), default=60, metavar="N", help="generations")
-    parser.add_argument("--population", type=integer(4), default=60, metavar="N", help="members of the population")
-    parser.add_argument("--output", type=picture, metavar="FILE.png", help="draw the chapters there")
-    add_map_options(parser)
-    options = parser.parse_args()
+    options = gallery_parser("Fit a sine, and keep statistics of the fitness and of the weights.", 60, 60).parse_args()
     random.seed(1)  # eaSimple draws from Python's global generator
     settings = {"cxpb": 0.6, "mutpb": 0.9, "ngen": options.generations, "stats": make_statistics(), "verbose": False}
     with chosen_map(options) as map_:

@@ -7,6 +7,7 @@ import random
 
 import numpy as np
 from deap import algorithms, base, creator, tools
+from gallery import gallery_parser
 
 from deap_nn import (
     ES,
@@ -21,10 +22,10 @@ from deap_nn import (
     mutGaussianAdaptive,
 )
 from deap_nn.core.errors import InputError
-from deap_nn.maps import Map, add_map_options, chosen_map
+from deap_nn.maps import Map, chosen_map
 from deap_nn.maps.scoop import prepare_worker
 from deap_nn.models.tensorflow import configure_tensorflow, keras
-from deap_nn.process.cli import Parser, integer, picture, run_command
+from deap_nn.process.cli import integer, run_command
 
 prepare_worker()
 configure_tensorflow(threads=1)
@@ -108,12 +109,8 @@ def fronts(toolbox: base.Toolbox, population: int, generations: int) -> tuple[li
 
 def main() -> int:
     """Train a network, prune it, print some of the front, and draw it."""
-    parser = Parser("Prune a network that reads digits, and draw the front of error against size.")
-    parser.add_argument("--generations", type=integer(1), default=100, metavar="N", help="generations of NSGA-II")
-    parser.add_argument("--population", type=integer(4), default=100, metavar="N", help="members, a multiple of 4")
+    parser = gallery_parser("Prune a network that reads digits, and draw the front of error against size.", 100, 100)
     parser.add_argument("--training", type=integer(1), default=300, metavar="N", help="generations before pruning")
-    parser.add_argument("--output", type=picture, metavar="FILE.png", help="draw the front there")
-    add_map_options(parser)
     options = parser.parse_args()
     if options.population % 4:
         raise InputError(f"argument --population: must be a multiple of 4, got {options.population}")

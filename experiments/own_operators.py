@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from deap.base import Toolbox
 
 from deap_nn import WeightList
 
@@ -40,9 +39,3 @@ def cxBlocks(*individuals: WeightList, size: int, rng: np.random.Generator) -> t
             individual.flat[columns] = before[(turns + place) % len(individuals), columns]
         start += count
     return individuals
-
-
-def with_blocks(toolbox: Toolbox, size: int, mates: int) -> None:
-    """Register the crossover in blocks."""
-    toolbox.register("mate", cxBlocks, size=size)
-    toolbox.mates = mates

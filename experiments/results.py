@@ -12,8 +12,8 @@ import gzip
 from pathlib import Path
 
 from figures import draw_study
-from study_file import read_study
-from tables import OF_ALL, STUDIES, TABLE, Rows, read_runs, tables
+from sweep import read_study
+from tables import STUDIES, TABLE, Rows, read_runs, tables
 
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import write_with
@@ -134,18 +134,16 @@ def main() -> int:
     except OSError as error:
         raise InputError(f"argument --page: {page}: {error.strerror}") from error
     places = {name for text in texts.values() for _, _, name, _ in TABLE.findall(text)}
-    taken_names = []
     for folder in options.take:
-        taken_names.append(take(Path(folder), kept, options.whole))
-        print(f"{taken_names[-1]}: taken from {folder}")
-    for name in taken_names:
+        name = take(Path(folder), kept, options.whole)
+        print(f"{name}: taken from {folder}")
         if name not in places:
             raise InputError(f"neither {page} nor a page in {kept} has a place for {name}: <!-- study: {name} -->")
     made = dict(table for text in texts.values() for table in tables(text, kept))
     for path, text in texts.items():
         text = TABLE.sub(lambda found: found[1] + made[found[2], found[3]] + found[4], text)
         write_with(path, lambda partial, text=text: Path(partial).write_text(text, encoding="utf-8"))
-    for name in dict.fromkeys(name for kind, name in made if kind not in OF_ALL):
+    for name in dict.fromkeys(name for kind, name in made if kind != "algorithms"):
         file = STUDIES / f"{name}.toml"
         figure = {"by": (study := read_study(str(file))).by, "known": study.known} if file.exists() else {}
         draw_study(read_runs(kept / f"{name}.runs.csv.gz"), kept / f"{name}.png", **figure)

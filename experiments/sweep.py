@@ -15,14 +15,17 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from study_file import Study, read_study
 
+from deap_nn.algorithms.algorithm import ALGORITHMS
 from deap_nn.callbacks.candidates import BEST, MEAN
+from deap_nn.core.arguments import options_of
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import write_with
 from deap_nn.core.logbooks import format_row, parse_rows, read_csv
@@ -52,6 +55,99 @@ NO_MATTER = {"versions", "workers", "seed", "noise_sha256", "data"}
 NO_MATTER |= {"keras", "init_weights"}  # the paths of files: other entries have the digests of their content
 NO_MATTER |= {"algorithm", "centred_layers"}  # they follow from the settings
 """Entries of ``config.json`` that do not decide how a run learns, or that differ between seeds."""
+
+
+OF_A_SWEEP = {"output", "resume", "force", "no-progress", "seed", "help", *MAP_OPTIONS}
+"""Options of a run that a study cannot set."""
+
+OF_ALL = ("threads", "device")
+"""Options that a process can set only once, so that they are the same for all runs."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """The content of a study's file.
+
+    Parameters
+    ----------
+    name : str
+        The file's name without its suffix.
+    seeds : tuple of int
+        The seeds; every setting is run with each of them.
+    settings : mapping
+        The arguments of each setting's script, by name.
+    by : {"evaluations", "gen"}
+        The horizontal axis of the figure.
+    known : mapping
+        Results from elsewhere by name: a place on that axis and an error.
+    """
+
+    name: str
+    seeds: tuple[int, ...]
+    settings: Mapping[str, tuple[str, ...]]
+    by: Literal["evaluations", "gen"] = "evaluations"
+    known: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def runs(self) -> Iterator[tuple[str, int]]:
+        """The settings and seeds of all runs, one seed of all settings after the other."""
+        return ((name, seed) for seed in self.seeds for name in self.settings)
+
+
+def read_study(path: str) -> Study:
+    """Return the study in a file; raise `InputError` with the reason if it is not valid."""
+    try:
+        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"argument STUDY: {path} cannot be read: {reason}") from error
+    unknown = content.keys() - {"seeds", "common", "settings", "by", "known"}
+    if unknown:
+        raise InputError(f"argument STUDY: {path}: {min(unknown)} is none of seeds, common, settings, by, known")
+    seeds, common, settings = content.get("seeds"), content.get("common", {}), content.get("settings")
+    if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
+        raise InputError(f"argument STUDY: {path}: seeds must be a list of integers")
+    if len(set(seeds)) != len(seeds):
+        raise InputError(f"argument STUDY: {path}: seeds must differ")
+    tables = [common, *settings.values()] if isinstance(settings, dict) else [settings]
+    if not settings or not all(isinstance(table, dict) for table in tables):
+        raise InputError(f"argument STUDY: {path}: common and each of settings must be a table of options")
+    for name, table in settings.items():
+        if table.keys() & set(OF_ALL):
+            raise InputError(f"argument STUDY: {path}: {min(table.keys() & set(OF_ALL))} is for [common] only")
+        if not name.replace("-", "").replace("_", "").isalnum() or not name[0].isalnum():
+            raise InputError(f"argument STUDY: {path}: the setting {name!r} must be named by letters, digits, - and _")
+    made = {}
+    for name, table in settings.items():
+        options = common
+        if "method" in table:
+            import baselines
+            import mnist_options
+
+            kinds = mnist_options.Settings, *ALGORITHMS.values()
+            left_out = {option.option for kind in kinds for option in options_of(kind).values()}
+            left_out -= {f"--{name.replace('_', '-')}" for name in baselines.common_options(table["method"])}
+            options = {name: value for name, value in common.items() if f"--{name.replace('_', '-')}" not in left_out}
+        made[name] = tuple(_arguments(options | table, path))
+    return Study(Path(path).stem, tuple(seeds), made, *_figure(content, path))
+
+
+def _figure(content: Mapping[str, Any], path: str) -> tuple[Any, dict[str, tuple[float, float]]]:
+    """Return the horizontal axis of a study's figure, and its known points."""
+    by, known = content.get("by", "evaluations"), content.get("known", {})
+    if by not in ("evaluations", "gen"):
+        raise InputError(f"argument STUDY: {path}: by must be evaluations or gen, got {by}")
+    points = known.values() if isinstance(known, dict) else [None]
+    if not all(isinstance(point, list) and len(point) == 2 for point in points):
+        raise InputError(f"argument STUDY: {path}: known must be a table of points, each a place and an error")
+    return by, {name: (float(place), float(error)) for name, (place, error) in known.items()}
+
+
+def _arguments(options: Mapping[str, Any], path: str) -> Iterator[str]:
+    for name, value in options.items():
+        if name.replace("_", "-") in OF_A_SWEEP:
+            raise InputError(f"argument STUDY: {path}: a study cannot set {name}")
+        yield f"--{name.replace('_', '-')}={value}"
 
 
 def _script(arguments: Sequence[str]) -> Any:
@@ -118,15 +214,12 @@ def check(study: Study, output: Path, data: Sequence[str], *, only_draw: bool) -
         if digest != before:
             raise InputError(f"argument --output: {folder} is a run on other data than {other}")
     for (name, path), (digest, folder) in begun.items() if not (whole or only_draw) else ():
-        if _digest_of_data(name, path) != digest:
+        try:
+            present = load_dataset(name, path).reference.sha256
+        except DataError as error:
+            raise InputError(f"argument --data: {error}") from error
+        if present != digest:
             raise InputError(f"argument --output: {folder} is a run on other data than {path or f'--dataset {name}'}")
-
-
-def _digest_of_data(name: str, path: str | None) -> str:
-    try:
-        return load_dataset(name, path).reference.sha256
-    except DataError as error:
-        raise InputError(f"argument --data: {error}") from error
 
 
 def run_all(study: Study, output: Path, data: Sequence[str]) -> None:
@@ -181,7 +274,7 @@ def write_tables(study: Study, output: Path) -> dict[str, list[dict[str, Any]]]:
             logged = [logbook[column][i] for column in ("min", "avg", "train_error", "val_error")]
             rows.append(format_row([study.name, name, seed, int(gen), int(evaluations[i]), *logged, *errors]))
         config = read_config(folder, "--output")
-        counted = int(evaluations[-1]), digits_drawn(config, len(evaluations) - 1), digest_of(config)
+        counted = int(evaluations[-1]), int(config["batch_size"]) * (len(evaluations) - 1), digest_of(config)
         shown = [status.get(column, "") for column in RESULTS]
         results.append(format_row([study.name, name, seed, *shown, *counted]))
         found[name].append(status)
@@ -189,11 +282,6 @@ def write_tables(study: Study, output: Path) -> dict[str, list[dict[str, Any]]]:
         text = "".join(lines)
         write_with(output / file, lambda partial, text=text: Path(partial).write_text(text, encoding="utf-8"))
     return found
-
-
-def digits_drawn(config: Mapping[str, Any], generations: int) -> int:
-    """Return the number of digits in the mini-batches of all generations after generation 0."""
-    return int(config["batch_size"]) * generations
 
 
 def digest_of(config: Mapping[str, Any]) -> str:

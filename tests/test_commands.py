@@ -1,20 +1,13 @@
 """The command ``deap-nn``."""
 
-import subprocess
-import sys
-
-from conftest import ROOT
-
 from deap_nn import __version__
 from deap_nn.__main__ import COMMANDS
 
 
-def command(*arguments):
-    words = [sys.executable, "-m", "deap_nn", *map(str, arguments)]
-    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+def test_one_command_does_all(here, tmp_path):
+    def command(*arguments):
+        return here("-m", "deap_nn", *arguments)
 
-
-def test_one_command_does_all(tmp_path):
     usage = command("--help")
     assert usage.returncode == 0
     assert command("--version").stdout.strip() == __version__

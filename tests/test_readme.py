@@ -1,6 +1,5 @@
 """What the README says is run as it stands there."""
 
-import doctest
 import importlib
 import json
 import re
@@ -8,7 +7,6 @@ import re
 import pytest
 from conftest import ROOT
 
-import deap_nn
 from deap_nn.operators.registry import OPERATORS
 
 README = (ROOT / "README.md").read_text()
@@ -87,11 +85,6 @@ def test_every_experiment_says_what_it_does():
         assert script.name in (DOCS / "gallery.md").read_text() or "__main__" not in script.read_text()
 
 
-@pytest.mark.parametrize("target", ["mnist", "test", "lint", "bench", "bench-peers"])
-def test_make_has_the_targets(target):
-    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.M)
-
-
 def test_the_table_of_what_was_measured_is_that_of_the_results(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     table = importlib.import_module("table")
@@ -107,28 +100,10 @@ def test_the_table_of_what_was_measured_is_that_of_the_results(monkeypatch):
     assert table.figure([1.0, 1234.5, 0.5]) == "1 (0.5 to 1,234)"
 
 
-PEERS = sorted((ROOT / "benchmarks" / "peers").glob("*.txt"))
-
-
-@pytest.mark.parametrize("requirements", PEERS, ids=lambda path: path.stem)
-def test_the_peers_are_pinned(requirements):
-    assert requirements.with_suffix(".py").exists()
-    for line in requirements.read_text().splitlines():
-        assert re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", line)
-
-
 def test_constraints_are_names_and_versions():
-    for line in (ROOT / "constraints.txt").read_text().splitlines():
-        assert re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", line)
-
-
-SHOWN = "cxMask", "mutGaussianAdaptive", "selRankBoosted", "initNormal", "initScaled", "make_toolbox", "evolve"
-
-
-@pytest.mark.parametrize("name", SHOWN)
-def test_the_examples_of_a_docstring_are_run(name):
-    function = getattr(deap_nn, name)
-    assert any(test.examples for test in doctest.DocTestFinder(recurse=False).find(function, function.__name__))
+    for path in (ROOT / "constraints.txt", *(ROOT / "benchmarks" / "peers").glob("*.txt")):
+        for line in path.read_text().splitlines():
+            assert re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", line)
 
 
 def test_examples_of_docstrings_are_tests(pytestconfig):

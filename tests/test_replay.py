@@ -4,10 +4,6 @@ import json
 import shutil
 
 import numpy as np
-from conftest import MNIST
-
-from deap_nn.breeding.kinds import MIRROR, PLACE_BITS
-from deap_nn.runs.checkpoint import read_generations
 
 REPLAY = ("-m", "deap_nn.replay")
 
@@ -58,24 +54,3 @@ def test_a_run_that_cannot_be_replayed_is_refused_with_the_reason(here, digits_f
         answer = here(*REPLAY, folder, "--generation", 0, "--output", tmp_path / "out.npz")
         assert answer.stderr.endswith(f"error: argument DIR: {why}\n")
         assert answer.returncode == 2
-
-
-def test_a_run_with_opposites_is_resumed_by_two_processes_and_replayed(here, warm, digits_file, tmp_path):
-    options = ["--model", "mlp", "--population", 12, "--parents", 6, "--data", digits_file, "--no-progress"]
-    options += ["--opposites", 0.5]
-    whole = here(MNIST, *options, "--generations", 7, "--output", tmp_path / "whole")
-    begun = here(MNIST, *options, "--generations", 3, "--output", tmp_path / "run")
-    assert (whole.returncode, whole.stderr, begun.returncode, begun.stderr) == (0, "", 0, "")
-    assert json.loads((tmp_path / "run" / "config.json").read_text())["opposites"] == 0.5
-    assert (tmp_path / "run" / "checkpoint" / "generations").read_bytes().startswith(b"deap_nn checkpoint 1\n")
-    chosen = [generation.chosen for generation in read_generations(tmp_path / "run" / "checkpoint")]
-    assert [bool((places >> PLACE_BITS == MIRROR).any()) for places in chosen] == [False, False, True, True]
-    workers = "--map", "processes", "--workers", 2
-    resumed = warm(MNIST, "--resume", tmp_path / "run", "--generations", 7, *workers, "--no-progress")
-    assert (resumed.returncode, resumed.stderr) == (0, "")
-    assert (tmp_path / "run" / "logbook.csv").read_bytes() == (tmp_path / "whole" / "logbook.csv").read_bytes()
-    member = "--generation", 7, "--member", 5, "--output", tmp_path / "it.npz"
-    answer = here(*REPLAY, tmp_path / "run", *member)
-    assert (answer.returncode, answer.stderr) == (0, "")
-    assert answer.stdout.startswith("generation 7, member 5: fitness ")
-    assert "differs" not in answer.stdout

@@ -18,21 +18,6 @@ from deap_nn.core.logbooks import read_csv
 from deap_nn.models.tensorflow import keras
 
 
-@pytest.mark.parametrize(
-    ("option", "reason"),
-    [(["--target", 1], "target"), (["--patience", 1], "patience"), (["--max-seconds", 0], "max-seconds")],
-)
-def test_runs_stop_early(here, tmp_path, digits_file, option, reason):
-    arguments = ["--model", "mlp", "--population", 4, "--generations", 500, "--data", digits_file]
-    answer = here(MNIST, *arguments, *option, "--output", tmp_path / "run")
-    assert answer.returncode == 0
-    status = status_of(tmp_path / "run")
-    assert status["state"] == "finished"
-    assert status["generations"] < 500
-    assert status["stopped_by"].startswith(reason)
-    assert len(read_csv(tmp_path / "run" / "logbook.csv")["gen"]) == status["generations"] + 1
-
-
 @in_turn
 @pytest.mark.parametrize(
     ("prefix", "number"),

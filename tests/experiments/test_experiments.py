@@ -2,14 +2,18 @@
 
 import csv
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
-from conftest import MNIST, ROOT, XOR, status_of
+from conftest import MNIST, ROOT, XOR, alone, interrupt, not_for_ever, status_of
+from deap_nn.runs.config import read_config
 from small_run import FILES, SETTING, in_turn
 
 from deap_nn import NoiseTable
@@ -132,6 +136,44 @@ def test_the_saved_model_and_the_saved_weights_score_the_test_error(finished, di
 
 
 @in_turn
+def test_the_one_command_names_the_three_operators_in_its_first_line(tmp_path):
+    """``python -m scoop experiments/mnist.py`` as it stands; it is ended as soon as it has said so."""
+    (tmp_path / "experiments").symlink_to(ROOT / "experiments")
+    with open(tmp_path / "stderr", "w+") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "scoop", "experiments/mnist.py"],
+            cwd=tmp_path,
+            env=os.environ | alone(tmp_path),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            with not_for_ever():
+                first = next(line for line in process.stdout if not line.startswith("Launching"))
+                second = next(process.stdout)
+                while not list(tmp_path.glob("runs/*/config.json")):
+                    time.sleep(0.05)
+        finally:
+            interrupt(process, signal.SIGINT)
+        errors.seek(0)
+        assert "Traceback" not in errors.read()
+    assert first == (
+        "genetic algorithm (ga): four parents crossed by a random mask (cxScanning), Gaussian mutation whose sigma is "
+        "0.128 times the error of the best, from its cross-entropy (mutGaussianAdaptive), selection by rank of the "
+        "best 50 and the opposites of the worst 50 with pressure 1.5, the best boosted by 2 (selRankBoosted), parents "
+        "moved along the inputs of dense layers, founders related by a spread of 0.5, scored with centred layers on "
+        "stratified mini-batches\n"
+    )
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert second.endswith(f"; run: {folder.relative_to(tmp_path)}\n")
+    assert status_of(folder)["state"] == "interrupted"
+    config = read_config(folder, "--output")
+    assert (config["model"], config["population"], config["generations"]) == ("mnist_deep", 200, 150)
+
+
+@in_turn
 @pytest.mark.parametrize("workers", [3, *(pytest.param(workers, marks=pytest.mark.long) for workers in (1, 2))])
 def test_scoop_workers_change_no_byte(finished, run, tmp_path, digits_file, workers):
     folder, _ = finished
@@ -151,14 +193,6 @@ def test_scoop_workers_change_no_byte(finished, run, tmp_path, digits_file, work
     assert {path.name for path in (tmp_path / "run").iterdir()} == FILES
 
 
-def test_another_seed_differs_and_no_progress_is_silent(finished, warm, tmp_path, digits_file):
-    folder, _ = finished
-    arguments = [*SETTING[:-1], 6, "--data", digits_file, "--output", tmp_path / "run", "--no-progress"]
-    answer = warm(MNIST, *arguments)
-    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
-    assert (tmp_path / "run" / "logbook.csv").read_bytes() != (folder / "logbook.csv").read_bytes()
-
-
 def test_without_output_each_run_goes_to_a_fresh_folder(here, tmp_path, digits_file):
     for _ in range(2):
         arguments = ["--model", "mlp", "--population", 4, "--generations", 0, "--data", digits_file]
@@ -172,35 +206,24 @@ def test_runs_that_lead_nowhere_are_reported_in_a_line(here, tmp_path, digits_fi
     (tmp_path / "runs").symlink_to(tmp_path / "gone")
     answer = here(MNIST, "--model", "mlp", "--population", 4, "--generations", 0, "--data", digits_file)
     assert (answer.returncode, len(answer.stderr.splitlines())) == (2, 1)
-    assert re.search(r"runs/.* cannot be made \(File exists: runs\): name another folder by --output", answer.stderr)
+    assert re.search(r"argument --output: runs/.* cannot be made \(File exists\)", answer.stderr)
 
 
-@pytest.mark.parametrize(
-    ("first", "then"),
-    [((), ("--max-seconds", 0)), (("--max-seconds", 0), ("--max-seconds", 1e6)), (("--target", 1), ("--target", 0))],
-)
-def test_a_run_that_is_resumed_may_have_another_end(finished, warm, tmp_path, digits_file, first, then):
-    """It is given with `--resume`, ends the run, or lets one that was stopped go on to the bytes of a whole run."""
-    folder, command = tmp_path / "run", (MNIST, *SETTING, "--data", digits_file, "--no-progress")
-    answer = warm(*command, *(first or ("--generations", 1)), "--output", folder)
-    assert answer.returncode == 0, answer.stderr
-    resume = (MNIST, "--resume", folder, "--no-progress")
-    if first:
-        answer = warm(*resume)
-        assert (answer.returncode, answer.stderr) == (
-            2,
-            f"mnist.py: error: argument --resume: the run in {folder} is finished; another {first[0]} continues it\n",
-        )
-    answer = warm(*resume, *then, *(() if first else ("--generations", 50)))
-    assert answer.returncode == 0, answer.stderr
+def test_a_run_that_is_resumed_may_have_another_end_and_map(finished, here, warm, tmp_path, digits_file):
+    """It is given with `--resume`: it lets a run that was stopped go on to the bytes of a whole run, or ends it."""
+    folder, resume = tmp_path / "run", (MNIST, "--resume", tmp_path / "run", "--no-progress")
+    options = (*SETTING, "--data", digits_file, "--no-progress", "--max-seconds", 0, "--output", folder)
+    assert here(MNIST, *options).returncode == 0
+    said = f"argument --resume: the run in {folder} is finished; another --max-seconds continues it"
+    answer = here(*resume)
+    assert (answer.returncode, answer.stderr) == (2, f"mnist.py: error: {said}\n")
+    assert warm(*resume, "--max-seconds", 1e6, "--map", "processes", "--workers", 2).returncode == 0
+    assert "stopped_by" not in status_of(folder)
+    assert (folder / "logbook.csv").read_bytes() == (finished[0] / "logbook.csv").read_bytes()
+    assert here(*resume, "--max-seconds", 0, "--generations", 50).returncode == 0
     status = status_of(folder)
-    assert status["state"] == "finished"
-    if first:
-        assert "stopped_by" not in status
-        assert (folder / "logbook.csv").read_bytes() == (finished[0] / "logbook.csv").read_bytes()
-    else:
-        assert status["stopped_by"].startswith("max-seconds")
-        assert status["generations"] < 50
+    assert (status["state"], status["stopped_by"].partition(":")[0]) == ("finished", "max-seconds")
+    assert status["generations"] < 50
 
 
 def test_the_report_draws_the_pictures_again(finished, here, tmp_path):
@@ -214,33 +237,6 @@ def test_the_report_draws_the_pictures_again(finished, here, tmp_path):
     assert answer.stdout.split() == [str(copy / name) for name in ("fitness.png", "weights.png", "report.html")]
     for name in ("fitness.png", "weights.png"):
         assert (copy / name).read_bytes() == (folder / name).read_bytes()
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("logbook.csv", None),
-        ("logbook.csv", b"gen,min\n"),
-        ("logbook.csv", b"gen,min,avg\n0,1,\xff\n"),
-        ("logbook.csv", b"gen,min,avg\n0,one,2\n"),
-        ("trace.npz", b"PK"),
-        ("config.json", b"{"),
-        ("config.json", None),
-    ],
-)
-def test_the_report_names_a_damaged_file(finished, here, tmp_path, name, content):
-    folder, _ = finished
-    copy = tmp_path / "copy"
-    copy.mkdir()
-    for kept in ("logbook.csv", "trace.npz", "config.json"):
-        (copy / kept).write_bytes((folder / kept).read_bytes())
-    (copy / name).unlink()
-    if content is not None:
-        (copy / name).write_bytes(content)
-    answer = here("-m", "deap_nn.report", copy)
-    assert answer.returncode == 2
-    assert answer.stderr.count("\n") == 1
-    assert str(copy / name) in answer.stderr
 
 
 @in_turn

@@ -1,21 +1,20 @@
-"""The gallery of experiments: each in a small setting, with its picture, in this process."""
+"""The gallery of experiments: each in a small setting, with its map and its picture, in this process."""
 
-import contextlib
 import copy
-import gc
 import importlib.util
 import random
 import re
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from conftest import ROOT
-from deap import algorithms, tools
+from deap import tools
 from deap.benchmarks.tools import hypervolume
 from PIL import Image
 
-from deap_nn import KerasProblem, WeightList, make_toolbox
+from deap_nn import Individual, KerasProblem, make_toolbox
 from deap_nn.models.tensorflow import keras
 
 
@@ -37,13 +36,18 @@ def scripts():
 
 
 @pytest.fixture
-def shown(scripts, monkeypatch, capsys, tmp_path):
-    """Run an experiment's main function; what it prints and its picture come back."""
+def shown(scripts, monkeypatch, capsys, tmp_path, noted_map):
+    """Run an experiment's main function with a map; what it prints and its picture come back."""
 
     def call(name, *arguments):
         picture = tmp_path / f"{name}.png"
-        monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments), "--output", str(picture)])
-        assert scripts(name).main() == 0
+        given = [*map(str, arguments), "--map", "serial", "--output", str(picture)]
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *given])
+        script = scripts(name)
+        if hasattr(script, "toolbox"):  # what is registered in it stays
+            monkeypatch.setattr(script, "toolbox", copy.copy(script.toolbox))
+        assert script.main() == 0
+        assert {(asked, size > 0) for asked, _, size in noted_map} == {("serial", True)}
         with Image.open(picture) as image:
             assert image.format == "PNG"
             assert len(np.unique(np.asarray(image.convert("L")))) > 20  # something is drawn
@@ -63,6 +67,21 @@ def test_islands_learn_and_are_drawn(shown):
     assert re.search(r"the best network classifies \d+\.\d% of the points correctly\n", printed)
 
 
+def test_islands_give_the_same_under_scoop(run, here):
+    options = [ROOT / "experiments" / "islands.py", "--generations", 4, "--population", 6, "--every", 2]
+    serial = here(*options)
+    assert serial.returncode == 0, serial.stderr
+    assert run("-m", "scoop", "-n", 2, *options).stdout == serial.stdout
+
+
+def test_cartpole_says_what_is_missing(here, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gymnasium", None)
+    answer = here(ROOT / "experiments" / "cartpole.py")
+    assert answer.returncode == 2
+    line = "cartpole.py: error: gymnasium is not installed: pip install -c constraints.txt -e '.[gymnasium]'\n"
+    assert answer.stderr == line
+
+
 def test_migration_sends_the_best_of_an_island_to_the_next(scripts):
     islands = scripts("islands")
     random.seed(1)
@@ -74,31 +93,6 @@ def test_migration_sends_the_best_of_an_island_to_the_next(scripts):
     assert any(one is other for one in first[0] for other in first[1])
     islands.evolve_islands(apart, islands.make_toolbox(1), 2, 0)
     assert not any(one is other for one in apart[0] for other in apart[1])
-
-
-@pytest.mark.parametrize("name", ["binary_weights", "genealogy", "islands", "multi_statistics", "nsga2"])
-def test_the_chosen_map_does_the_work(scripts, monkeypatch, name):
-    done = []
-
-    @contextlib.contextmanager
-    def opened(asked, **given):
-        def counted(function, *arguments):
-            found = list(map(function, *arguments))
-            done.append(len(found))
-            return found
-
-        assert asked == "serial"
-        yield counted
-
-    monkeypatch.setattr("deap_nn.maps.open_map", opened)
-    training = ["--training", "1"] if name == "nsga2" else []
-    arguments = ["--population", "8", "--generations", "1", *training, "--map", "serial"]
-    monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
-    script = scripts(name)
-    if hasattr(script, "toolbox"):  # what is registered in it stays
-        monkeypatch.setattr(script, "toolbox", copy.copy(script.toolbox))
-    assert script.main() == 0
-    assert sum(done) >= 8
 
 
 def test_the_front_of_error_against_size_is_true(scripts, shown):
@@ -114,25 +108,7 @@ def test_the_front_of_error_against_size_is_true(scripts, shown):
         assert sum(np.count_nonzero(matrix) for matrix in model.get_weights()) == size < 970
         predicted = model.predict(nsga2.x[:2450], verbose=0).argmax(axis=1)
         assert error == pytest.approx(np.mean(predicted != nsga2.y[:2450]), abs=1e-6)
-    values = [individual.fitness.values for individual in last]
-    for error, size in values:
-        assert not any(e <= error and s <= size and (e, s) != (error, size) for e, s in values)
     assert hypervolume(last, [1.0, 970.0]) > hypervolume(first, [1.0, 970.0])
-
-
-def test_nothing_of_a_front_is_lost_to_worse_children(scripts):
-    nsga2 = scripts("nsga2")
-    toolbox = nsga2.make_pruning_toolbox(nsga2.train(1))
-
-    def spoil(individual):
-        individual.flat[:] = 1.0  # all outputs are alike
-        individual[-1][:] = 0.0
-        return (individual,)
-
-    toolbox.register("mutate", spoil)
-    first, last = ([member.fitness.values for member in front] for front in nsga2.fronts(toolbox, 8, 2))
-    assert sorted(last) == sorted(first)
-    assert all(size < 970 for _, size in last)
 
 
 def test_a_population_that_nsga2_cannot_pair_is_refused(scripts, monkeypatch):
@@ -141,67 +117,23 @@ def test_a_population_that_nsga2_cannot_pair_is_refused(scripts, monkeypatch):
         scripts("nsga2").main()
 
 
-def eased(toolbox, history):
-    """Run eaSimple with a history or none; return the copies of weights that were made, and what is left of them."""
-    copies = []
-    before = WeightList.__deepcopy__
+def test_a_history_of_numbers_has_the_tree_of_deaps_and_no_weights(scripts):
+    clock = SimpleNamespace(generation=0)
+    history = scripts("genealogy").HistoryOfNumbers(clock)
 
-    def counted(self, memo):
-        copies.append(None)
-        return before(self, memo)
+    def recorded(history):
+        clock.generation = 0
+        founders = [Individual([np.zeros(1)]) for _ in range(4)]
+        history.update(founders)
+        clock.generation = 1
+        children = history.decorator(lambda *pair: pair)(*copy.deepcopy(founders[:2]))
+        history.decorator(lambda child: (child,))(children[0])
+        return history.genealogy_tree, [history.getGenealogy(member) for member in (*founders, *children)]
 
-    kept = {name: getattr(toolbox, name) for name in ("mate", "mutate")}
-    random.seed(1)
-    toolbox.clock.reset()
-    for name in ("mate", "mutate", "select"):
-        source = getattr(toolbox, name).keywords["rng"].bit_generator
-        source.state = type(source)(1).state
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(WeightList, "__deepcopy__", counted)
-        population = toolbox.population(n=6)
-        if history is not None:
-            for name in kept:
-                toolbox.decorate(name, history.decorator)
-            history.update(population)
-        algorithms.eaSimple(population, toolbox, cxpb=0.6, mutpb=0.9, ngen=3, verbose=False)
-    for name, function in kept.items():
-        toolbox.register(name, function.func, *function.args, **function.keywords)
-    gc.collect()
-    alive = sum(isinstance(thing, WeightList) for thing in gc.get_objects())
-    return len(copies), alive, population
-
-
-def test_a_history_of_numbers_copies_no_weights(scripts):
-    genealogy = scripts("genealogy")
-    toolbox = genealogy.toolbox
-    plain, alive, population = eased(toolbox, None)
-    del population
-    history = genealogy.HistoryOfNumbers(toolbox.clock)
-    copies, alive_with, population = eased(toolbox, history)
-    assert copies == plain
-    assert alive_with == alive
-    deaps = tools.History()
-    copies_of_deaps, alive_of_deaps, others = eased(toolbox, deaps)
-    assert copies_of_deaps == plain + len(deaps.genealogy_history)
-    assert alive_of_deaps > alive
-    # It is the same tree as DEAP's own.
-    assert history.genealogy_tree == deaps.genealogy_tree
-    for mine, other in zip(population, others, strict=True):
-        assert history.getGenealogy(mine) == deaps.getGenealogy(other)
-
-
-def test_the_survivors_are_those_that_were_scored(scripts, monkeypatch):
-    genealogy = scripts("genealogy")
-    history, scored = genealogy.HistoryOfNumbers(genealogy.toolbox.clock), []
-
-    def evaluate(individual):
-        scored.append(individual.history_index)
-        return (float(len(scored)),)
-
-    monkeypatch.setattr(genealogy.toolbox, "evaluate", evaluate)
-    eased(genealogy.toolbox, history)
-    assert sorted(history.lived()) == sorted(scored)
-    assert len(scored) < len(history.genealogy_tree)
+    assert recorded(history) == recorded(tools.History())
+    assert not any(isinstance(one, Individual) for one in history.genealogy_history.values())
+    assert history.lived() == [1, 2, 3, 4, 6, 7]  # 5 was the child before it was mutated
+    assert history.family(7) == {7: [1, 2], 1: [], 2: []}
 
 
 def test_the_family_of_the_best_is_drawn(shown):
@@ -233,11 +165,7 @@ def test_a_network_without_a_gradient_learns(scripts, shown):
     hidden, threshold, output = module.binary(genomes)
     assert {*np.unique(hidden), *np.unique(output)} == {-1.0, 1.0}
     assert np.array_equal(threshold, np.round(threshold))
-    # Signs are all that counts, and whole numbers of dots: nothing changes by a little, so there is no gradient.
-    inputs, labels = (part[:50] for part in module.TEST)
-    nudged = np.where(abs(genomes) < 1e-3, genomes, genomes * np.float32(1 + 1e-6))
-    assert np.array_equal(module.error_rates(genomes, inputs, labels), module.error_rates(nudged, inputs, labels))
-    # One after the other they are the same networks.
+    inputs, labels = (part[:50] for part in module.TEST)  # one after the other they are the same networks
     for row in range(2):
         on = (inputs @ hidden[row] > threshold[row]).astype(np.float32)
         votes = on @ output[row]

@@ -1,4 +1,4 @@
-"""The tables of the pages of results hold the figures of the CSV files."""
+"""The pages of results: their tables hold the figures of the CSV files, to which runs of studies are taken."""
 
 import gzip
 import re
@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 from conftest import ROOT
-from small_run import RESULTS, RUNS
+from small_run import RESULTS
 
 PAGE = ROOT / "docs" / "results.md"
 KEPT = ROOT / "docs" / "results"
@@ -35,94 +35,6 @@ def test_the_tables_of_the_pages_are_those_of_their_files():
         assert "made at commit 98872e2" in page.read_text()
 
 
-def test_a_table_shows_the_options_of_settings_that_have_several_names():
-    options_in = runpy.run_path(str(RESULTS))["tables"].__globals__["options_in"]
-    found = {study: options_in(study) for study in ("baselines", "projected-ga", "openai-cnn-tuning")}
-    assert found["baselines"]["default"] == "`--preset es --centred no --stratified no`"
-    assert found["projected-ga"]["projected"] == "`--preset ga --projected yes --scale fan_in --sigma 0.1`"
-    assert found["baselines"]["adam"] == "`--method adam --rate 0.0006`"  # that of the others is no option of it
-    assert "--generations 300" in found["openai-cnn-tuning"]["plain-0_01-rate-0_005-long"]
-    assert options_in("no-study") == {}
-
-
-def test_results_are_in_a_table_with_their_costs(tmp_path):
-    kept = tmp_path / "page"
-    kept.mkdir()
-    head = "study,setting,seed,validation_error,test_error,seconds,evaluations,digits"
-    rows = [f"far,a,{seed},{seed / 10},{seed / 5},{seed * 60},1200,{64 * seed}" for seed in (1, 2, 4)]
-    (kept / "far.results.csv").write_text("\n".join([head, *rows, "far,b,1,0.5,0.25,90,5,6"]) + "\n")
-    (kept / "far.runs.csv.gz").write_bytes(gzip.compress(f"{RUNS}\n".encode()))
-    text = "".join(f"<!-- {kind}: far -->\n<!-- end of {kind} -->\n" for kind in ("reached", "study"))
-    tables = dict(runpy.run_path(str(RESULTS))["tables"](text, kept))
-    assert list(tables) == [("reached", "far"), ("study", "far")]
-    assert tables["study", "far"].startswith("| setting | seeds | validation error |")
-    made = tables["reached", "far"].splitlines()
-    assert made[0] == "| setting | seeds | test error | validation error | evaluations | digits | minutes |"
-    assert made[2] == "| a | 1, 2, 4 | 0.4000 (0.2000 to 0.8000) | 0.2000 (0.1000 to 0.4000) | 1,200 | 128 | 2.0 |"
-    assert made[3] == "| b | 1 | 0.2500 (0.2500 to 0.2500) | 0.5000 (0.5000 to 0.5000) | 5 | 6 | 1.5 |"
-
-
-@pytest.fixture
-def tables_of(tmp_path):
-    """What a page has in place of tables, by kind, of the files of studies that hold these settings."""
-    module = runpy.run_path(str(RESULTS))
-
-    def made(kind, results, runs):
-        rows = module["tables"].__globals__[kind.upper().replace("-", "_")]
-        named = [(row.study, row.setting) for row in rows if row.study]
-        for study in {study for study, _ in named}:
-            settings = [setting for name, setting in named if name == study]
-            lines = [line.replace("?", f"{study},{setting}") for setting in settings for line in results[1:]]
-            (tmp_path / f"{study}.results.csv").write_text("\n".join([results[0], *lines]) + "\n")
-            lines = [line.replace("?", f"{study},{setting}") for setting in settings for line in runs[1:]]
-            text = "\n".join([runs[0], *lines]) + "\n"
-            (tmp_path / f"{study}.runs.csv.gz").write_bytes(gzip.compress(text.encode()))
-        table = dict(module["tables"](f"<!-- {kind}: all -->\n<!-- end of {kind} -->", tmp_path))[kind, "all"]
-        return [line.strip("| ").split(" | ") for line in table.splitlines()], named
-
-    return made
-
-
-def test_targets_are_in_a_table_beside_the_results(tables_of):
-    results = ["study,setting,seed,test_error,seconds,evaluations,digits"]
-    results += [f"?,{seed},{seed / 10},{seed * 60},{seed}000,{64 * seed}" for seed in (1, 2, 4)]
-    rows, named = tables_of("targets", results, [RUNS])
-    assert rows[0][1:] == [
-        *("the article, validation error", "must", "aim", "test error", "fitness in", "seeds"),
-        *("evaluations", "digits", "minutes"),
-    ]
-    assert len(rows) == len(named) + 2
-    assert rows[2][0] == "the CNN, 200 members, 300 generations, `--preset ga`"
-    for row in rows[2:]:
-        assert row[4:5] + row[6:] == ["0.200 (0.100 to 0.400)", "3", "2,000", "128", "2.0"]
-    assert {row[5] for row in rows[2:]} == {"bf16", "float32"}
-    assert dict(zip((setting for _, setting in named), (row[5] for row in rows[2:]), strict=True))["article"] == "bf16"
-    assert all(float(row[2]) > float(row[3]) for row in rows[2:] if row[3])
-
-
-def test_the_first_table_has_the_algorithms_beside_gradients_and_the_articles_figure(tables_of):
-    results = ["study,setting,seed,test_error", *(f"?,{seed},{seed / 10}" for seed in (1, 2, 4))]
-    rows, _ = tables_of("algorithms", results, [RUNS])
-    assert rows[0] == ["algorithm", "members, generations", "test error", "fitness in", "the article, validation"]
-    names = [row[0] for row in rows[2:]]
-    firsts = (
-        "`--preset ga`",
-        "`--preset es`",
-        "Adam",
-        "SGD",
-        "OpenAI",
-        "`--preset article`",
-    )
-    assert all(name.startswith(first) for name, first in zip(names, firsts, strict=False))
-    assert names[len(firsts)] == (article := "the article's own figure, its data split unknown")
-    assert any("eaSimple" in name for name in names)
-    figures = {row[0]: row[2:4] for row in rows[2:]}
-    assert figures.pop(article) == ["-", ""]
-    assert {shown for shown, _ in figures.values()} == {"0.200 (0.100 to 0.400)"}
-    assert figures["Adam"][1] == figures["`--preset es`, the 784-64-10 network"][1] == "float32"
-    assert figures["`--preset article`"][1] == figures["`--preset es`, Fashion-MNIST"][1] == "bf16"
-
-
 def test_the_readmes_rows_are_of_the_first_table():
     (table,) = re.findall(r"<!-- algorithms: all -->\n(.*?)<!-- end of algorithms -->", PAGE.read_text(), re.S)
     head, line, *rows = table.splitlines()
@@ -137,28 +49,8 @@ def test_the_readmes_rows_are_of_the_first_table():
     assert set(chosen) <= set(rows)
 
 
-@pytest.mark.parametrize("kind", ["reached", "study"])
-def test_what_is_scored_in_bfloat16_is_marked_where_not_all_is_in_float32(tmp_path, kind):
-    head = "study,setting,seed,validation_error,test_error,seconds,evaluations,digits"
-    for study, settings in (("baselines", ("adam", "article")), ("loops-mlp", ("evolve", "easimple"))):
-        rows = [f"{study},{setting},1,0.1,0.2,60,5,6" for setting in settings]
-        (tmp_path / f"{study}.results.csv").write_text("\n".join([head, *rows]) + "\n")
-        (tmp_path / f"{study}.runs.csv.gz").write_bytes(gzip.compress(f"{RUNS}\n".encode()))
-    text = "".join(f"<!-- {kind}: {study} -->\n<!-- end of {kind} -->\n" for study in ("baselines", "loops-mlp"))
-    made = dict(runpy.run_path(str(RESULTS))["tables"](text, tmp_path))
-    rows = [line.strip("| ").split(" | ") for line in made[kind, "baselines"].splitlines()]
-    assert rows[0][2] == "fitness in"
-    told = {"reached": [": `--method adam --rate 0.0006`", ": `--preset article`"], "study": ["", ""]}[kind]
-    assert [(row[0], row[2]) for row in rows[2:]] == [(f"adam{told[0]}", "float32"), (f"article{told[1]}", "bf16")]
-    assert "fitness in" not in made[kind, "loops-mlp"]
-
-
-def test_the_files_of_the_pages_are_small():
-    sizes = [path.stat().st_size for path in KEPT.iterdir() if ".csv" in path.name]
-    assert sum(sizes) < 2_000_000
-
-
-def test_the_pages_name_no_study_that_is_not_there():
+def test_the_files_of_the_pages_are_small_and_their_studies_are_there():
+    assert sum(path.stat().st_size for path in KEPT.iterdir() if ".csv" in path.name) < 2_000_000
     for name in re.findall(r"studies/([a-z0-9-]+)\.toml", "".join(page.read_text() for page in PAGES)):
         assert (ROOT / "experiments" / "studies" / f"{name}.toml").exists()
 
@@ -186,3 +78,137 @@ def test_the_rank_test_tells_what_differs_from_what_does_not():
     same = table(rows(a=rng.random(9), b=rng.random(9))).splitlines()[-1]
     apart = table(rows(a=rng.random(9), b=rng.random(9) + 1)).splitlines()[-1]
     assert float(same.split("|")[-2]) > 0.05 > 0.001 > float(apart.split("|")[-2])
+
+
+HEAD = "study,setting,seed,validation_error,test_error"
+RUNS = "study,setting,seed,gen,evaluations,min,avg,best,mean"
+TEXT = "before\n<!-- study: tiny -->\nold\n<!-- end of study -->\nafter\n"
+
+
+@pytest.fixture
+def page(tmp_path):
+    """A page with a place for the study `tiny`."""
+    (tmp_path / "page.md").write_text(TEXT)
+    return tmp_path / "page.md"
+
+
+@pytest.fixture
+def study(tmp_path):
+    """A folder as a sweep leaves it: two settings with five seeds each, of which `b` is better throughout."""
+    folder, results, runs = tmp_path / "runs" / "tiny", [HEAD], [RUNS]
+    folder.mkdir(parents=True)
+    for i in range(5):
+        for setting, error in (("a", 0.5 + i / 100), ("b", 0.1 + i / 100)):
+            results.append(f"tiny,{setting},{i + 1},{error},{error + 0.01}")
+            runs += [
+                f"tiny,{setting},{i + 1},{gen},{20 * gen},0.123456,,{error},{'' if gen else error}" for gen in range(2)
+            ]
+    (folder / "results.csv").write_text("\n".join(results) + "\n")
+    (folder / "runs.csv").write_text("\n".join(runs) + "\n")
+    return folder
+
+
+@pytest.fixture
+def take(here, study, page):
+    """Take the study to the page; the lines of the runs that are kept are returned."""
+
+    def call(*options):
+        answer = here(RESULTS, "--take", study, "--page", page, *options)
+        assert (answer.returncode, answer.stdout) == (0, f"tiny: taken from {study}\n"), answer.stderr
+        return gzip.decompress((page.parent / "page" / "tiny.runs.csv.gz").read_bytes()).decode().splitlines()
+
+    return call
+
+
+def test_a_study_is_taken_and_its_table_and_figure_made(here, take, study, page):
+    kept = page.parent / "page"
+    kept.mkdir()
+    (kept / "question.md").write_text(TEXT)
+    assert take() == (study / "runs.csv").read_text().replace("0.123456", "0.1235").splitlines()
+    text = page.read_text()
+    assert text == (kept / "question.md").read_text()
+    assert text.startswith("before\n<!-- study: tiny -->\n| setting | seeds |")
+    assert text.endswith("<!-- end of study -->\nafter\n")
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith(("| a", "| b"))]
+    assert rows[0][:4] == ["b", "5", "0.1200 (0.1100 to 0.1300)", "0.1300 (0.1200 to 0.1400)"]
+    assert rows[1] == ["a", "5", "0.5200 (0.5100 to 0.5300)", "0.5300 (0.5200 to 0.5400)", f"{2 / 252:.2g}"]
+    before = {path.name: path.read_bytes() for path in kept.iterdir()}
+    assert before.keys() == {"tiny.runs.csv.gz", "tiny.results.csv", "tiny.png", "question.md"}
+    assert here(RESULTS, "--page", page).returncode == 0
+    assert {path.name: path.read_bytes() for path in kept.iterdir()} == before
+    assert page.read_text() == text
+
+
+def test_a_study_needs_a_place(here, study, page):
+    name = "Small.2"
+    for file in ("runs.csv", "results.csv"):
+        (study / file).write_text((study / file).read_text().replace("tiny,", f"{name},"))
+    arguments = RESULTS, "--take", study, "--page", page
+    answer = here(*arguments)
+    assert (answer.returncode, len(answer.stderr.splitlines())) == (2, 1)
+    kept = page.parent / "page"
+    assert f"page.md nor a page in {kept} has a place for {name}: <!-- study: {name} -->" in answer.stderr
+    assert page.read_text() == TEXT
+    page.write_text(TEXT.replace("tiny", name))
+    assert here(*arguments).returncode == 0
+    assert "| setting | seeds |" in page.read_text()
+    ends = ".runs.csv.gz", ".results.csv", ".png"
+    assert {path.name for path in kept.iterdir()} == {f"{name}{end}" for end in ends}
+
+
+def test_of_late_generations_only_those_with_candidates_are_kept(take, study):
+    late = ["tiny,a,1,300,6000,1,2,,", "tiny,a,1,301,6020,1,2,,"]
+    late += ["tiny,a,1,325,6500,1,2,0.4,", "tiny,a,1,326,6520,1,2,,0.4"]
+    (study / "runs.csv").write_text((study / "runs.csv").read_text() + "\n".join(late) + "\n")
+    assert [line for line in take() if line in late] == [late[0], *late[2:]]
+    assert [line for line in take("--whole", 0) if line in late] == late[2:]
+
+
+def test_runs_from_elsewhere_are_added_and_take_the_place_of_the_same(here, take, study, page):
+    take()
+    results = page.parent / "page" / "tiny.results.csv"
+    first = results.read_text().splitlines()
+    (study / "results.csv").write_text(f"{HEAD},minutes\ntiny,b,5,0.9,0.9,3\ntiny,c,1,0.3,0.3,4\n")
+    (study / "runs.csv").write_text(f"{RUNS}\ntiny,b,5,0,0,,,0.9,\ntiny,c,1,0,0,2,1e20,0.3,\n")
+    runs = take()
+    added = ["tiny,b,5,0.9,0.9,3", "tiny,c,1,0.3,0.3,4"]
+    assert results.read_text().splitlines() == [f"{HEAD},minutes", *(f"{row}," for row in sorted(first[1:-1])), *added]
+    found = [line for line in runs if line.startswith(("tiny,b,5", "tiny,c"))]
+    assert found == ["tiny,b,5,0,0,,,0.9,", "tiny,c,1,0,0,2,1e+20,0.3,"]
+    assert len(runs) == 1 + 18 + 2
+    results.unlink()
+    answer = here(RESULTS, "--take", study, "--page", page)
+    assert (answer.returncode, len(answer.stderr.splitlines())) == (2, 1)
+    assert "lacks a file of tiny" in answer.stderr
+
+
+def test_runs_of_other_options_are_not_added_to_those_of_a_setting(tmp_path):
+    check_alike = runpy.run_path(str(RESULTS))["check_alike"]
+    kept = [{"setting": "a", "seed": "1", "options": "abc"}, {"setting": "b", "seed": "1"}]
+
+    def row(setting, options, seed="9"):
+        return {"setting": setting, "seed": seed, "options": options}
+
+    for now in (row("a", "abc"), row("a", ""), row("b", "f00"), row("c", "f00"), row("a", "f00", "1")):
+        check_alike(kept, [now], tmp_path)
+    for before, now in ((kept, [row("a", "f00")]), ([], [row("a", "f00"), row("a", "abc")])):
+        with pytest.raises(ValueError, match="a has other options or data"):
+            check_alike(before, now, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "arguments", "said"),
+    [
+        (lambda folder: (folder / "runs.csv").unlink(), ["--take"], "--take: .* has no tables of a study"),
+        (lambda folder: (folder / "results.csv").write_text(HEAD), ["--take"], "--take: no run is finished"),
+        (lambda folder: None, [], "a page has a place for tiny, but there is no"),
+        (lambda folder: (folder.parents[1] / "page.md").unlink(), ["--take"], "--page: .*No such file"),
+    ],
+)
+def test_what_is_missing_is_named(here, study, page, spoil, arguments, said):
+    spoil(study)
+    answer = here(RESULTS, *arguments, *[study] * len(arguments), "--page", page)
+    assert answer.returncode == 2
+    assert re.search(said, answer.stderr)
+    assert not page.exists() or page.read_text() == TEXT
+    assert not page.with_suffix("").exists()

@@ -1,7 +1,6 @@
 """Files of studies and their figures: what is refused, and where medians, known points and the legend are."""
 
 import importlib
-import runpy
 import sys
 
 import figures
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from small_run import SWEEP
+from sweep import read_study, settings_of
 
 from deap_nn.models.reference import reference_of
 
@@ -19,9 +19,7 @@ from deap_nn.models.reference import reference_of
         ("seeds = [1", "cannot be read"),
         ("[settings.a]", "seeds must be a list of integers"),
         ("seeds = [1, 1]\n[settings.a]", "seeds must differ"),
-        ("seeds = [true]\n[settings.a]", "seeds must be a list of integers"),
         ("seeds = [1]", "must be a table of options"),
-        ("seeds = [1]\nsettings = 'a'", "must be a table of options"),
         ("seeds = [1]\n[[settings]]\nmodel = 'mlp'", "must be a table of options"),
         ("seeds = [1]\nmodel = 'mlp'\n[settings.a]", "model is none of"),
         ("seeds = [1]\n[settings.'../a']", "must be named by letters"),
@@ -30,17 +28,9 @@ from deap_nn.models.reference import reference_of
         ("seeds = [1, -1]\n[settings.a]\nmodel = 'mlp'", "argument --seed"),
         ("seeds = [1]\n[settings.a]\npopulation = 1", "settings.a: argument --population"),
         ("seeds = [1]\n[settings.a]\nheight = 1", "settings.a: unrecognized arguments"),
-        ("seeds = [1]\n[common]\nheight = 1\n[settings.a]\nmethod = 'sgd'", "settings.a: unrecognized arguments"),
         ("seeds = [1]\n[settings.a]\nmethod = 'none'", "settings.a: argument --method"),
         ("seeds = [1]\nby = 'day'\n[settings.a]", "by must be evaluations or gen, got day"),
-        ("seeds = [1]\nknown = 1\n[settings.a]", "known must be a table of points"),
-        ("seeds = [1]\n[settings.a]\n[known]\nb = 1", "known must be a table of points"),
         ("seeds = [1]\n[settings.a]\n[known]\nb = [1]", "known must be a table of points"),
-        ("seeds = [1]\n[settings.a]\n[known]\nb = [1, true]", "known must be a table of points"),
-        ("seeds = [1]\n[settings.a]\n[known]\nb = [1, 0]", "error above 0 and at most 1"),
-        ("seeds = [1]\n[settings.a]\n[known]\nb = [inf, 0.5]", "must be at 0 or more"),
-        ("seeds = [1]\n[settings.a]\n[known]\na = [1, 0.5]", "a is a setting"),
-        ("seeds = [1]\n[settings._a]", "must be named by letters"),
     ],
 )
 def test_a_study_that_is_wrong_is_refused_in_one_line(here, tmp_path, content, said):
@@ -92,14 +82,11 @@ def test_a_figure_is_as_high_as_its_legend(monkeypatch):
     assert saved[0].get_figheight() == 4.2
 
 
-def test_digits_are_those_of_all_mini_batches():
-    assert runpy.run_path(str(SWEEP))["digits_drawn"]({"batch_size": 64}, 4) == 256
-
-
-def test_every_study_that_is_kept_is_right(here):
+def test_every_study_that_is_kept_is_right():
     for path in (ROOT / "experiments" / "studies").glob("*.toml"):
-        answer = here(SWEEP, path, "--only-draw", "--output", "nothing")
-        assert "is finished in nothing" in answer.stderr, answer.stderr
+        study = read_study(str(path))
+        for arguments in study.settings.values():
+            settings_of([*arguments, f"--seed={study.seeds[0]}"])
 
 
 def test_a_study_begins_with_the_same_file_throughout(here, digits_file, tmp_path):

@@ -8,7 +8,7 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import not_for_ever, run_here
+from conftest import made_digits, not_for_ever, run_here, status_of
 from small_run import SWEEP
 
 STUDY = """
@@ -40,6 +40,27 @@ def swept(digits_file, tmp_path_factory):
     return folder, answer
 
 
+@pytest.fixture
+def out(swept, tmp_path):
+    """A copy of the folder of its runs."""
+    return shutil.copytree(swept[0] / "out", tmp_path / "out")
+
+
+@pytest.fixture
+def sweep(here, digits_file, tmp_path, out):
+    """Run the study, or another one, into the copy."""
+
+    def call(*options, study=STUDY, data=digits_file):
+        (tmp_path / "small.toml").write_text(study)
+        return here(SWEEP, "small.toml", "--data", data, "--output", out, *options)
+
+    return call
+
+
+def refused(answer, said):
+    assert (answer.returncode, said in answer.stderr.splitlines()[-1]) == (2, True), answer.stderr
+
+
 def test_every_setting_is_run_with_every_seed_into_one_table(swept):
     folder, answer = swept
     rows = rows_of(folder / "out" / "runs.csv")
@@ -49,7 +70,7 @@ def test_every_setting_is_run_with_every_seed_into_one_table(swept):
     assert [row["evaluations"] for row in rows[:4]] == ["0", "8", "16", "24"]
     results = rows_of(folder / "out" / "results.csv")
     for row in results:
-        status = json.loads((folder / "out" / f"{row['setting']}-{row['seed']}" / "status.json").read_text())
+        status = status_of(folder / "out" / f"{row['setting']}-{row['seed']}")
         assert float(row["test_error"]) == status["test_error"]
         assert (row["evaluations"], row["digits"]) == ("24", str(3 * 64))
         last = [found for found in rows if found["setting"] == row["setting"] and found["seed"] == row["seed"]][-1]
@@ -61,192 +82,125 @@ def test_every_setting_is_run_with_every_seed_into_one_table(swept):
         assert shown == f"{np.median(errors):.4f}"
 
 
-def test_what_is_finished_is_skipped_and_what_is_not_is_done(swept, here, digits_file, tmp_path):
-    folder, _ = swept
-    shutil.copytree(folder / "out", tmp_path / "out")
-    kept = tmp_path / "out" / "mean-1" / "logbook.csv"
+def test_what_is_finished_is_skipped_and_what_is_not_is_done(out, sweep):
+    kept = out / "mean-1" / "logbook.csv"
     times = kept.stat().st_mtime_ns
-    shutil.rmtree(tmp_path / "out" / "mask-4-2")
-    before = (tmp_path / "out" / "runs.csv").read_bytes()
-    (tmp_path / "out" / "runs.csv").unlink()
-    arguments = folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out"
-    drawn = here(SWEEP, *arguments, "--only-draw")
+    shutil.rmtree(out / "mask-4-2")
+    before = (out / "runs.csv").read_bytes()
+    drawn = sweep("--only-draw")
     assert drawn.returncode == 0, drawn.stderr
-    assert len(rows_of(tmp_path / "out" / "runs.csv")) == 12
-    answer = here(SWEEP, *arguments)
+    assert len(rows_of(out / "runs.csv")) == 12
+    answer = sweep()
     assert answer.returncode == 0, answer.stderr
     assert [line for line in answer.stderr.splitlines() if " of 4: " in line] == ["4 of 4: mask-4, seed 2"]
-    assert (tmp_path / "out" / "runs.csv").read_bytes() == before
+    assert (out / "runs.csv").read_bytes() == before
     assert kept.stat().st_mtime_ns == times
 
 
-def test_what_was_broken_off_is_resumed(swept, here, digits_file, tmp_path):
-    folder, _ = swept
-    shutil.copytree(folder / "out", tmp_path / "out")
-    broken = tmp_path / "out" / "mean-2"
+def spoilt(name, **changes):
+    def spoil(folder):
+        kept = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps(kept | changes))
+
+    return spoil
+
+
+def broken_off(folder):
+    spoilt("status.json", state="running")(folder)
+    (folder / "best.npz").unlink()
+
+
+def without_settings(folder):
+    (folder / "config.json").unlink()
+    (folder / "status.json").write_text('{"state": "running"}')
+    (folder / "notes.txt").write_text("the user's own")
+
+
+def a_folder_alone(folder):
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+def killed_before_it_had_settings(folder):
+    a_folder_alone(folder)
+    (folder / "status.json").write_text('{"state": "running"}')
+
+
+@pytest.mark.parametrize("spoil", [broken_off, without_settings, killed_before_it_had_settings, a_folder_alone])
+def test_a_run_that_is_not_whole_is_resumed_or_begun_again(out, sweep, spoil):
+    broken = out / "mean-2"
     expected = (broken / "best.npz").read_bytes()
-    status = json.loads((broken / "status.json").read_text()) | {"state": "running"}
-    (broken / "status.json").write_text(json.dumps(status))
-    (broken / "best.npz").unlink()
-    answer = here(SWEEP, folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out")
+    spoil(broken)
+    answer = sweep()
     assert answer.returncode == 0, answer.stderr
     assert (broken / "best.npz").read_bytes() == expected
+    assert (broken / "notes.txt").exists() == (spoil is without_settings)
+    said = "config.json is missing: it is restored from the checkpoint"
+    assert (said in answer.stderr) == (spoil is without_settings)
 
 
-def test_a_study_is_run_by_one_sweep_at_a_time_and_drawn_by_any(swept, here, digits_file, tmp_path):
-    folder, _ = swept
-    shutil.copytree(folder / "out", tmp_path / "out")
-    arguments = SWEEP, folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out"
-    with open(tmp_path / "out" / ".lock", "ab") as lock:
+def a_file(folder):
+    shutil.rmtree(folder)
+    folder.write_text("mine")
+
+
+def of_the_user(folder):
+    a_folder_alone(folder)
+    (folder / "mine").touch()
+
+
+def without_settings_and_checkpoint(folder):
+    shutil.rmtree(folder / "checkpoint")
+    (folder / "config.json").unlink()
+    (folder / "status.json").write_text('{"state": "interrupted"}')
+
+
+def without_checkpoint(folder):
+    shutil.rmtree(folder / "checkpoint")
+    spoilt("status.json", state="running")(folder)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (a_file, " is no run's folder: move it away"),
+        (of_the_user, " is no run's folder: move it away"),
+        (without_settings_and_checkpoint, " has lost its config.json: put it back, or move it away"),
+        (without_checkpoint, ": argument --resume: "),
+        (spoilt("status.json", asked_generations=9), " is a run of other settings, with generations 9 and not 3"),
+        (spoilt("config.json", batch_size=10), " is a run of other settings, with batch_size 10 and not 64"),
+        (spoilt("config.json", data={"sha256": "f00"}), " is a run on other data than"),
+    ],
+)
+def test_what_is_no_run_of_the_study_is_named_and_kept(out, sweep, spoil, said):
+    spoil(out / "mean-2")
+    before = sorted(out.rglob("*"))
+    refused(sweep(), f"mean-2{said}")
+    assert set(before) <= set(out.rglob("*"))
+
+
+def test_runs_on_other_data_or_of_other_settings_are_not_those_of_the_study(out, sweep, tmp_path):
+    np.savez(tmp_path / "other.npz", **made_digits(seed=5)._asdict())
+    shutil.rmtree(out / "mask-4-2")
+    refused(sweep(data="other.npz"), "mean-1 is a run on other data than")
+    other = STUDY.replace("generations = 3", "generations = 4")
+    refused(sweep(study=other), "is a run of other settings, with generations 3 and not 4")
+    refused(sweep("--output", "small.toml"), "argument --output: small.toml")
+
+
+def test_a_study_is_run_by_one_sweep_at_a_time_and_drawn_by_any(out, sweep):
+    with open(out / ".lock", "ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
-        answer = here(*arguments)
-        assert (answer.returncode, len(answer.stderr.splitlines())) == (2, 1)
-        assert "is in use by another sweep" in answer.stderr
+        refused(sweep(), "is in use by another sweep")
         with open(os.devnull, "ab") as shared:  # which any user of the machine may lock
             fcntl.flock(shared, fcntl.LOCK_EX)
             with not_for_ever():
-                assert here(*arguments, "--only-draw").returncode == 0
+                assert sweep("--only-draw").returncode == 0
 
 
-def test_the_figure_goes_by_what_the_study_says_and_shows_what_is_known(swept, here, digits_file, tmp_path):
-    folder, _ = swept
-    shutil.copytree(folder / "out", tmp_path / "out")
-    drawn = {(tmp_path / "out" / "study.png").read_bytes()}
-    added = ["by = 'gen'\n", "[known]\nelsewhere = [3, 0.5]\n"]
-    for head, tail in ((added[0], ""), ("", added[1]), (added[0], added[1])):
-        (tmp_path / "small.toml").write_text(head + STUDY + tail)
-        arguments = tmp_path / "small.toml", "--data", digits_file, "--output", tmp_path / "out", "--only-draw"
-        assert here(SWEEP, *arguments).returncode == 0
-        drawn.add((tmp_path / "out" / "study.png").read_bytes())
-    assert len(drawn) == 4
-
-
-def test_a_run_without_its_settings_is_resumed_from_its_checkpoint(swept, here, digits_file, tmp_path):
-    folder, _ = swept
-    shutil.copytree(folder / "out", tmp_path / "out")
-    broken = tmp_path / "out" / "mean-2"
-    (broken / "config.json").unlink()
-    (broken / "status.json").write_text('{"state": "running"}')
-    (broken / "notes.txt").write_text("the user's own")
-    answer = here(SWEEP, folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out")
-    assert answer.returncode == 0, answer.stderr
-    assert "config.json is missing: it is restored from the checkpoint" in answer.stderr
-    assert (broken / "notes.txt").exists()
-
-
-def test_a_run_that_was_killed_before_it_had_settings_is_begun_again(swept, here, digits_file, tmp_path):
-    folder, _ = swept
-    shutil.copytree(folder / "out", tmp_path / "out")
-    broken = tmp_path / "out" / "mean-2"
-    expected = (broken / "best.npz").read_bytes()
-    for path in broken.iterdir():
-        if path.is_file() and path.name != "status.json":
-            path.unlink()
-    (broken / "status.json").write_text('{"state": "running"}')
-    answer = here(SWEEP, folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out")
-    assert answer.returncode == 0, answer.stderr
-    assert (broken / "best.npz").read_bytes() == expected
-
-
-def test_runs_of_other_settings_are_not_taken_for_those_of_the_study(swept, here, digits_file, tmp_path):
-    folder, _ = swept
-    (tmp_path / "small.toml").write_text(STUDY.replace("generations = 3", "generations = 4"))
-    answer = here(SWEEP, "small.toml", "--data", digits_file, "--output", folder / "out")
-    assert answer.returncode == 2
-    assert "is a run of other settings, with generations 3 and not 4" in answer.stderr
-    answer = here(SWEEP, folder / "small.toml", "--data", digits_file, "--output", "small.toml")
-    assert (answer.returncode, len(answer.stderr.splitlines())) == (2, 1)
-    assert "argument --output: small.toml" in answer.stderr
-
-
-def spoilt(folder, name, **changes):
-    path = folder / name
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-
-def test_runs_that_were_gone_on_with_or_changed_are_not_taken(swept, here, digits_file, tmp_path):
-    folder, _ = swept
-    arguments = SWEEP, folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out", "--only-draw"
-    for name, changes, said in (
-        ("status.json", {"asked_generations": 9}, "generations 9 and not 3"),
-        ("config.json", {"batch_size": 10}, "batch_size 10 and not 64"),
-    ):
-        shutil.copytree(folder / "out", tmp_path / "out")
-        spoilt(tmp_path / "out" / "mean-2", name, **changes)
-        answer = here(*arguments)
-        assert (answer.returncode, len(answer.stderr.splitlines())) == (2, 1)
-        assert f"mean-2 is a run of other settings, with {said}" in answer.stderr
-        shutil.rmtree(tmp_path / "out")
-
-
-def test_a_study_is_of_the_same_data_throughout(swept, here, digits_file, tmp_path):
-    folder, _ = swept
-    shutil.copytree(folder / "out", tmp_path / "out")
-    arguments = SWEEP, folder / "small.toml", "--output", tmp_path / "out"
-    shutil.rmtree(tmp_path / "out" / "mask-4-2")
-    answer = here(*arguments, "--data", other_digits(digits_file, tmp_path / "other.npz"))
-    assert (answer.returncode, len(answer.stderr.splitlines())) == (2, 1)
-    assert "mean-1 is a run on other data than" in answer.stderr
-    config = json.loads((tmp_path / "out" / "mean-2" / "config.json").read_text())
-    spoilt(tmp_path / "out" / "mean-2", "config.json", data=config["data"] | {"sha256": "f00"})
-    answer = here(*arguments, "--data", digits_file)
-    assert (answer.returncode, len(answer.stderr.splitlines())) == (2, 1)
-    assert "mean-2 is a run on other data than" in answer.stderr
-
-
-def other_digits(digits_file, path):
-    with np.load(digits_file) as arrays:
-        np.savez(path, **{name: array[::-1] for name, array in arrays.items()})
-    return path
-
-
-def test_a_run_that_has_a_folder_alone_is_begun(swept, here, digits_file, tmp_path):
-    folder, _ = swept
-    shutil.copytree(folder / "out", tmp_path / "out")
-    broken = tmp_path / "out" / "mean-2"
-    expected = (broken / "best.npz").read_bytes()
-    shutil.rmtree(broken)
-    broken.mkdir()
-    answer = here(SWEEP, folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out")
-    assert answer.returncode == 0, answer.stderr
-    assert (broken / "best.npz").read_bytes() == expected
-
-
-def test_what_is_no_run_is_not_removed(swept, here, digits_file, tmp_path):
-    folder, _ = swept
-    shutil.copytree(folder / "out", tmp_path / "out")
-    shutil.rmtree(tmp_path / "out" / "mean-2")
-    for make in (lambda path: path.write_text("mine"), lambda path: (path.mkdir(), (path / "mine").touch())):
-        make(tmp_path / "out" / "mean-2")
-        answer = here(SWEEP, folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out")
-        assert (answer.returncode, "mean-2 is no run's folder: move it away" in answer.stderr.splitlines()[-1]) == (
-            2,
-            True,
-        )
-        assert (tmp_path / "out" / "mean-2").exists()
-        if (tmp_path / "out" / "mean-2").is_file():
-            (tmp_path / "out" / "mean-2").unlink()
-
-
-def test_a_run_that_cannot_be_resumed_without_its_settings_is_not_removed(swept, here, digits_file, tmp_path):
-    folder, _ = swept
-    shutil.copytree(folder / "out", tmp_path / "out")
-    broken = tmp_path / "out" / "mean-2"
-    (broken / "status.json").write_text('{"state": "interrupted"}')
-    (broken / "config.json").unlink()
-    shutil.rmtree(broken / "checkpoint")
-    before = sorted(path.name for path in broken.iterdir())
-    answer = here(SWEEP, folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out")
-    said = "mean-2 has lost its config.json: put it back, or move it away"
-    assert (answer.returncode, said in answer.stderr.splitlines()[-1]) == (2, True)
-    assert sorted(path.name for path in broken.iterdir()) == before
-
-
-def test_a_run_that_cannot_be_gone_on_with_is_named(swept, here, digits_file, tmp_path):
-    folder, _ = swept
-    shutil.copytree(folder / "out", tmp_path / "out")
-    spoilt(tmp_path / "out" / "mask-4-2", "status.json", state="running")
-    shutil.rmtree(tmp_path / "out" / "mask-4-2" / "checkpoint")
-    answer = here(SWEEP, folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out")
-    assert answer.returncode == 2
-    assert "mask-4-2: argument --resume: " in answer.stderr.splitlines()[-1]
+def test_the_figure_goes_by_what_the_study_says_and_shows_what_is_known(out, sweep):
+    drawn = {(out / "study.png").read_bytes()}
+    for head, tail in (("by = 'gen'\n", ""), ("", "[known]\nelsewhere = [3, 0.5]\n")):
+        assert sweep("--only-draw", study=head + STUDY + tail).returncode == 0
+        drawn.add((out / "study.png").read_bytes())
+    assert len(drawn) == 3

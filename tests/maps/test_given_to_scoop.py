@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import zmq
+from conftest import ROOT
 
 from deap_nn.maps.scoop.launcher import BrokerSocket
 from deap_nn.process.workers import worker_count
@@ -90,3 +91,8 @@ def test_a_task_of_a_worker_that_is_gone_goes_to_the_next_or_waits():
 def test_there_are_as_many_workers_as_processors_that_may_be_used(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 3, 5})
     assert worker_count(lambda function, items: None) == 3
+
+
+def test_large_tasks_arrive_whole_while_scoop_reports(run):
+    answer = run("-m", "scoop", "-n", 3, ROOT / "tests" / "maps" / "scoop_large_tasks.py", 10, timeout=120)
+    assert answer.stdout == "all arrived 3\n", answer.stderr

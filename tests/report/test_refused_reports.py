@@ -17,6 +17,7 @@ from deap_nn.report.html import write_report
         ("logbook.csv", None, "No such file"),
         ("logbook.csv", "gen,min\n0,1\n", "has no avg"),
         ("logbook.csv", "gen,min,avg\n0,1", "has no row"),
+        ("logbook.csv", "gen,min,avg\n0,1,\xff\n", "cannot be read"),
         ("logbook.csv", 'gen,min,avg\n"0,1\n', "cannot be read"),
         ("timing.csv", "gen,seconds\n0,x\n", "seconds is not a number"),
         ("timing.csv", "gen\n0\n", "has no seconds"),
@@ -33,7 +34,7 @@ def test_a_damaged_file_is_named_in_one_line(tmp_path, name, content, said):
     if content is None:
         (folder / name).unlink()
     else:
-        (folder / name).write_text(content)
+        (folder / name).write_text(content, encoding="latin-1")
     with pytest.raises(InputError) as raised:
         write_report(folder)
     assert str(folder / name) in str(raised.value)
