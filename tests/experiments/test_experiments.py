@@ -13,7 +13,6 @@ import time
 import numpy as np
 import pytest
 from conftest import MNIST, ROOT, XOR, alone, interrupt, not_for_ever, status_of
-from deap_nn.runs.config import read_config
 from small_run import FILES, SETTING, in_turn
 
 from deap_nn import NoiseTable
@@ -22,6 +21,7 @@ from deap_nn.data.loading import load_dataset
 from deap_nn.models.built_in import build_model
 from deap_nn.models.reference import reference_of
 from deap_nn.models.tensorflow import keras
+from deap_nn.runs.files import read_config
 
 
 @pytest.fixture(scope="module")
