@@ -33,14 +33,14 @@ def block_with(words):
 
 def test_the_code_runs(warm, tmp_path):
     """Of the block without a test of its own below."""
-    (block,) = set(BLOCKS) - {block_with("evolve_model("), block_with("algorithms.eaSimple")}
+    (block,) = set(BLOCKS) - {block_with("evolve_model("), block_with("current_map")}
     (tmp_path / "script.py").write_text(block)
     answer = warm("script.py", warnings=["UserWarning"])
     assert answer.returncode == 0, answer.stderr
 
 
 def test_the_deap_script_is_shared_by_both_workers_under_scoop(run, warm, tmp_path):
-    block = block_with("algorithms.eaSimple")
+    block = block_with("current_map")
     head = "def evaluate(w):\n"
     assert head in block
     noting = f"{head}    open(f'scored-{{os.getpid()}}', 'a').close()\n"
