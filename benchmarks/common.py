@@ -104,7 +104,7 @@ import statistics, sys, time
 import numpy as np
 from deap_nn import make_toolbox
 from deap_nn.problems.scorer import scorer
-from deap_nn.operators.compiled.bfloat16 import round_weights
+from deap_nn.operators.compiled.centre import round_weights
 from deap_nn.genome.vectors import empty_halves
 toolbox = make_toolbox("mnist_deep", "mnist5k", seed=1, precision=sys.argv[1], centred=False)
 genomes = [toolbox.individual() for _ in range(20)]

@@ -13,7 +13,7 @@ import numpy as np
 from deap_nn import Annealed, SelfAdaptive, WeightList
 from deap_nn.core.seeding import Purpose, seeded, stream, takes
 from deap_nn.genome.layer_inputs import inputs_of_centre
-from deap_nn.operators.compiled.averaging import average
+from deap_nn.operators.compiled.centre import average
 from deap_nn.operators.compiled.projection import STRIDE, project
 from deap_nn.operators.crossover import extrapolate
 from deap_nn.operators.ranking import counted, counts_and_kept, recombination_weights

@@ -195,7 +195,7 @@ class Mean(NamedTuple):
 
     def breed(self, breeder: Breeder, parents: Sequence[Vector], out: Vector) -> None:
         """Write the weights into `out`."""
-        from deap_nn.operators.compiled.averaging import average
+        from deap_nn.operators.compiled.centre import average
 
         average(parents, unpacked(self.counts), out)
 

@@ -113,7 +113,7 @@ class Scorer:
             return self.group_fitness(individual.flat[None], generation)[0]
         if not self.rounded:
             return self._fitness(self.layout.views(individual.flat), generation)
-        from deap_nn.operators.compiled.bfloat16 import round_weights
+        from deap_nn.operators.compiled.centre import round_weights
 
         if not hasattr(self._own, "halves"):  # one for each thread: threads score at the same time
             self._own.halves = empty_halves(self.layout.size)

@@ -38,7 +38,7 @@ from deap_nn.genome.population import LightMember, mean_of
 from deap_nn.genome.vectors import empty_vector, mirror
 from deap_nn.operators import selection
 from deap_nn.operators.compiled import common
-from deap_nn.operators.compiled.averaging import average
+from deap_nn.operators.compiled.centre import average
 
 
 def mean_by_numpy(genomes, counts):

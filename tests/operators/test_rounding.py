@@ -21,8 +21,7 @@ from deap_nn.breeding.task import forget, genomes_by_run
 from deap_nn.core.registered import at
 from deap_nn.genome.vectors import empty_halves, empty_vector
 from deap_nn.models.tensorflow import keras
-from deap_nn.operators.compiled.bfloat16 import round_weights
-from deap_nn.operators.compiled.centre import mutate_around
+from deap_nn.operators.compiled.centre import mutate_around, round_weights
 from deap_nn.problems import groups, network
 from deap_nn.problems.evaluate import Evaluate
 from deap_nn.problems.scorer import Scorer, forget_all
@@ -83,17 +82,14 @@ def test_children_around_a_centre_are_rounded_in_the_pass(shapes, sigma, seed, p
                 assert not whole or (halves[i][begin:end] == UNTOUCHED).all()
 
 
-def test_sizes_that_do_not_fit_are_refused():
-    flat, flags = np.zeros(6, np.float32), np.array([True])
-    for arguments in ((flat[:5], empty_halves(6), flags), (flat, empty_halves(7), flags), (flat, empty_halves(6), [])):
-        with pytest.raises(ValueError, match="6 weights, and a flag for each of 1 matrices"):
-            round_weights(*arguments[:2], ((2, 3),), np.array(arguments[2], bool))
+def test_halves_that_do_not_fit_are_refused():
+    flat = np.zeros(6, np.float32)
     sizes = {"factors": np.ones(1, np.float32), "shapes": ((6,),), "seed": 1, "generation": 1, "places": [0]}
-    for halves, flags in (([], [True]), ([empty_halves(5)], [True]), ([empty_halves(6)], [True, False])):
-        with pytest.raises(ValueError, match="must have its halves"):
-            mutate_around([flat.copy()], flat, np.ones(9, np.float32), **sizes, halves=halves, rounded=np.array(flags))
-    with pytest.raises(ValueError, match="must have its halves"):
-        mutate_around([flat.copy()], flat, np.ones(9, np.float32), **sizes, halves=[empty_halves(6)])
+    six = empty_halves(6)
+    for halves, flags in (([], [True]), ([empty_halves(5)], [True]), ([six], [True, False]), ([six], None)):
+        rounded = None if flags is None else np.array(flags)
+        with pytest.raises(ValueError, match="must have"):
+            mutate_around([flat.copy()], flat, np.ones(9, np.float32), **sizes, halves=halves, rounded=rounded)
 
 
 @pytest.mark.parametrize("lodged", [1, 1_000_000])

@@ -129,7 +129,7 @@ class Genomes(Ancestors):
             The genome, shape (weights,), float32, undefined in the rounded matrices; and the bits of these matrices,
             uint16, of the same shape and undefined elsewhere.
         """
-        from deap_nn.operators.compiled.bfloat16 import round_weights
+        from deap_nn.operators.compiled.centre import round_weights
 
         self._in_scratch = ()
         for _, run in self._runs(recipes):

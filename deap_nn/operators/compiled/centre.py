@@ -1,18 +1,15 @@
-"""Mutation around one centre, and recombination to the next centre, in compiled passes over a genome."""
+"""Mutation around one centre, recombination to the next, means of genomes: compiled passes, also to bfloat16."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_nn.genome.vectors import Halves, Shape, Vector, Vectors
-from deap_nn.operators.compiled.bfloat16 import round_block
-from deap_nn.operators.compiled.common import LARGE, checked_ends, compiled, fence, in_parts, place_in_table
-from deap_nn.operators.compiled.intrinsics import shift_16
+from deap_nn.genome.vectors import Halves, Shape, Vector, Vectors, split_vector
+from deap_nn.operators.compiled.common import LARGE, breed_16, checked_ends, compiled, fence, in_parts, place_in_table
 from deap_nn.operators.ranking import counted
 
 _BLOCK = 1 << 12
@@ -21,8 +18,26 @@ _BLOCK = 1 << 12
 _SUMMED = 1 << 11
 """The number of weights that are summed at a time: with the sums and eight children's noise they stay in that cache."""
 
+_AVERAGED = 1 << 15
+"""The number of weights that are averaged at a time: their sums stay in the cache of the next level."""
+
 _NOTHING = np.empty(0, dtype=np.float32)
 _NO_HALVES = np.empty(0, dtype=np.uint16)
+
+
+@compiled
+def _round(block: Vector, halves: Halves) -> None:
+    """Round numbers to the nearest bfloat16, ties to even; NaN stays NaN."""
+    bits = block.view(np.uint32)
+    for k in range(halves.size):
+        number = bits[k]
+        # A NaN with its payload in the lower half would become infinity: setting bit 6 makes it a quiet NaN.
+        if number & np.uint32(0x7FFFFFFF) > np.uint32(0x7F800000):
+            halves[k] = np.uint16(number >> np.uint32(16) | np.uint32(0x40))
+        else:
+            # Adding half a unit less one, plus the lowest bit that is kept, rounds a tie to the even number.
+            even = number >> np.uint32(16) & np.uint32(1)
+            halves[k] = np.uint16((number + np.uint32(0x7FFF) + even) >> np.uint32(16))
 
 
 @compiled
@@ -35,7 +50,7 @@ def _mutate(child: Vector, centre: Vector, noise: Vector, factor: np.float32, pa
         child[k] = centre[k] + factor * noise[k]
     rest = lines + (size - lines) // 16 * 16
     for k in range(lines, rest, 16):
-        shift_16(child, centre, noise, factor, k)
+        breed_16(child, (centre,), None, None, noise, factor, k)
     for k in range(rest, size):
         child[k] = centre[k] + factor * noise[k]
 
@@ -52,45 +67,7 @@ def _start(table: Vector, out: Vector, run_seed: int, born: int, place: int) -> 
 def _mutation_pass(
     out: Vector,
     twin: Vector,
-    centre: Vector,
-    table: Vector,
-    factors: Vector,
-    ends: NDArray[np.int64],
-    run_seed: int,
-    born: int,
-    place: int,
-    twins: int,
-) -> None:
-    start = _start(table, out, run_seed, born, place)
-    twin_start = _start(table, out, run_seed, born, twins)
-    past_caches = out.size >= LARGE
-    begin = 0
-    for matrix in range(len(ends)):
-        while begin < ends[matrix]:
-            stop = min(ends[matrix], begin + _BLOCK)
-            own, factor = centre[begin:stop], factors[matrix]
-            _mutate(out[begin:stop], own, table[start + begin : start + stop], factor, past_caches)
-            if twin.size:  # the centre is still in the cache
-                noise = table[twin_start + begin : twin_start + stop]
-                _mutate(twin[begin:stop], own, noise, factor, past_caches)
-            begin = stop
-    if past_caches:
-        fence()
-
-
-@compiled
-def _mutate_rounded(halves: Halves, centre: Vector, noise: Vector, factor: np.float32, block: Vector) -> None:
-    """Mutate a slice of a child, within one matrix, and keep it only as bfloat16."""
-    for k in range(halves.size):
-        block[k] = centre[k] + factor * noise[k]
-    round_block(block, halves)
-
-
-@compiled
-def _rounded_mutation_pass(
-    out: Vector,
     halves: Halves,
-    twin: Vector,
     twin_halves: Halves,
     centre: Vector,
     table: Vector,
@@ -104,6 +81,7 @@ def _rounded_mutation_pass(
 ) -> None:
     start = _start(table, out, run_seed, born, place)
     twin_start = _start(table, out, run_seed, born, twins)
+    past_caches = out.size >= LARGE
     block = np.empty(_BLOCK, dtype=np.float32)
     begin = 0
     for matrix in range(len(ends)):
@@ -112,14 +90,19 @@ def _rounded_mutation_pass(
             factor, own = factors[matrix], centre[begin:stop]
             noise, twin_noise = table[start + begin : start + stop], table[twin_start + begin : twin_start + stop]
             if rounded[matrix]:
-                _mutate_rounded(halves[begin:stop], own, noise, factor, block)
-                if twin.size:
-                    _mutate_rounded(twin_halves[begin:stop], own, twin_noise, factor, block)
+                child = block[: stop - begin]
+                _mutate(child, own, noise, factor, False)
+                _round(child, halves[begin:stop])
+                if twin.size:  # the centre is still in the cache
+                    _mutate(child, own, twin_noise, factor, False)
+                    _round(child, twin_halves[begin:stop])
             else:
-                _mutate(out[begin:stop], own, noise, factor, False)
+                _mutate(out[begin:stop], own, noise, factor, past_caches)
                 if twin.size:
-                    _mutate(twin[begin:stop], own, twin_noise, factor, False)
+                    _mutate(twin[begin:stop], own, twin_noise, factor, past_caches)
             begin = stop
+    if past_caches:
+        fence()
 
 
 @compiled
@@ -128,7 +111,7 @@ def _add_eight(
 ) -> None:
     """Add a slice of eight children, within one matrix.
 
-    The order of additions is that of `_add_one`, but the centre and the sum are read once.
+    The order of additions is that of the children, but the centre and the sum are read once.
     """
     a, b, c, d, e, f, g, h = noise
     for k in range(total.size):
@@ -141,13 +124,6 @@ def _add_eight(
         some += counts[5] * np.float64(own[k] + factor * f[k])
         some += counts[6] * np.float64(own[k] + factor * g[k])
         total[k] = some + counts[7] * np.float64(own[k] + factor * h[k])
-
-
-@compiled
-def _add_one(total: NDArray[np.float64], own: Vector, noise: Vector, factor: np.float32, count: np.float64) -> None:
-    """Add a slice of a child, within one matrix."""
-    for k in range(total.size):
-        total[k] += count * np.float64(own[k] + factor * noise[k])
 
 
 @compiled
@@ -171,7 +147,6 @@ def _recombination_pass(
     starts = np.empty(drawn.size, dtype=np.int64)
     for i in range(drawn.size):
         starts[i] = _start(table, out, run_seed, born, drawn[i])
-    eights = drawn.size // 8 * 8
     total = np.empty(_SUMMED, dtype=np.float64)
     begin = first
     for matrix in range(len(ends)):
@@ -184,7 +159,7 @@ def _recombination_pass(
                 for k in range(some.size):
                     some[k] = kept * np.float64(own[k])
             factor = factors[matrix]
-            for i in range(0, eights, 8):
+            for i in range(0, drawn.size, 8):
                 eight = (  # written out, as numba has no comprehension of a tuple
                     table[starts[i] + begin : starts[i] + stop],
                     table[starts[i + 1] + begin : starts[i + 1] + stop],
@@ -196,8 +171,6 @@ def _recombination_pass(
                     table[starts[i + 7] + begin : starts[i + 7] + stop],
                 )
                 _add_eight(some, own, eight, factor, counts[i : i + 8])
-            for i in range(eights, drawn.size):
-                _add_one(some, own, table[starts[i] + begin : starts[i] + stop], factor, counts[i])
             for k in range(some.size):
                 mean = some[k] / divisor
                 out[begin + k] = np.float32(np.float64(own[k]) + step * (mean - np.float64(own[k])))
@@ -241,18 +214,33 @@ def mutate_around(
     if not 1 <= len(outs) == len(places) <= 2:
         raise ValueError(f"children must be one or two, each with a place, got {len(outs)} and {len(places)} places")
     out, twin = outs if len(outs) == 2 else (outs[0], _NOTHING)
-    ends = checked_ends(outs, (centre,), table, factors, shapes)
-    if not (len(ends) and ends[-1]):
-        return
-    if rounded is None and not halves:
-        _mutation_pass(out, twin, centre, table, factors, ends, seed, generation, places[0], places[-1])
-        return
-    fit = [half.shape for half in halves] == [out.shape for out in outs]
-    if rounded is None or len(rounded) != len(ends) or not fit:
+    ends = checked_ends((*outs, *halves, centre), table, factors, shapes)
+    flags = np.zeros(len(ends), np.bool_) if rounded is None else rounded
+    if len(flags) != len(ends) or len(halves) != (0 if rounded is None else len(outs)):
         raise ValueError("each child must have its halves, and each matrix a flag in rounded")
-    half, twin_half = halves if len(halves) == 2 else (halves[0], _NO_HALVES)
-    key = (seed, generation, places[0], places[-1])
-    _rounded_mutation_pass(out, half, twin, twin_half, centre, table, factors, ends, rounded, *key)
+    half, twin_half = (*halves, _NO_HALVES, _NO_HALVES)[:2]
+    if len(ends) and ends[-1]:
+        key = (seed, generation, places[0], places[-1])
+        _mutation_pass(out, twin, half, twin_half, centre, table, factors, ends, flags, *key)
+
+
+def round_weights(flat: Vector, halves: Halves, shapes: tuple[Shape, ...], rounded: NDArray[np.bool_]) -> None:
+    """Write some matrices of a genome as bfloat16.
+
+    Parameters
+    ----------
+    flat : numpy.ndarray
+        The genome, shape (n,), float32.
+    halves : numpy.ndarray
+        The output, shape (n,), uint16: the bits of each weight at its place. Those of other matrices stay unchanged.
+    shapes : tuple of tuple of int
+        The shapes of the matrices.
+    rounded : numpy.ndarray
+        True for the matrices to round, shape (matrices,), bool.
+    """
+    for chosen, block, half in zip(rounded, split_vector(flat, shapes), split_vector(halves, shapes), strict=True):
+        if chosen:
+            _round(block.reshape(-1), half.reshape(-1))
 
 
 def recombine(
@@ -292,21 +280,60 @@ def recombine(
     ValueError
         If a size does not fit the shapes: the compiled pass does not check its bounds.
     """
-    ends = checked_ends((out,), (centre,), table, factors, shapes)
+    ends = checked_ends((out, centre), table, factors, shapes)
     if len(ends) and ends[-1]:
-        divisor = counted(counts, kept)
-        known: tuple[Any, ...] = (
-            out,
-            centre,
-            table,
-            factors,
-            ends,
-            seed,
-            generation,
-            drawn,
-            counts,
-            kept,
-            divisor,
-            step,
-        )
-        in_parts(partial(_recombination_pass, *known), out.size)
+        missing = -len(drawn) % 8  # zeros in the places of missing children change no bit
+        every, weights = np.append(drawn, [0] * missing), np.append(counts, [0.0] * missing)
+        known = (seed, generation, every, weights, kept, counted(counts, kept), step)
+        in_parts(partial(_recombination_pass, out, centre, table, factors, ends, *known), out.size)
+
+
+@compiled
+def _add_four(
+    total: NDArray[np.float64],
+    a: Vector,
+    b: Vector,
+    c: Vector,
+    d: Vector,
+    times_a: float,
+    times_b: float,
+    times_c: float,
+    times_d: float,
+) -> None:
+    """Add four genomes one after the other: the sums are read and written once for all."""
+    for k in range(total.size):
+        with_two = (total[k] + times_a * np.float64(a[k])) + times_b * np.float64(b[k])
+        total[k] = (with_two + times_c * np.float64(c[k])) + times_d * np.float64(d[k])
+
+
+def average(genomes: Sequence[Vector], counts: Sequence[int], out: Vector) -> None:
+    """Write the mean of genomes, of which each counts several times: summed in their order, rounded to float32 once.
+
+    That of large ones is written by one thread on each processor, since the workers wait for it.
+
+    Parameters
+    ----------
+    genomes : sequence of numpy.ndarray
+        At least one; shape (n,), float32, not modified.
+    counts : sequence of int
+        The number of times that each counts, at least 1.
+    out : numpy.ndarray
+        The output, shape (n,), float32.
+    """
+    missing = -len(genomes) % 4  # zeros in the places of missing genomes change no bit
+    padded, times = [*genomes, *[np.zeros_like(out)] * missing], [*map(float, counts), *[0.0] * missing]
+    in_parts(partial(_average, padded, times, float(sum(counts)), out), out.size)
+
+
+def _average(
+    genomes: Sequence[Vector], times: Sequence[float], divisor: float, out: Vector, begin: int, stop: int
+) -> None:
+    """Write the weights `begin` to `stop` of the mean of genomes, four at a time."""
+    sums = np.empty(min(_AVERAGED, stop - begin))
+    for start in range(begin, stop, _AVERAGED):
+        end = min(start + _AVERAGED, stop)
+        total = sums[: end - start]
+        total[:] = 0.0
+        for i in range(0, len(genomes), 4):
+            _add_four(total, *(genome[start:end] for genome in genomes[i : i + 4]), *times[i : i + 4])
+        np.divide(total, divisor, out=out[start:end], casting="same_kind")

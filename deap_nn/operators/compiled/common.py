@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import accumulate, pairwise
@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from deap_nn.core.environment import processors, without_collections
 from deap_nn.core.seeding import Purpose
 from deap_nn.genome.noise import LARGEST_TABLE
-from deap_nn.genome.vectors import Shape, Vector, Vectors
+from deap_nn.genome.vectors import Shape, Vector
 
 with without_collections():
     import numba
     from llvmlite import ir
+    from numba.core import types
     from numba.core.registry import cpu_target
     from numba.extending import intrinsic
 
@@ -87,6 +88,85 @@ def _order(context: Any) -> Any:
 
 fence: Any = intrinsic(_order)
 
+_FLOATS, _OCTETS = ir.VectorType(ir.FloatType(), 16), ir.VectorType(ir.IntType(8), 16)
+"""16 weights, or bytes: they are instructions of LLVM, since loops are not always compiled to these.
+
+numba caches the callers of such functions: remove ``__pycache__`` after a change of one."""
+
+
+def _breed(context: Any, out: Any, parents: Any, step: Any, turns: Any, noise: Any, factor: Any, k: Any) -> Any:
+    """Breed 16 weights from place k on, each of one of some parents by `turns`; None for no step, or no turns.
+
+    ``out[k]`` must begin a line of 64 bytes: the weights are stored past the caches, since a large child does not fit
+    into them.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        out, parents, step, turns, noise, factor, k = arguments
+
+        def at(array: Any, vector: Any, kind: Any = signature.args[0]) -> Any:
+            data = context.make_array(kind)(context, builder, array).data
+            return builder.bitcast(builder.gep(data, [k]), ir.PointerType(vector))
+
+        def floats(array: Any) -> Any:
+            # Only the output is aligned for certain: a slice of noise begins at any number of the table.
+            return builder.load(at(array, _FLOATS), align=4)
+
+        child, *others = (floats(builder.extract_value(parents, i)) for i in range(len(signature.args[1])))
+        for number, other in enumerate(others, start=1):
+            turn = builder.load(at(turns, _OCTETS, signature.args[3]), align=1)
+            chosen = builder.icmp_unsigned("==", turn, ir.Constant(_OCTETS, [number] * 16))
+            child = builder.select(chosen, other, child)
+        if signature.args[2] != types.none:
+            child = builder.fadd(child, floats(step))
+        none, lanes = ir.Constant(_FLOATS, ir.Undefined), ir.VectorType(ir.IntType(32), 16)
+        one = builder.insert_element(none, factor, ir.Constant(ir.IntType(32), 0))
+        factors = builder.shuffle_vector(one, none, ir.Constant(lanes, [0] * 16))
+        # `fmul` and `fadd` without flags: LLVM must not fuse them, so the bits are those of NumPy's two operations.
+        made = builder.fadd(child, builder.fmul(factors, floats(noise)))
+        store = builder.store(made, at(out, _FLOATS), align=64)
+        store.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
+        return context.get_dummy_value()
+
+    return numba.void(out, parents, step, turns, noise, factor, k), generate
+
+
+breed_16: Any = intrinsic(_breed)
+
+
+def _spread(context: Any, exchanged: Any, k: Any, word: Any) -> Any:
+    """Write 64 bits, the lowest first, as 64 bytes of 0 or 1 from place k on."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        bits, octets = ir.VectorType(ir.IntType(1), 64), ir.VectorType(ir.IntType(8), 64)
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        place = builder.bitcast(builder.gep(data, [arguments[1]]), ir.PointerType(octets))
+        builder.store(builder.zext(builder.bitcast(arguments[2], bits), octets), place, align=1)
+        return context.get_dummy_value()
+
+    return numba.void(exchanged, k, word), generate
+
+
+write_bits: Any = intrinsic(_spread)
+
+
+def _quarter(context: Any, turns: Any, k: Any, word: Any) -> Any:
+    """Write the upper two bits of each of 8 bytes, the lowest byte first, as bytes of 0 to 3 from place k on."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        # `rotations` multiplies a byte by 4 and drops the lower 8 bits: its upper two bits are left.
+        octets = ir.VectorType(ir.IntType(8), 8)
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        place = builder.bitcast(builder.gep(data, [arguments[1]]), ir.PointerType(octets))
+        upper = builder.lshr(builder.bitcast(arguments[2], octets), ir.Constant(octets, [6] * 8))
+        builder.store(upper, place, align=1)
+        return context.get_dummy_value()
+
+    return numba.void(turns, k, word), generate
+
+
+write_turns: Any = intrinsic(_quarter)
+
 
 @compiled
 def philox(
@@ -131,12 +211,11 @@ def ends_of(shapes: tuple[Shape, ...]) -> NDArray[np.int64]:
 
 
 def checked_ends(
-    outs: Vectors, parents: Vectors, table: Vector, factors: Vector, shapes: tuple[Shape, ...]
+    vectors: Sequence[Any], table: Vector, factors: Vector, shapes: tuple[Shape, ...]
 ) -> NDArray[np.int64]:
     """Return the end of each matrix, or raise ValueError if a size does not fit or memory is not contiguous."""
     ends = ends_of(shapes)
     size = int(ends[-1]) if len(ends) else 0
-    vectors = [*outs, *parents]
     if {vector.size for vector in vectors} - {size} or len(factors) != len(ends):
         raise ValueError(
             f"children and parents must have {size} weights, and a factor for each of {len(ends)} matrices"

@@ -7,12 +7,14 @@ from numpy.typing import NDArray
 
 from deap_nn.core.seeding import Purpose
 from deap_nn.genome.vectors import Shape, Vector, Vectors
-from deap_nn.operators.compiled.common import LARGE, checked_ends, compiled, fence, philox, place_in_table
-from deap_nn.operators.compiled.intrinsics import (
+from deap_nn.operators.compiled.common import (
+    LARGE,
     breed_16,
-    breed_moved_16,
-    scan_16,
-    scan_moved_16,
+    checked_ends,
+    compiled,
+    fence,
+    philox,
+    place_in_table,
     write_bits,
     write_turns,
 )
@@ -36,9 +38,9 @@ def _blend_each(
     exchanged: NDArray[np.bool_],
     noise: Vector,
     factor: np.float32,
-    carried: bool,
 ) -> None:
     """Take each weight from one of two parents; both are read, as in `_pick_each`."""
+    carried = step.size > 0
     for k in range(child.size):
         a = mine[k]
         b = other[k]
@@ -56,23 +58,22 @@ def _blend(
     noise: Vector,
     factor: np.float32,
     past_caches: bool,
-    carried: bool,
 ) -> None:
-    """Breed a slice of a child, within one matrix; `carried` adds a step to the parents."""
+    """Breed a slice of a child, within one matrix; a missing step has no weights."""
     size = child.size
     # Stores past the caches write whole lines of 64 bytes: weights before and after these are stored one by one.
     lines = min(size, -(child.ctypes.data // 4) % 16) if past_caches else size
-    _blend_each(child[:lines], mine, other, step, exchanged, noise, factor, carried)
+    _blend_each(child[:lines], mine, other, step, exchanged, noise, factor)
     rest = lines + (size - lines) // 16 * 16
-    if carried:
+    if step.size:
         for k in range(lines, rest, 16):
-            breed_moved_16(child, mine, other, step, exchanged, noise, factor, k)
+            breed_16(child, (mine, other), step, exchanged, noise, factor, k)
     else:
         for k in range(lines, rest, 16):
-            breed_16(child, mine, other, exchanged, noise, factor, k)
+            breed_16(child, (mine, other), None, exchanged, noise, factor, k)
     if rest < size:
         left = mine[rest:], other[rest:], step[rest:], exchanged[rest:], noise[rest:]
-        _blend_each(child[rest:], *left, factor, carried)
+        _blend_each(child[rest:], *left, factor)
 
 
 @compiled
@@ -86,9 +87,9 @@ def _pick_each(
     turns: NDArray[np.uint8],
     noise: Vector,
     factor: np.float32,
-    carried: bool,
 ) -> None:
     """Take each weight from one of four parents; all four are read, so that the compiler can vectorise the loop."""
+    carried = step.size > 0
     for k in range(child.size):
         one = a[k]
         two = b[k]
@@ -113,22 +114,21 @@ def _pick(
     noise: Vector,
     factor: np.float32,
     past_caches: bool,
-    carried: bool,
 ) -> None:
-    """Breed a slice of a child of four parents, within one matrix; `carried` adds a step to the parents."""
+    """Breed a slice of a child of four parents, within one matrix."""
     size = child.size
     lines = min(size, -(child.ctypes.data // 4) % 16) if past_caches else size
-    _pick_each(child[:lines], a, b, c, d, step, turns, noise, factor, carried)
+    _pick_each(child[:lines], a, b, c, d, step, turns, noise, factor)
     rest = lines + (size - lines) // 16 * 16
-    if carried:
+    if step.size:
         for k in range(lines, rest, 16):
-            scan_moved_16(child, a, b, c, d, step, turns, noise, factor, k)
+            breed_16(child, (a, b, c, d), step, turns, noise, factor, k)
     else:
         for k in range(lines, rest, 16):
-            scan_16(child, a, b, c, d, turns, noise, factor, k)
+            breed_16(child, (a, b, c, d), None, turns, noise, factor, k)
     if rest < size:
         left = a[rest:], b[rest:], c[rest:], d[rest:], step[rest:], turns[rest:], noise[rest:]
-        _pick_each(child[rest:], *left, factor, carried)
+        _pick_each(child[rest:], *left, factor)
 
 
 @compiled
@@ -160,7 +160,6 @@ def scanning_pass(
     noise3 = table[place_in_table(seed, generation, np.uint64(place + 3), places) :] if out3.size else table
     past_caches = size >= LARGE
     turns = np.empty(_BLOCK, dtype=np.uint8)
-    carried = step.size > 0
     counter = np.uint64(0)
     matrix = 0
     for start in range(0, size, _BLOCK):
@@ -178,13 +177,13 @@ def scanning_pass(
             stop = min(end, ends[matrix])
             pa, pb, pc, pd = a[begin:stop], b[begin:stop], c[begin:stop], d[begin:stop]
             by, turn, factor = step[begin:stop], turns[begin - start : stop - start], factors[matrix]
-            _pick(out[begin:stop], pa, pb, pc, pd, by, turn, noise[begin:stop], factor, past_caches, carried)
+            _pick(out[begin:stop], pa, pb, pc, pd, by, turn, noise[begin:stop], factor, past_caches)
             if out1.size:  # the parents are still in the cache
-                _pick(out1[begin:stop], pb, pc, pd, pa, by, turn, noise1[begin:stop], factor, past_caches, carried)
+                _pick(out1[begin:stop], pb, pc, pd, pa, by, turn, noise1[begin:stop], factor, past_caches)
             if out2.size:
-                _pick(out2[begin:stop], pc, pd, pa, pb, by, turn, noise2[begin:stop], factor, past_caches, carried)
+                _pick(out2[begin:stop], pc, pd, pa, pb, by, turn, noise2[begin:stop], factor, past_caches)
             if out3.size:
-                _pick(out3[begin:stop], pd, pa, pb, pc, by, turn, noise3[begin:stop], factor, past_caches, carried)
+                _pick(out3[begin:stop], pd, pa, pb, pc, by, turn, noise3[begin:stop], factor, past_caches)
             begin = stop
     if past_caches:
         fence()
@@ -211,7 +210,6 @@ def _pass(
     twin_noise = table[place_in_table(seed, generation, np.uint64(place + 1), places) :] if twin.size else table
     past_caches = out.size >= LARGE
     exchanged = np.zeros(_BLOCK, dtype=np.bool_)
-    carried = step.size > 0
     counter = np.uint64(0)
     matrix = 0
     for start in range(0, out.size, _BLOCK):
@@ -230,9 +228,9 @@ def _pass(
             stop = min(end, ends[matrix])
             a, b, mask = first[begin:stop], second[begin:stop], exchanged[begin - start : stop - start]
             by, factor = step[begin:stop], factors[matrix]
-            _blend(out[begin:stop], a, b, by, mask, noise[begin:stop], factor, past_caches, carried)
+            _blend(out[begin:stop], a, b, by, mask, noise[begin:stop], factor, past_caches)
             if twin.size:  # the parents are still in the cache
-                _blend(twin[begin:stop], b, a, by, mask, twin_noise[begin:stop], factor, past_caches, carried)
+                _blend(twin[begin:stop], b, a, by, mask, twin_noise[begin:stop], factor, past_caches)
             begin = stop
     if past_caches:
         fence()
@@ -283,7 +281,7 @@ def cross_and_mutate(
     """
     out, twin = outs if len(outs) == 2 else (outs[0], _NOTHING)
     steps = () if step is None else (step,)
-    ends = checked_ends(outs, (first, second, *steps), table, factors, shapes)
+    ends = checked_ends((*outs, first, second, *steps), table, factors, shapes)
     if len(ends) and ends[-1]:
         key, moved = (seed, generation, place), _NOTHING if step is None else step
         _pass(out, twin, first, second, moved, table, factors, ends, *key, masked)
@@ -326,7 +324,7 @@ def scan_and_mutate(
     if not 1 <= len(outs) <= len(parents) == 4:
         raise ValueError(f"one to four children must have four parents, got {len(outs)} and {len(parents)}")
     steps = () if step is None else (step,)
-    ends = checked_ends(outs, (*parents, *steps), table, factors, shapes)
+    ends = checked_ends((*outs, *parents, *steps), table, factors, shapes)
     if len(ends) and ends[-1]:
         four, moved = [*outs, *[_NOTHING] * (4 - len(outs))], _NOTHING if step is None else step
         scanning_pass(*four, *parents, moved, table, factors, ends, seed, generation, place)
@@ -388,7 +386,7 @@ def scan_groups(
     fit = groups.ndim == 2 and groups.shape[1] == 4 and len(outs) == 4 * len(groups)
     if not fit or (groups.size and not 0 <= groups.min() <= groups.max() < len(pool)):
         raise ValueError(f"each of {len(outs) // 4} groups must have four parents among {len(pool)}")
-    ends = checked_ends(list(outs[:1]), list(pool[:1]), table, factors, shapes)
+    ends = checked_ends((*outs[:1], *pool[:1]), table, factors, shapes)
     if not (outs.flags.c_contiguous and pool.flags.c_contiguous):
         raise ValueError("children and parents must have contiguous memory")
     if len(groups) and len(ends) and ends[-1]:
