@@ -14,6 +14,7 @@ from deap_nn.data.registry import DataReference, remember
 
 Array = NDArray[Any]
 Split = Literal["train", "validation", "test"]
+PARTS: tuple[Split, ...] = get_args(Split)
 
 
 class DataError(ValueError):
@@ -21,13 +22,8 @@ class DataError(ValueError):
 
 
 def own_array(array: Array) -> Array:
-    """Return an array that no caller can write to: a copy, unless it is one already, as a memory map to read is."""
-    base: Any = array
-    while isinstance(base, np.ndarray):
-        if base.flags.writeable:  # a view that cannot be written to, such as that of a frame, may be of one that can
-            return read_only(array.copy())
-        base = base.base
-    return array
+    """Return an array that cannot be written to: a copy, unless it is one already, as a memory map to read is."""
+    return read_only(array.copy()) if array.flags.writeable else array
 
 
 def read_only(array: Array) -> Array:
@@ -75,7 +71,7 @@ class Dataset:
     """Samples have no weights."""
 
     def __post_init__(self) -> None:
-        for part in ("train", "validation", "test"):
+        for part in PARTS:
             x, y = (own_array(np.asarray(getattr(self, f"{half}_{part}"))) for half in "xy")
             object.__setattr__(self, f"x_{part}", x)
             object.__setattr__(self, f"y_{part}", y)
@@ -92,7 +88,7 @@ class Dataset:
         remember(self)
 
     def __repr__(self) -> str:
-        sizes = ", ".join(f"{len(getattr(self, f'y_{part}'))} {part}" for part in ("train", "validation", "test"))
+        sizes = ", ".join(f"{len(getattr(self, f'y_{part}'))} {part}" for part in PARTS)
         return f"<Dataset {self.name}: {sizes}, each of shape {self.x_train.shape[1:]}, {self.classes} classes>"
 
     def part(self, split: Split) -> tuple[Array, Array]:
@@ -103,7 +99,7 @@ class Dataset:
         ValueError
             If `split` is none of the three.
         """
-        if split not in get_args(Split):
+        if split not in PARTS:
             raise ValueError(f"split must be 'train', 'validation' or 'test', got {split!r}")
         return getattr(self, f"x_{split}"), getattr(self, f"y_{split}")
 
@@ -125,8 +121,8 @@ class Dataset:
     def reference(self) -> DataReference:
         """The reference by which another process finds the same data."""
         digest = hashlib.sha256()
-        for split in ("train", "validation", "test"):
-            for array in (getattr(self, f"x_{split}"), getattr(self, f"y_{split}")):
+        for split in PARTS:
+            for array in self.part(split):
                 digest.update(f"{array.dtype.str}{array.shape}".encode())
                 digest.update(np.ascontiguousarray(array).data)
         return DataReference(self.name, self.path, digest.hexdigest())
@@ -136,8 +132,6 @@ class Dataset:
         return {
             "name": self.name,
             "path": self.path,
-            "train": len(self.x_train),
-            "validation": len(self.x_validation),
-            "test": len(self.x_test),
+            **{split: self.size(split) for split in PARTS},
             "sha256": self.reference.sha256,
         }

@@ -1,7 +1,8 @@
-"""Data sets by their digests, by which tasks name them."""
+"""Data sets by the references that tasks have in their place."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,68 +29,43 @@ class DataReference:
     sha256: str
 
 
-@dataclass
-class Held:
-    """A data set that this process holds, and the ways by which it came here.
+HELD: dict[DataReference, Any] = {}
+"""The data sets that this process has made or loaded."""
 
-    Parameters
-    ----------
-    data : Dataset or Samples
-        The data set.
-    times : int
-        The number of calls of `remember` with it, less those of `forget`.
-    is_loaded : bool
-        Whether it was loaded by a name or a path, so that another process can load it too.
-    is_unnamed : bool
-        Whether `remember` got the same arrays without a name or path.
-    is_lent : bool
-        Whether `lend` has brought it from another process.
-    """
+LENT: dict[DataReference, Any] = {}
+"""Those that `lend` has brought from another process."""
 
-    data: Any
-    times: int = 0
-    is_loaded: bool = False
-    is_unnamed: bool = False
-    is_lent: bool = False
+_loaded: set[DataReference] = set()
+"""Those that another process can load too, by their names or paths."""
 
-
-HELD: dict[str, Held] = {}
-"""The data sets of this process, by digest."""
+_times: Counter[DataReference] = Counter()
+"""The number of calls of `remember` for each, less those of `forget`."""
 
 
 def remember(data: Any) -> None:
     """Register an object with a ``reference`` for `find_dataset` in this process; each call needs one of `forget`."""
-    reference: DataReference = data.reference
-    held = HELD.setdefault(reference.sha256, Held(data))
-    held.data, held.times = data, held.times + 1
-    if not reference.path and reference.name not in NAMES:
-        held.is_unnamed = True
+    HELD[data.reference] = data
+    _times[data.reference] += 1
 
 
 def mark_loaded(data: Any) -> None:
     """Note that a data set was loaded by its name or path."""
-    HELD.setdefault(data.reference.sha256, Held(data)).is_loaded = True
+    _loaded.add(data.reference)
 
 
 def forget(reference: DataReference) -> None:
     """Undo one call of `remember`; after the last one this process releases the data set."""
-    held = HELD[reference.sha256]
-    held.times -= 1
-    if held.times <= 0:
-        del HELD[reference.sha256]
+    _times[reference] -= 1
+    if not _times[reference]:
+        del HELD[reference]
 
 
-def made_of_arrays() -> dict[str, Any]:
-    """Return by digest the data sets of this process that another process cannot load by a name or a path."""
-    return {digest: held.data for digest, held in HELD.items() if held.is_unnamed or not held.is_loaded}
+def made_of_arrays() -> dict[DataReference, Any]:
+    """Return the data sets of this process that another process cannot load by a name or a path."""
+    return {reference: data for reference, data in HELD.items() if reference not in _loaded}
 
 
-def lend(data: Mapping[str, Any]) -> None:
+def lend(data: Mapping[DataReference, Any]) -> None:
     """Register the data sets that another process' `made_of_arrays` returned, and release those lent earlier."""
-    for digest, held in list(HELD.items()):
-        if held.is_lent and digest not in data:
-            held.is_lent = False
-            if not held.times:
-                del HELD[digest]
-    for digest in data.keys() - HELD.keys():
-        HELD[digest] = Held(data[digest], is_lent=True)
+    LENT.clear()
+    LENT.update(data)

@@ -14,13 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deap_nn.core.errors import warn_user
-from deap_nn.data.dataset import Split, own_array, read_only
+from deap_nn.data.dataset import PARTS, Split, own_array, read_only
 from deap_nn.data.registry import DataReference, remember
 
 Nest = Any
 """An array, or a tuple, list or dictionary of nests."""
-
-PARTS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 def _is_nest(nest: Nest) -> bool:
@@ -79,22 +77,17 @@ def as_arrays(nest: Nest, argument: str) -> list[NDArray[Any]]:
 
 
 def _as_array(given: Any, argument: str) -> NDArray[Any]:
-    try:
-        array = np.asarray(given)
-    except ValueError as error:  # lists of different lengths
-        raise ValueError(f"{argument} must hold arrays, got a {type(given).__name__} of parts that differ") from error
-    if array.dtype == object and all(isinstance(value, str | bytes) for value in array.flat):
-        # TensorFlow and pandas give strings as objects: as UTF-8 they take a quarter of the space of NumPy's str.
-        texts = [value.encode() if isinstance(value, str) else value for value in array.flat]
-        array = np.array(texts, bytes).reshape(array.shape) if texts else array
-    if array.dtype == object and all(
-        isinstance(value, bool | int | float | np.bool | np.number) for value in array.flat
-    ):
-        with contextlib.suppress(OverflowError):  # an integer may be too large
-            array = array.astype(np.float64)  # a frame of numbers and bools
+    array = np.asarray(given)
+    if array.dtype == object:
+        if all(isinstance(value, str | bytes) for value in array.flat):
+            # TensorFlow and pandas give strings as objects: as UTF-8 they take a quarter of the space of NumPy's str.
+            texts = [value.encode() if isinstance(value, str) else value for value in array.flat]
+            array = np.array(texts, bytes).reshape(array.shape)
+        elif all(isinstance(value, Real | np.bool) for value in array.flat):
+            with contextlib.suppress(OverflowError):  # an integer may be too large
+                array = array.astype(np.float64)  # a frame of numbers and bools
     if array.dtype == object or array.dtype.kind in "mMc" or not array.ndim:
-        kinds = sorted({type(value).__name__ for value in array.flat}) if array.ndim else []
-        found = f"{type(given).__name__}{' of ' + ', '.join(kinds) if kinds else ''}"
+        found = f"{type(given).__name__} of {array.dtype}"
         raise ValueError(
             f"{argument} must hold arrays of numbers or strings with samples along the first dimension, got {found}"
         )
@@ -161,9 +154,7 @@ class Samples:
             If there is no such part.
         """
         if split not in self._parts:
-            if split in PARTS:
-                raise ValueError(f"there are no {split} samples, only those of {' and '.join(self._parts)}")
-            raise ValueError(f"split must be one of {', '.join(PARTS)}, got {split!r}")
+            raise ValueError(f"split must be {' or '.join(self._parts)}, got {split!r}")
         return self._parts[split]
 
     def size(self, split: Split) -> int:
@@ -187,11 +178,12 @@ class Samples:
 
 def _as_trained(array: NDArray[Any], like: NDArray[Any], split: Split) -> NDArray[Any]:
     """Return an array of another part in the training part's dtype; raise ValueError if that does not hold it."""
-    if array.dtype == like.dtype or (array.dtype.kind in "SU" and array.dtype.kind == like.dtype.kind):
+    kinds = array.dtype.kind + like.dtype.kind
+    if kinds in ("SS", "UU"):
         return array  # strings may be longer than those of training
     with np.errstate(invalid="ignore"):
-        made = array.astype(like.dtype)
-    if made.dtype.kind in "SU" or not (array.dtype.kind == made.dtype.kind == "f" or np.array_equal(made, array)):
+        made = array.astype(like.dtype, copy=False)
+    if kinds != "ff" and not np.array_equal(made, array):
         raise ValueError(f"{split} has samples of {array.dtype.name}, which {like.dtype.name} of train does not hold")
     return made
 
@@ -208,7 +200,7 @@ def _weights(nests: Sequence[Nest]) -> list[NDArray[np.float32]]:
     if len(arrays[0]) != (count := len(targets[0])):
         raise ValueError(f"sample_weight must have a weight for each of {count} samples, got {len(arrays[0])}")
     if not all(array.dtype.kind in "biuf" and np.all((array >= 0) & np.isfinite(array)) for array in arrays):
-        raise ValueError("sample_weight must be of finite numbers, at least 0")
+        raise ValueError("sample_weight and class_weight must be of finite numbers, at least 0")
     return [array.astype(np.float32, copy=False) for array in arrays]
 
 
@@ -231,27 +223,17 @@ def weighted_only(
 
 def _weights_of_classes(y: Nest, class_weight: Any) -> NDArray[np.float32]:
     """Return the weight of each sample's class, 1 for a class without one; shape (samples,)."""
-    is_balanced = isinstance(class_weight, str) and class_weight == "balanced"
-    if not is_balanced and (
-        not isinstance(class_weight, Mapping)
-        or not all(
-            isinstance(key, int | np.integer) and isinstance(value, Real) and 0 <= float(value) < math.inf
-            for key, value in class_weight.items()
-        )
-    ):
-        raise ValueError(
-            "class_weight must map classes, 0 and above, to finite weights of at least 0, or be 'balanced', "
-            f"got {class_weight!r}"
-        )
     target, *others = as_arrays(y, "y")
     if others or target.dtype.kind not in "biuf" or target.ndim > 2:
         raise ValueError("class_weight needs one output and classes as targets: give sample_weight for others")
     classes = target.argmax(axis=1) if target.ndim == 2 and target.shape[1] > 1 else target.reshape(-1).round()
-    if is_balanced:
+    if class_weight == "balanced":
         found, counts = np.unique(classes, return_counts=True)
         class_weight = dict(zip(found.tolist(), (len(classes) / (len(found) * counts)).tolist(), strict=True))
-    if absent := sorted(class_weight.keys() - set(classes.tolist())):
-        warn_user(f"class_weight has a weight for {absent[0]}, a class that no training sample has")
+    if not isinstance(class_weight, Mapping):
+        raise ValueError(f"class_weight must map classes to weights or be 'balanced', got {class_weight!r}")
+    if absent := class_weight.keys() - set(classes.tolist()):
+        warn_user(f"class_weight has a weight for {absent.pop()!r}, a class that no training sample has")
     return np.array([class_weight.get(int(one), 1.0) for one in classes], np.float32)
 
 

@@ -115,7 +115,7 @@ def opened(workers: int | None = None, address: str | None = None) -> Iterator[T
         except (CancelledError, CommClosedError) as error:
             raise MapError(GONE) from error
 
-    def put(digest: str, data: Any) -> Any:
+    def put(data: Any) -> Any:
         """Let a worker unpickle a data set; Dask repeats this on another worker if that one is lost."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Sending large graph", UserWarning)

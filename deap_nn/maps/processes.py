@@ -46,11 +46,11 @@ def opened(workers: int | None = None) -> Iterator[TaskMap]:
     executor = ProcessPoolExecutor(count, context, be_worker)
     caches: list[GenomeCache] = []  # its folder has the data sets, so the next run removes them if this one is killed
 
-    def put(digest: str, data: Any) -> Path:
+    def put(data: Any) -> Path:
         if not caches:
             sweep(default_place())
             caches.append(GenomeCache(uuid.uuid4().hex, 1, default_place()))
-        path = caches[0].folder / digest
+        path = caches[0].folder / uuid.uuid4().hex
         with open(path, "wb") as file:
             pickle.dump(data, file, pickle.HIGHEST_PROTOCOL)
         return path

@@ -110,7 +110,7 @@ def opened(workers: int | None = None, address: str | None = None) -> Iterator[T
         with _keeping_handlers():
             _join(workers, address)
     try:
-        do, lending = ray.remote(call_with), Lending(lambda digest, data: ray.put(data))
+        do, lending = ray.remote(call_with), Lending(ray.put)
         yield TaskMap(send, lambda: max(1, int(ray.cluster_resources().get("CPU", 1))), cloudpickle.dumps)
     finally:
         if joined:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -22,7 +21,7 @@ from deap_nn.breeding.task import unpickled
 from deap_nn.core.errors import call_sendably
 from deap_nn.core.registered import evaluation_of
 from deap_nn.core.seeding import busy
-from deap_nn.data.registry import HELD, lend, made_of_arrays
+from deap_nn.data.registry import LENT, DataReference, lend, made_of_arrays
 from deap_nn.genome.vectors import Shape, Vector, copied_vector
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.process.workers import dumps, end_with_parent
@@ -62,17 +61,17 @@ def call(payload: bytes) -> Any:
     return call_sendably(function, *arguments)
 
 
-def call_with(payload: bytes, digests: Sequence[str], *data: Any) -> Any:
+def call_with(payload: bytes, references: Sequence[DataReference], *data: Any) -> Any:
     """Do a task in a worker with the data sets that the main process holds as arrays, and no earlier ones."""
     with busy:  # no data set is released during a task
-        lend(dict(zip(digests, data, strict=True)))
+        lend(dict(zip(references, data, strict=True)))
         return call(payload)
 
 
-def call_with_files(payload: bytes, files: Mapping[str, Path]) -> Any:
+def call_with_files(payload: bytes, files: Mapping[DataReference, Path]) -> Any:
     """Do a task in a worker that reads the data sets of the main process from files, unless it has them."""
     with busy:
-        lend({digest: HELD[digest].data if digest in HELD else _read(path) for digest, path in files.items()})
+        lend({one: LENT[one] if one in LENT else _read(path) for one, path in files.items()})
         return call(payload)
 
 
@@ -87,23 +86,22 @@ class Lending:
     Parameters
     ----------
     put : callable
-        Called with a digest and a data set; returns a reference to it for the workers.
+        Called with a data set; returns a reference to it for the workers.
     drop : callable
         Called with the reference of a data set that the main process holds no longer.
     """
 
-    def __init__(self, put: Callable[[str, Any], Any], drop: Callable[[Any], object] = lambda reference: None) -> None:
+    def __init__(self, put: Callable[[Any], Any], drop: Callable[[Any], object] = lambda reference: None) -> None:
         self._put, self._drop = put, drop
-        self._lent: dict[str, Any] = {}
+        self._lent: dict[DataReference, Any] = {}
 
-    def __call__(self) -> dict[str, Any]:
-        """Return the references of the data sets by their digests."""
+    def __call__(self) -> dict[DataReference, Any]:
+        """Return the workers' references of the data sets."""
         held = made_of_arrays()
-        for digest in self._lent.keys() - held.keys():
-            self._drop(self._lent.pop(digest))
-        for digest, data in held.items():
-            if digest not in self._lent:
-                self._lent[digest] = self._put(digest, data)
+        for gone in self._lent.keys() - held.keys():
+            self._drop(self._lent.pop(gone))
+        for new in held.keys() - self._lent.keys():
+            self._lent[new] = self._put(held[new])
         return dict(self._lent)
 
 
@@ -115,13 +113,9 @@ def be_worker() -> None:
     if parent is None:  # a rank of MPI, started by its launcher
         end_with_parent(signal.SIGKILL)
         return
-    # The parent death signal of Linux would come when the starting thread ends. The sentinel is a pipe that closes only
-    # with the whole parent process: O_ASYNC then sends SIGKILL, even if a task holds Python's lock.
-    fcntl.fcntl(parent.sentinel, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(parent.sentinel, fcntl.F_SETSIG, signal.SIGKILL)
-    fcntl.fcntl(parent.sentinel, fcntl.F_SETFL, fcntl.fcntl(parent.sentinel, fcntl.F_GETFL) | os.O_ASYNC)
-    if multiprocessing.connection.wait([parent.sentinel], 0):  # it ended before
-        os._exit(1)
+    # The parent death signal of Linux would come when the starting thread ends; the sentinel is of the whole process.
+    sentinel = parent.sentinel
+    threading.Thread(target=lambda: [multiprocessing.connection.wait([sentinel]), os._exit(1)], daemon=True).start()
 
 
 Map = Callable[..., Iterable[Any]]
@@ -185,7 +179,7 @@ class CallNamed:
 class SharedMap:
     """Map a function over individuals: workers on this host get their names, workers elsewhere their weights.
 
-    Items other than `WeightList` s of the same shapes are mapped unchanged, as are all items during another call.
+    Items other than `WeightList` s of the same shapes are mapped unchanged.
 
     Parameters
     ----------
@@ -198,12 +192,10 @@ class SharedMap:
     def __init__(self, map: Map, place: Path | None = None) -> None:
         self._map = map
         self._place = place or default_place()
-        self._cache: GenomeCache | None = None
-        self._size = 0
-        self._room = 0
         self._key = 0
-        self._finalizer: weakref.finalize[..., Any] | None = None
-        self._in_use = threading.Lock()
+        self._lock = threading.RLock()  # two threads would write into one slot
+        self._token, self._size, self._room = "", 0, 0
+        self._finalizer = weakref.finalize(self, _close, "")
 
     def __call__(self, function: Callable[..., Any], *iterables: Iterable[Any]) -> Iterable[Any]:
         """Return the function's results in order, as ``map`` does."""
@@ -212,17 +204,8 @@ class SharedMap:
         items = list(iterables[0])
         if not all(isinstance(item, WeightList) for item in items) or len({item.shapes for item in items}) != 1:
             return self._map(function, items)
-        return self._shared(function, items)
-
-    def _shared(self, function: Callable[..., Any], items: list[WeightList]) -> Iterator[Any]:
-        if not self._in_use.acquire(blocking=False):  # by another thread, or by the caller between two results
-            yield from self._map(function, items)
-            return
-        try:
-            answers = self._by_names(function, items)
-        finally:
-            self._in_use.release()
-        yield from answers
+        with self._lock:
+            return self._by_names(function, items)
 
     def _by_names(self, function: Callable[..., Any], items: list[WeightList]) -> list[Any]:
         names: list[Named] = []
@@ -262,16 +245,14 @@ class SharedMap:
         return Named(self._token, str(self._place), slot, self._key, type(item), item.shapes, item._extras())
 
     def _cache_for(self, size: int) -> GenomeCache:
-        if self._cache is not None and self._size == size:
-            return self._cache
-        self.close()
-        sweep(self._place)
-        self._token = uuid.uuid4().hex
-        cache = self._cache = GenomeCache(self._token, size, self._place)
-        self._size, self._room = size, slots_in(free_bytes(self._place), size)
-        _caches[self._token] = cache
-        self._finalizer = weakref.finalize(self, _close, self._token, cache)
-        return cache
+        if self._size != size or self._token not in _caches:
+            self.close()
+            sweep(self._place)
+            self._token, self._size = uuid.uuid4().hex, size
+            _caches[self._token] = GenomeCache(self._token, size, self._place)
+            self._room = slots_in(free_bytes(self._place), size)
+            self._finalizer = weakref.finalize(self, _close, self._token)
+        return _caches[self._token]
 
     @property
     def workers(self) -> int | None:
@@ -285,12 +266,10 @@ class SharedMap:
 
     def close(self) -> None:
         """Remove the weights of the last call; the next call makes a new cache."""
-        self._cache = None
-        if self._finalizer is not None:
-            self._finalizer()
+        self._finalizer()
 
 
-def _close(token: str, cache: GenomeCache) -> None:
+def _close(token: str) -> None:
     """Remove the weights, when the map is garbage-collected or the program ends."""
-    _caches.pop(token, None)
-    cache.remove()
+    if token in _caches:
+        _caches.pop(token).remove()

@@ -10,7 +10,8 @@ import numpy as np
 
 from deap_nn.core.arguments import check_flag, check_number
 from deap_nn.core.errors import warn_user
-from deap_nn.data.samples import PARTS, Nest, packed, split_samples
+from deap_nn.data.dataset import PARTS
+from deap_nn.data.samples import Nest, packed, split_samples
 from deap_nn.genome.vectors import Layout
 from deap_nn.genome.weight_list import WeightList
 

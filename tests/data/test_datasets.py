@@ -1,6 +1,5 @@
 """Every file is checked, and what is wrong is said in one line that names it."""
 
-import errno
 import gzip
 import hashlib
 import http.server
@@ -9,7 +8,6 @@ import pickle
 import socket
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +17,7 @@ from idx_files import STEMS, idx_bytes
 from deap_nn import load_dataset
 from deap_nn.data import loading
 from deap_nn.data.dataset import DataError
-from deap_nn.data.loading import RawArrays, read_idx, split_validation
+from deap_nn.data.loading import RawArrays, split_validation
 
 
 @pytest.fixture
@@ -84,20 +82,6 @@ def test_without_a_network_the_error_names_other_data(name):
     assert "use the" not in load_dataset("auto").note  # it does
 
 
-def test_auto_takes_mnist5k_where_the_cache_cannot_be_entered(monkeypatch):
-    def denied(path):
-        raise PermissionError(errno.EACCES, "Permission denied", str(path))
-
-    monkeypatch.setattr(Path, "exists", denied)
-    assert load_dataset("auto").name == "mnist5k"
-    with pytest.raises(DataError, match=r"^Keras' cache cannot be entered: .*Permission denied"):
-        load_dataset("mnist")
-    monkeypatch.delenv("KERAS_HOME")
-    monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
-    with pytest.raises(DataError, match=r"^Keras' cache cannot be entered: no home; use the data set mnist5k "):
-        load_dataset("fashion-mnist")
-
-
 def test_auto_takes_mnist_from_the_keras_cache(keras_home, digits_file):
     keras_home.mkdir(parents=True)
     (keras_home / "mnist.npz").write_bytes(digits_file.read_bytes())
@@ -141,10 +125,18 @@ def test_mnist_is_downloaded_once_and_checked(server, keras_home, digits_file, m
     assert [entry.name for entry in keras_home.iterdir()] == ["mnist.npz"]
 
 
+def test_auto_takes_mnist5k_if_the_cache_cannot_be_made(server, digits_file, monkeypatch):
+    (server / "mnist.npz").write_bytes(digits_file.read_bytes())
+    monkeypatch.setenv("KERAS_HOME", str(server / "mnist.npz" / "keras"))
+    assert load_dataset("auto").name == "mnist5k"
+    with pytest.raises(DataError, match=r"could not be downloaded: .*Not a directory.*; use the data set mnist5k"):
+        load_dataset("mnist")
+
+
 def test_fashion_mnist_is_downloaded(server):
     for stem, array in zip(STEMS, made_digits(), strict=True):
         (server / f"{stem}.gz").write_bytes(gzip.compress(idx_bytes(array)[:-1]))
-    with pytest.raises(DataError, match="truncated"):
+    with pytest.raises(DataError, match="bytes of data, by its header"):
         load_dataset("fashion-mnist")
     for stem, array in zip(STEMS, made_digits(), strict=True):
         (server / f"{stem}.gz").write_bytes(gzip.compress(idx_bytes(array)))
@@ -161,31 +153,26 @@ def test_the_wait_for_a_download_is_bounded(monkeypatch, keras_home):
         assert time.monotonic() - begun < 5
 
 
-def damage(folder, stem, change):
-    path = folder / stem
-    path.write_bytes(change(path.read_bytes()))
-
-
 @pytest.mark.parametrize(
     ("stem", "change", "message"),
     [
-        (STEMS[0], lambda b: b"\0\0\x0d" + b[3:], "wrong magic number"),
-        (STEMS[0], lambda b: b"", "wrong magic number"),
-        (STEMS[0], lambda b: b[:6], "ends within its header"),
-        (STEMS[0], lambda b: b[:4] + b"\xff" * 12, "truncated"),
-        (STEMS[1], lambda b: b[:4] + b"\xff" * 4, "truncated"),
-        (STEMS[1], lambda b: b[:-10], "truncated"),
-        (STEMS[2], lambda b: b + b"x", "longer than its header says"),
-        (STEMS[0], lambda b: idx_bytes(np.zeros((400, 27, 28), np.uint8)), r"\(n, 28, 28\)"),
-        (STEMS[1], lambda b: idx_bytes(np.zeros(399, np.uint8)), "400 images .* 399 labels"),
-        (STEMS[3], lambda b: b[:-1] + b"\x0a", "label 10, allowed are 0 to 9"),
+        (STEMS[0], lambda b: b"\0\0\x0d" + b[3:], rf"{STEMS[0]}: has no header of an IDX file"),
+        (STEMS[0], lambda b: b"", rf"{STEMS[0]}: has no header of an IDX file"),
+        (STEMS[0], lambda b: b[:6], rf"{STEMS[0]}: has no header of an IDX file"),
+        (STEMS[0], lambda b: b[:4] + b"\xff" * 12, rf"{STEMS[0]}: has .* bytes of data, by its header"),
+        (STEMS[1], lambda b: b[:-10], rf"{STEMS[1]}: has 390 bytes of data, by its header 400"),
+        (STEMS[2], lambda b: b + b"x", rf"{STEMS[2]}: has .* bytes of data, by its header"),
+        (STEMS[0], lambda b: idx_bytes(np.zeros((400, 27, 28), np.uint8)), r"x_train must hold .* \(n, 28, 28\)"),
+        (STEMS[1], lambda b: idx_bytes(np.zeros(399, np.uint8)), "y_train must hold a label .* each of 400 images"),
+        (STEMS[3], lambda b: b[:-1] + b"\x0a", "y_test must hold a label of 0 to 9"),
     ],
 )
 def test_damaged_idx_files_are_named(idx_folder, stem, change, message):
-    damage(idx_folder, stem, change)
+    path = idx_folder / stem
+    path.write_bytes(change(path.read_bytes()))
     with pytest.raises(DataError, match=message) as caught:
         load_dataset("mnist", idx_folder)
-    assert stem in str(caught.value)
+    assert str(idx_folder) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -204,11 +191,14 @@ def test_a_truncated_gzip_file_and_a_missing_file_are_named(idx_folder):
     [
         ({"x_test": None}, "has no x_test"),
         ({"x_train": np.zeros((400, 28, 28), np.float64)}, "x_train must hold bytes"),
-        ({"y_train": np.zeros(400)}, "y_train must hold integers"),
-        ({"y_train": np.full(400, 11)}, "label 11, allowed are 0 to 9"),
-        ({"y_train": np.full(400, -1)}, "label -1"),
-        ({"y_test": np.zeros(99, np.uint8)}, "100 images in x_test but 99 labels"),
-        ({"x_test": np.zeros((0, 28, 28), np.uint8), "y_test": np.zeros(0, np.uint8)}, "holds no images"),
+        ({"y_train": np.zeros(400)}, "y_train must hold a label"),
+        ({"y_train": np.full(400, 11)}, "y_train must hold a label of 0 to 9"),
+        ({"y_train": np.full(400, -1)}, "y_train must hold a label of 0 to 9"),
+        ({"y_test": np.zeros(99, np.uint8)}, "y_test must hold a label of 0 to 9 for each of 100 images"),
+        (
+            {"x_test": np.zeros((0, 28, 28), np.uint8), "y_test": np.zeros(0, np.uint8)},
+            "x_test must hold bytes of shape .*, n at least 1",
+        ),
         ({"y_test": np.array(["a"] * 100, dtype=object)}, "not a readable .npz file"),
     ],
 )
@@ -247,7 +237,3 @@ def test_a_missing_path_and_an_unknown_name_raise(tmp_path):
         load_dataset("mnist", tmp_path / "nothing")
     with pytest.raises(DataError, match=r"unknown data set 'mnits', known are auto, mnist.*: did you mean \"mnist\"\?"):
         load_dataset("mnits")
-
-
-def test_read_idx_of_one_file(idx_folder):
-    assert read_idx(idx_folder / STEMS[1]).shape == (400,)

@@ -154,7 +154,7 @@ def test_a_toolbox_says_what_does_not_go_with_a_problem():
     with pytest.raises(ValueError, match="has no trainable weights"):
         KerasProblem(frozen, x_of(), x_of(2), loss="mse")
     toolbox = make_toolbox(problem, seed=1)
-    with pytest.raises(ValueError, match="there are no test samples, only those of train and validation"):
+    with pytest.raises(ValueError, match="split must be train or validation, got 'test'"):
         toolbox.error_rate(toolbox.individual(), "test")
 
     def broken(outputs, targets):
