@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from deap import base, tools
 
-from deap_nn.algorithms.loop import _Run
-from deap_nn.algorithms.resuming import Kept, KeptHall, begun_with, check_hall
-from deap_nn.algorithms.toolbox import MadeToolbox, StrategyToolbox, check_called, check_named
+from deap_nn.algorithms.loop import Run
+from deap_nn.algorithms.resuming import KeptHall
+from deap_nn.algorithms.toolbox import MadeToolbox, StrategyToolbox, check_called
 from deap_nn.breeding.founders import breeder_of, is_warm, keep_founders
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.callbacks.base import Callback, Evolution, checked_callbacks
 from deap_nn.callbacks.progress import ProgressBar, in_notebook
 from deap_nn.core.arguments import check_count, check_probability
-from deap_nn.core.errors import warn_user
-from deap_nn.core.registered import Registered, evaluation_of, words_of
+from deap_nn.core.registered import Registered, evaluation_of
 from deap_nn.core.seeding import check_seed
 from deap_nn.operators.describe import describe_algorithm
 from deap_nn.operators.selection import operator_of
-from deap_nn.runs.checkpoint import Checkpoint
-
-__all__ = ["evolve"]
+from deap_nn.runs.checkpoint import Checkpoint, read_first
 
 
 def _lineage(population: list[Any], toolbox: base.Toolbox, seed: int, cxpb: float, mutpb: float) -> Lineage:
@@ -44,22 +41,12 @@ def _lineage(population: list[Any], toolbox: base.Toolbox, seed: int, cxpb: floa
     return lineage
 
 
-def _lose_bounds(individual: Mapping[str, Any], mutate: Mapping[str, Any]) -> bool:
-    """Return whether founders, and no children, have bounds, by the keywords of ``individual`` and ``mutate``."""
-    return individual.get("bounds") is not None and all(mutate.get(name) is None for name in ("bounds", "low"))
-
-
-def _check_population(population: Sequence[Any], toolbox: base.Toolbox) -> None:
-    """Raise ValueError if a genome has other shapes than the toolbox, or an error or cross-entropy is not minimised."""
-    scored, weights = evaluation_of(operator_of(toolbox.evaluate)), population[0].fitness.weights
-    others = {getattr(member, "shapes", type(member).__name__) for member in population} - {scored.shapes}
-    if scored.shapes is not None and others:
-        raise ValueError(f"population must have the shapes {scored.shapes} of the toolbox, got {others.pop()}")
-    fitness = scored.problem.fitness if scored.is_of_problem and scored.problem.images else None
-    if fitness is not None and (len(weights) != 1 or weights[0] > 0):
-        raise ValueError(
-            f"population must have a fitness of one value that is minimised, as {fitness} is, got {weights}"
-        )
+def _check_shapes(population: Sequence[Any], toolbox: base.Toolbox) -> None:
+    """Raise ValueError if a genome has other shapes than the toolbox."""
+    wanted = evaluation_of(operator_of(toolbox.evaluate)).shapes
+    others = {getattr(member, "shapes", type(member).__name__) for member in population} - {wanted}
+    if wanted is not None and others:
+        raise ValueError(f"population must have the shapes {wanted} of the toolbox, got {others.pop()}")
 
 
 def evolve(
@@ -158,53 +145,35 @@ def evolve(
     if not population:
         raise ValueError("population must not be empty")
     ngen = check_count(ngen, "ngen", 0)
-    begun = begun_with(checkpoint) if checkpoint is not None else None
-    if isinstance(toolbox, MadeToolbox):
-        toolbox.plan(len(population), ngen if begun is None else begun)
     check_probability(cxpb, "cxpb")
     if cxpb != 1 and isinstance(toolbox, StrategyToolbox):
         raise ValueError(f"cxpb is not for an evolution strategy, which mates no parents: leave it out, got {cxpb!r}")
     check_probability(mutpb, "mutpb")
-    for name, given, method in (("stats", stats, "compile"), ("halloffame", halloffame, "update")):
-        if given is not None and (isinstance(given, type) or not hasattr(given, method)):
-            makes = f": {given.__name__}(...) makes one" if isinstance(given, type) else ""
-            raise TypeError(f"{name} must have a method {method}, got {given!r}{makes}")
-    _check_population(population, toolbox)
-    check_called(toolbox, len(population))
-    registered = Registered.read(toolbox)
-    if _lose_bounds(words_of(registered.individual), words_of(registered.mutate)):
-        warn_user("the founders have bounds and mutate has none, so children leave them: register it with bounds")
-    check_named(toolbox)
-    if checkpoint is not None and halloffame is not None:
-        check_hall(halloffame)
+    _check_shapes(population, toolbox)
     watching = checked_callbacks(callbacks)
     if checkpoint is not None and halloffame is not None:
         watching.append(KeptHall(halloffame))
     shows_bar = verbose and in_notebook()
     if shows_bar:
         watching.append(ProgressBar())
-    members = list(population)
-    lineage = _lineage(population, toolbox, seed, cxpb, mutpb)
     settings = {"seed": seed, "cxpb": cxpb, "mutpb": mutpb}
-    evolution = Evolution(
-        toolbox, population, ngen, lineage.map, look=lineage.look, mean=lineage.mean, settings=settings
-    )
     with contextlib.ExitStack() as stack:
+        if isinstance(checkpoint, str | os.PathLike):
+            checkpoint = stack.enter_context(Checkpoint(checkpoint))
+        if isinstance(toolbox, MadeToolbox):
+            first = None if checkpoint is None else read_first(checkpoint.path.parent)
+            toolbox.plan(len(population), ngen if first is None else first.adaptation.get("generations", ngen))
+        check_called(toolbox, len(population))
+        members = list(population)
+        lineage = _lineage(population, toolbox, seed, cxpb, mutpb)
         with _undone_if_refused(lineage, population, members):
             if verbose:
                 print(describe_algorithm(toolbox, len(population)))
-            if isinstance(checkpoint, str | os.PathLike):
-                checkpoint = stack.enter_context(Checkpoint(checkpoint))
-            run = _Run(
-                evolution,
-                watching,
-                seed=seed,
-                lineage=lineage,
-                stats=stats,
-                halloffame=halloffame,
-                kept=None if checkpoint is None else Kept(lineage, checkpoint, force),
-                verbose=verbose and not shows_bar,
+            evolution = Evolution(
+                toolbox, population, ngen, lineage.map, look=lineage.look, mean=lineage.mean, settings=settings
             )
+            hall = halloffame, checkpoint
+            run = Run(evolution, watching, lineage, stats, *hall, force=force, verbose=verbose and not shows_bar)
         members.clear()  # their weights may be large
         run.run()
     return population, evolution.logbook

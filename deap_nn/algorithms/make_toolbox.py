@@ -13,7 +13,7 @@ from deap import base
 from numpy.typing import ArrayLike
 
 from deap_nn.algorithms.algorithm import ALGORITHMS, ES, FEWEST, GA, Algorithm
-from deap_nn.algorithms.toolbox import MadeToolbox, StrategyToolbox, name_fitness, register_strategy
+from deap_nn.algorithms.toolbox import MadeToolbox, StrategyToolbox, name_fitness
 from deap_nn.breeding.founders import initPopulation
 from deap_nn.core.arguments import check_bounds, check_choice, check_count
 from deap_nn.core.errors import warn_user
@@ -200,9 +200,6 @@ def make_toolbox(
     toolbox.register("map", grouping(current_map()))
     for name, registered in scoring.registered.items():
         toolbox.register(name, registered)
-    toolbox.clock.count = toolbox.evaluate.func.count
-    if isinstance(toolbox, StrategyToolbox):
-        register_strategy(toolbox)
     return toolbox
 
 

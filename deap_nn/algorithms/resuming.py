@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import reprlib
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
@@ -28,7 +26,7 @@ from deap_nn.core.registered import Registered
 from deap_nn.operators.adaptation import Clock
 from deap_nn.operators.describe import as_json, digest, named, settings_of
 from deap_nn.operators.selection import operator_of
-from deap_nn.runs.checkpoint import Checkpoint, CheckpointError, Generation, keyframes_in, read_first
+from deap_nn.runs.checkpoint import Checkpoint, CheckpointError, Generation, keyframes_in
 
 KEYFRAME_SECONDS = 20.0
 KEYFRAME_BYTES = 2 << 30
@@ -96,14 +94,6 @@ def kept_of(
     )
 
 
-def begun_with(checkpoint: Checkpoint | str | os.PathLike[str]) -> int | None:
-    """Return the number of generations of the schedule in a checkpoint, or None if the checkpoint records none."""
-    folder = checkpoint.path.parent if isinstance(checkpoint, Checkpoint) else Path(checkpoint)
-    first = read_first(folder) if (folder / "generations").is_file() else None
-    found = None if first is None else first.adaptation.get("generations")
-    return None if found is None else int(found)
-
-
 def go_on(
     evolution: Evolution,
     lineage: Lineage,
@@ -162,27 +152,18 @@ def check_keyframe(folder: Path, generation: int) -> Path | None:
     return None
 
 
-def check_hall(hall: Any) -> None:
-    """Raise ValueError if a checkpoint cannot keep and restore a hall of fame, or the hall is not empty."""
-    if missing := [name for name in ("items", "keys") if not isinstance(getattr(hall, name, None), list)]:
-        raise ValueError(
-            f"halloffame under a checkpoint needs lists items and keys, as deap.tools.HallOfFame has them: "
-            f"{type(hall).__name__} lacks {' and '.join(missing)}"
-        )
-    if hall.items:
-        raise ValueError(f"halloffame must be empty under a checkpoint, which restores it, got {len(hall.items)}")
-
-
 class KeptHall(Callback):
     """A hall of fame in a checkpoint, as the place and the fitness of each member; a resume recomputes the weights.
 
     Parameters
     ----------
     hall : deap.tools.HallOfFame
-        The run's hall of fame.
+        The run's hall of fame, empty: a resume fills it.
     """
 
     def __init__(self, hall: tools.HallOfFame) -> None:
+        if hall.items:
+            raise ValueError(f"halloffame must be empty under a checkpoint, which restores it, got {len(hall.items)}")
         self._hall = hall
 
     def state(self) -> dict[str, Any]:
@@ -203,37 +184,18 @@ class KeptHall(Callback):
         return list(self._hall.items)
 
 
-@dataclass
-class Kept:
-    """A run's checkpoint, and its keyframes.
-
-    Parameters
-    ----------
-    lineage : Lineage
-        The run's lineage: a checkpoint needs recipes.
-    checkpoint : Checkpoint
-        The checkpoint of the run.
-    force : bool
-        Whether to resume a run of other data or of another environment.
-    """
-
-    lineage: Lineage
-    checkpoint: Checkpoint
-    force: bool
-
-    def keep_keyframe(self, watching: Iterable[Callback]) -> None:
-        """Make a keyframe if recomputing the parents would take too long, or if it releases enough recipes."""
-        lineage, checkpoint = self.lineage, self.checkpoint
-        if not lineage.generation:
-            return
-        few = lineage.past.dispensable < KEYFRAME_RECIPES and lineage.past.dispensable_bytes < RECIPE_BYTES
-        if few and lineage.past.seconds_to_breed() <= KEYFRAME_SECONDS:
-            return
-        others = [member for member in _members(watching) if hasattr(member, "recipe")]
-        if lineage.past.keyframe_bytes(others) <= KEYFRAME_BYTES:
-            checkpoint.sync()  # a crash must not leave a keyframe of a generation that the checkpoint has lost
-            lineage.past.keep_keyframe(checkpoint.keyframe_path(lineage.generation), others)
-            checkpoint.keep_newest_keyframe()
+def keep_keyframe(lineage: Lineage, checkpoint: Checkpoint, watching: Iterable[Callback]) -> None:
+    """Make a keyframe if recomputing the parents would take too long, or if it releases enough recipes."""
+    if not lineage.generation:
+        return
+    few = lineage.past.dispensable < KEYFRAME_RECIPES and lineage.past.dispensable_bytes < RECIPE_BYTES
+    if few and lineage.past.seconds_to_breed() <= KEYFRAME_SECONDS:
+        return
+    others = [member for member in _members(watching) if hasattr(member, "recipe")]
+    if lineage.past.keyframe_bytes(others) <= KEYFRAME_BYTES:
+        checkpoint.sync()  # a crash must not leave a keyframe of a generation that the checkpoint has lost
+        lineage.past.keep_keyframe(checkpoint.keyframe_path(lineage.generation), others)
+        checkpoint.keep_newest_keyframe()
 
 
 OF_PROBLEM = ("batch_size", "centred", "stratified", "precision", "device", "threads")

@@ -17,8 +17,8 @@ from deap_nn.breeding.breeder import Breeder
 from deap_nn.breeding.founders import breeder_of
 from deap_nn.breeding.kinds import Child
 from deap_nn.breeding.reproduction import reproduction_of
-from deap_nn.core import notebook
-from deap_nn.core.registered import Registered, evaluation_of, words_of
+from deap_nn.core.notebook import shown
+from deap_nn.core.registered import Evaluation, Registered, evaluation_of, words_of
 from deap_nn.genome.layer_inputs import inputs_of_centre
 from deap_nn.genome.population import Population, light_members
 from deap_nn.genome.vectors import Layout, Vector, copied_vector, empty_vector
@@ -76,36 +76,27 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
             if isinstance(function, Adapting):
                 self.clock.others, function = function.clock.others, function.operator
             function = Adapting(function, self.clock)
+        if alias == "evaluate" and isinstance(evaluation := operator_of(function), Evaluation):
+            evaluation.count = self.clock.count  # in DEAP's loops it scores the clock's mini-batch
         if alias == "mutate" and hasattr(self, "evaluate"):
             name_fitness(kargs.get("sigma"), evaluation_of(operator_of(self.evaluate)).problem)
         super().register(alias, function, *args, **kargs)
 
-    def _parts(self) -> dict[str, object]:
-        """Return the sizes, the present generation and the operators, by name."""
-        registered, parts = Registered.read(self), dict[str, object]()
-        if registered.members is not None:
-            parts["population"] = registered.members
-        parts["weights"] = self.layout.size
-        if registered.problem is not None:
-            parts["batch"] = registered.problem.batch_size
-        parts["generation"] = self.clock.generation
+    def __repr__(self) -> str:
+        parts: dict[str, object] = {} if self.members is None else {"population": self.members}
+        parts |= {"weights": self.layout.size, "batch": self.problem.batch_size, "generation": self.clock.generation}
         with contextlib.suppress(ValueError):  # an `Annealed` without a length raises after generation 0
             parts["sigma"] = self.clock.sigma
-        if evaluation_of(operator_of(registered.evaluate)).is_of_problem:
-            parts["fitness"] = ", ".join(objective.name for objective in registered.problem.objectives)
+        if evaluation_of(operator_of(self.evaluate)).is_of_problem:
+            parts["fitness"] = ", ".join(objective.name for objective in self.problem.objectives)
         else:
-            parts["evaluate"] = name_of(registered.evaluate)
+            parts["evaluate"] = name_of(self.evaluate)
         for alias in ("mate", "mutate", "select", "recombination_weights"):
-            if getattr(registered, alias) is not None:
-                parts[alias] = name_of(getattr(registered, alias))
-        return parts
-
-    def __repr__(self) -> str:
-        parts = [f"{name} {notebook.shown(value)}" for name, value in self._parts().items()]
-        return f"<toolbox {self.algorithm.name!r}: {', '.join(parts)}>"
-
-    def _repr_html_(self) -> str:
-        return notebook.paragraph("toolbox", strong=self.algorithm.name) + notebook.table(self._parts().items())
+            if hasattr(self, alias):
+                parts[alias] = name_of(getattr(self, alias))
+        return (
+            f"<toolbox {self.algorithm.name!r}: {', '.join(f'{name} {shown(part)}' for name, part in parts.items())}>"
+        )
 
     def next_generation(self, population: Sequence[Any]) -> None:
         """Begin the next generation after the evaluated `population`: for loops that never call ``select``.
@@ -192,18 +183,31 @@ def name_fitness(sigma: Any, problem: Any) -> None:
 class StrategyToolbox(MadeToolbox):
     """The toolbox of an evolution strategy around one centre: ``generate`` and ``update``, no ``mate``.
 
+    ``deap.algorithms.eaGenerateUpdate`` calls both. The populations are those of `evolve` with the same seed and sizes,
+    generation by generation: the first call of ``generate`` gives the initial population, so ``ngen`` of DEAP's loop is
+    one more than that of `evolve`.
+
     Parameters
     ----------
     layout, seed, algorithm, container, members, generations
         As for `MadeToolbox`.
     step : float, optional
         As for `ES`; `usual_step` if left out.
+
+    References
+    ----------
+    Y. Collette, N. Hansen, G. Pujol, D. Salazar Aponte and R. Le Riche, "On object-oriented programming of optimizers",
+    2010 (the ask and tell interface); see `recombination_weights` for the strategy.
     """
 
     def __init__(self, *arguments: Any, step: float | None, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
         self._step = step
         self._planned: tuple[int, int] | None = None
+        self._centre: Vector | None = None
+        self._run = 0
+        self.register("generate", self.next_population)
+        self.register("update", self.move_centre)
 
     @property
     def step(self) -> float | Literal["usual"]:
@@ -212,7 +216,7 @@ class StrategyToolbox(MadeToolbox):
             return self._step
         if self._planned is None and (self.members is None or self.generations is None):
             return "usual"
-        members, generations = self._planned or self.planned_sizes()
+        members, generations = self._planned or self._sizes()
         size = members, max(1, generations), max(1, self.layout.vectors.count(False))
         return usual_step(*size, projected="layer_inputs" in vars(self))
 
@@ -226,48 +230,23 @@ class StrategyToolbox(MadeToolbox):
         Raises
         ------
         ValueError
-            If the toolbox was made for another size of the population.
+            If the toolbox was made for another size of the population, or another ``generate`` or ``update`` is
+            registered, neither of which `evolve` calls.
         """
         if self.members is not None and self.members != members:
             raise ValueError(f"population must have the {self.members} members of make_toolbox, got {members}")
+        for name, own in (("generate", self.next_population), ("update", self.move_centre)):
+            if getattr(getattr(self, name), "func", None) != own:
+                raise ValueError(f"{name} is not called by evolve: deap.algorithms.eaGenerateUpdate calls it")
         self._planned = members, generations if self.generations is None else self.generations
 
-    def planned_sizes(self) -> tuple[int, int]:
-        """Return the arguments ``population`` and ``generations`` of `make_toolbox`.
-
-        Raises
-        ------
-        ValueError
-            If one of them is missing.
-        """
+    def _sizes(self) -> tuple[int, int]:
+        """Return the arguments ``population`` and ``generations`` of `make_toolbox`, or raise ValueError."""
         if self.members is None or self.generations is None:
             raise ValueError("generate needs the size of the run: make_toolbox(..., ES(), population=N, generations=G)")
         return self.members, self.generations
 
-
-class GenerateUpdate:
-    """The state of an evolution strategy between the calls of ``deap.algorithms.eaGenerateUpdate``.
-
-    The populations are those of `evolve` with the same seed and sizes, generation by generation: the first call of
-    `generate` gives the initial population, so ``ngen`` of DEAP's loop is one more than that of `evolve`.
-
-    Parameters
-    ----------
-    toolbox : StrategyToolbox
-        With ``population``, ``mutate`` and ``recombination_weights``.
-
-    References
-    ----------
-    Y. Collette, N. Hansen, G. Pujol, D. Salazar Aponte and R. Le Riche, "On object-oriented programming of optimizers",
-    2010 (the ask and tell interface); see `recombination_weights` for the strategy.
-    """
-
-    def __init__(self, toolbox: StrategyToolbox) -> None:
-        self.toolbox = toolbox
-        self._centre: Vector | None = None
-        self._run = 0
-
-    def generate(self) -> Population:
+    def next_population(self) -> Population:
         """Return the next population: its members are bred when their weights are read, and not kept by `evaluate`.
 
         Raises
@@ -275,76 +254,59 @@ class GenerateUpdate:
         ValueError
             If `make_toolbox` was not given ``population`` and ``generations``.
         """
-        toolbox = self.toolbox
-        members, _ = toolbox.planned_sizes()
-        if self._centre is None or toolbox.clock.runs != self._run:  # a new run, or `evolve` in between
+        members, _ = self._sizes()
+        if self._centre is None or self.clock.runs != self._run:  # a new run, or `evolve` in between
             self._centre = None
-            toolbox.clock.reset()
-            self._run = toolbox.clock.runs
-            return Population(toolbox.population(n=members))
-        breeder = self._breeder_now()
-        generation, sigma = toolbox.clock.generation, toolbox.clock.sigma
-        recipes = [Child(generation, place, (0,), sigma) for place in range(members)]
+            self.clock.reset()
+            self._run = self.clock.runs
+            return Population(self.population(n=members))
+        breeder = breeder_of(self.population(n=1), self, seed=self.seed, cxpb=1.0, mutpb=1.0)
+        check_called(self, members)
+        recipes = [Child(self.clock.generation, place, (0,), self.clock.sigma) for place in range(members)]
         make = partial(_bred, breeder, self._centre)
         return Population(light_members(breeder.container, recipes, make, breeder.shapes))
 
-    def update(self, population: Sequence[Any]) -> None:
+    def move_centre(self, population: Sequence[Any]) -> None:
         """Move the centre by the evaluated population, and begin the next generation.
 
         Parameters
         ----------
         population : sequence
-            The population that `generate` returned, also if its individuals were changed or replaced.
+            The population that ``generate`` returned, also if its individuals were changed or replaced.
 
         Raises
         ------
         ValueError
             If it has another size, or an individual has no valid fitness.
         """
-        toolbox, (members, _) = self.toolbox, self.toolbox.planned_sizes()
+        members, _ = self._sizes()
         if len(population) != members:
             raise ValueError(f"population must have the {members} members that generate gives, got {len(population)}")
         if not all(individual.fitness.valid for individual in population):
             raise ValueError("population must have a valid fitness in all its members")
-        shapes = {individual.shapes for individual in population}
-        if shapes != {toolbox.layout.shapes}:
-            raise ValueError(f"population must have the shapes {toolbox.layout.shapes}, got {shapes.pop()}")
-        check_called(toolbox, members)
+        check_called(self, members)
         ranked, before = sorted(population, key=_worth, reverse=True), self._centre
         if before is None:
             self._centre = copied_vector(ranked[0].transient().flat)
         else:
-            self._centre = self._moved(ranked, before, self._layer_inputs(before, toolbox.clock.generation))
-        toolbox.clock.advance(population)
+            counts, kept = counts_and_kept(range(members), self.recombination_weights)
+            total, moved = kept * before.astype(np.float64), empty_vector(before.size)
+            for place, count in counts.items():
+                total += np.multiply(ranked[place].transient().flat, count, dtype=np.float64)
+            extrapolate(before, total / counted(counts.values(), kept), float(self.step), moved)
+            self._project(moved, before)
+            self._centre = moved
+        self.clock.advance(population)
 
-    def _layer_inputs(self, centre: Vector, generation: int) -> bytes:
-        """Return the layer inputs onto which the step from the centre is projected; empty without any."""
-        layer_inputs = Registered.read(self.toolbox).layer_inputs
-        if layer_inputs is None:
-            return b""
-        individual = WeightList.from_flat(centre, self.toolbox.layout.shapes)
-        return inputs_of_centre(layer_inputs, individual, generation, self.toolbox.map)
+    def _project(self, moved: Vector, before: Vector) -> None:
+        """Project the step from a centre onto the layer inputs of the mini-batch, if there are any."""
+        if (layer_inputs := getattr(self, "layer_inputs", None)) is None:
+            return
+        from deap_nn.operators.compiled.projection import project
 
-    def _moved(self, ranked: Sequence[Any], before: Vector, inputs: bytes) -> Vector:
-        """Return the next centre, given the members, best first."""
-        toolbox = self.toolbox
-        counts, kept = counts_and_kept(range(len(ranked)), toolbox.recombination_weights)
-        total, moved = kept * before.astype(np.float64), empty_vector(before.size)
-        for place, count in counts.items():
-            total += np.multiply(ranked[place].transient().flat, count, dtype=np.float64)
-        extrapolate(before, total / counted(counts.values(), kept), float(toolbox.step), moved)
-        if inputs:
-            from deap_nn.operators.compiled.projection import project
-
-            project(moved, before, toolbox.layout.shapes, inputs)
-        return moved
-
-    def _breeder_now(self) -> Breeder:
-        """Return the breeder of this generation's children, made from the functions that are registered now."""
-        toolbox = self.toolbox
-        breeder = breeder_of(toolbox.population(n=1), toolbox, seed=toolbox.seed, cxpb=1.0, mutpb=1.0)
-        check_called(toolbox, toolbox.planned_sizes()[0])
-        return breeder
+        centre = WeightList.from_flat(before, self.layout.shapes)
+        inputs = inputs_of_centre(layer_inputs, centre, self.clock.generation, self.map)
+        project(moved, before, centre.shapes, inputs)
 
 
 def _worth(individual: Any) -> tuple[float, ...]:
@@ -357,20 +319,3 @@ def _bred(breeder: Breeder, centre: Vector, child: Child) -> Vector:
     out = empty_vector(centre.size)
     child.breed(breeder, [centre], out)
     return out
-
-
-def check_named(toolbox: base.Toolbox) -> None:
-    """Raise ValueError if a strategy has another ``generate`` or ``update`` registered: `evolve` calls neither."""
-    if not isinstance(toolbox, StrategyToolbox):
-        return
-    found = Registered.read(toolbox)
-    for name, registered in (("generate", found.generate), ("update", found.update)):
-        if not isinstance(getattr(getattr(registered, "func", None), "__self__", None), GenerateUpdate):
-            raise ValueError(f"{name} is not called by evolve: deap.algorithms.eaGenerateUpdate calls it")
-
-
-def register_strategy(toolbox: StrategyToolbox) -> None:
-    """Register ``generate`` and ``update`` of an evolution strategy."""
-    strategy = GenerateUpdate(toolbox)
-    toolbox.register("generate", strategy.generate)
-    toolbox.register("update", strategy.update)

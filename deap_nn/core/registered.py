@@ -41,8 +41,6 @@ class Registered:
         The generation of a made toolbox.
     clone, evaluate, individual, mate, mutate, select : callable or None
         DEAP's names.
-    generate, update : callable or None
-        DEAP's names of an evolution strategy.
     generations, members : int or None
         The sizes of the run, if they were given.
     layer_inputs : callable or None
@@ -71,7 +69,6 @@ class Registered:
     clock: Any = None
     clone: Any = None
     evaluate: Any = None
-    generate: Any = None
     generations: int | None = None
     individual: Any = None
     layer_inputs: Any = None
@@ -86,7 +83,6 @@ class Registered:
     select: Any = None
     step: Any = None
     to_model: Any = None
-    update: Any = None
     recombination_weights: Any = None
 
     @classmethod
@@ -174,6 +170,8 @@ class Evaluation:
         The model, data and objectives that it scores on.
     shapes : tuple of tuple of int, optional
         The shapes of the genomes that it takes; any if None.
+    count : Count or None
+        The number of the generation of the mini-batch, which the clock of a made toolbox advances.
     """
 
     leaves_weights = False
@@ -183,6 +181,7 @@ class Evaluation:
     is_of_problem = False
     problem: Any = None
     shapes: Any = None
+    count: Any = None
 
     def many(self, genomes: NDArray[np.float32]) -> list[tuple[float, ...]]:
         """Return the fitness of each genome, shape (genomes, weights)."""

@@ -39,15 +39,13 @@ class Evaluate(OnProblem):
     ----------
     problem : Problem
         The problem that scores individuals.
-    count : Count, optional
-        The number of the generation of the mini-batch, which the clock of a toolbox advances.
     """
 
     is_of_problem = True
 
-    def __init__(self, problem: Problem, count: Count | None = None) -> None:
+    def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
-        self.count = count or Count()
+        self.count = Count()
 
     def __call__(self, individual: WeightList | ArrayLike) -> tuple[float, ...]:
         """Return the fitness of an individual, or of a vector of all weights, as a tuple."""
@@ -56,7 +54,7 @@ class Evaluate(OnProblem):
 
     @property
     def generation(self) -> int:
-        """The generation of the mini-batch, in a task that of the task; setting it leaves the shared count."""
+        """The generation of the mini-batch, in a task that of the task; setting it leaves the toolbox's clock."""
         return scored_generation(self.count.generation)
 
     @generation.setter

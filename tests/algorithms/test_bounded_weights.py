@@ -6,7 +6,6 @@ from functools import partial
 
 import numpy as np
 import pytest
-from deap import tools
 from reference_loop import reference
 from wirings import HALF, LAYOUT, TABLE, logged, simple, wired
 
@@ -17,7 +16,6 @@ from deap_nn import (
     CheckpointError,
     Individual,
     SelfAdaptive,
-    elementwise,
     evolve,
     initNormal,
     make_toolbox,
@@ -78,16 +76,7 @@ def passing(mutate):
     return passed
 
 
-def test_a_mutation_without_the_bounds_of_the_founders_is_warned_of(digits):
-    toolbox = make_toolbox("mlp", digits, seed=1, bounds=(-0.3, 0.3))
-    toolbox.register("mutate", mutGaussianAdaptive, sigma=0.5)
-    with pytest.warns(UserWarning, match="the founders have bounds and mutate has none, so children leave them"):
-        evolve(toolbox.population(n=4), toolbox, 1)
-    toolbox.register("mutate", mutGaussianAdaptive, sigma=0.5, bounds=None)
-    with pytest.warns(UserWarning, match="the founders have bounds and mutate has none"):
-        evolve(toolbox.population(n=4), toolbox, 1)
-    toolbox.register("mutate", elementwise(tools.mutPolynomialBounded), eta=20.0, low=-0.3, up=0.3, indpb=0.1)
-    evolve(toolbox.population(n=4), toolbox, 1)  # without a warning
+def test_a_decorated_mutation_of_ones_own_keeps_its_bounds():
     bounds = np.array([-0.3, 0.3])
     own = wired(individual=partial(initNormal, Individual, LAYOUT, bounds=bounds), select=HALF)
     own.register("mutate", mutGaussianAdaptive, sigma=0.5, noise=TABLE, bounds=bounds)

@@ -73,7 +73,7 @@ class Answer:
 
 @pytest.mark.parametrize(
     "answer",
-    [np.nan, np.inf, -np.inf, 1e300, np.float32(np.nan), pytest.param(10**400, id="more than a float holds")],
+    [np.nan, np.inf, -np.inf, 1e300, np.float32(np.nan)],
     ids=repr,
 )
 def test_nan_and_infinity_are_the_worst_fitness(answer):

@@ -207,6 +207,16 @@ class Derived(Evaluate):
         return (super().__call__(individual)[0] + self.generation,)
 
 
+def test_an_evaluation_that_is_registered_again_follows_the_clock_in_deaps_loops(digits):
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+    usual = toolbox.evaluate
+    toolbox.register("evaluate", Derived(toolbox.problem))
+    algorithms.eaSimple(toolbox.population(n=4), toolbox, 0.9, 0.9, ngen=2, verbose=False)
+    individual = toolbox.individual()
+    assert toolbox.evaluate(individual) == (at(usual, 2)(individual)[0] + 2,)
+    assert at(usual, 2)(individual) != at(usual, 0)(individual)
+
+
 @pytest.mark.parametrize("decorated", [False, True])
 def test_an_evaluation_reads_the_generation_of_its_task(digits, decorated):
     toolbox, seen = make_toolbox("mlp", digits, seed=1, batch_size=16), []

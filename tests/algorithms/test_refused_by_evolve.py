@@ -1,7 +1,5 @@
 """What `evolve` refuses, and how it names it: arguments, callbacks, statistics and selections."""
 
-import re
-
 import numpy as np
 import pytest
 from deap import tools
@@ -18,14 +16,14 @@ from deap_nn.callbacks.early_stopping import EarlyStopping
         (([], 1), "population"),
         ((members(), -1), "ngen"),
         ((members(), 2.0), "ngen must be an integer of at least 0, got 2.0"),
-        ((members(), 1, {"cxpb": 1.5}), "cxpb"),
-        ((members(), 1, {"mutpb": -0.1}), "mutpb"),
+        ((members(), 1, {"cxpb": "1"}), "cxpb must be a number, got '1'"),
+        ((members(), 1, {"mutpb": -0.1}), "mutpb must be between 0 and 1, got -0.1"),
         ((members(), 1, {"seed": -1}), "seed"),
     ],
 )
 def test_bad_arguments_are_named(arguments, message):
     population, ngen, *keywords = arguments
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         evolve(population, plain_toolbox(), ngen, **({"seed": 1} | dict(*keywords)))
 
 
@@ -90,17 +88,3 @@ def test_a_statistic_that_cannot_be_kept_is_named(toolbox, tmp_path):
     evolve(toolbox.population(n=4), toolbox, 1, seed=1, stats=statistics)
     with pytest.raises(ValueError, match="stats: column 'odd' cannot be kept in a checkpoint: Object of type object"):
         evolve(toolbox.population(n=4), toolbox, 1, seed=1, stats=statistics, checkpoint=tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("settings", "error"),
-    [
-        ({"cxpb": "1"}, "cxpb must be a number, got '1'"),
-        ({"mutpb": 1.5}, "mutpb must be between 0 and 1, got 1.5"),
-        ({"stats": "x"}, "stats must have a method compile, got 'x'"),
-        ({"halloffame": []}, "halloffame must have a method update, got []"),
-    ],
-)
-def test_an_argument_of_another_kind_is_named(settings, error):
-    with pytest.raises((TypeError, ValueError), match=f"^{re.escape(error)}$"):
-        evolve(members(), plain_toolbox(), 1, seed=1, **settings)

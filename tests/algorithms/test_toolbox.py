@@ -163,8 +163,6 @@ def test_a_toolbox_shows_its_operators_and_where_it_is(digits):
     sigma = f"{logbook[-1]['sigma']:.4g}"
     now = f"weights 50,890, batch 16, generation 2, sigma {sigma}, evaluate <lambda>"
     assert repr(toolbox) == f"<toolbox 'ga': {now}, {operators.replace('selRankBoosted', 'selTournament')}>"
-    assert "<td>&lt;lambda&gt;</td>" in toolbox._repr_html_()
-    assert '<tr><th scope="row">generation</th><td>2</td></tr>' in toolbox._repr_html_()
 
 
 def test_so_does_that_of_an_evolution_strategy(digits):

@@ -36,36 +36,6 @@ def test_a_hall_of_fame_is_kept_and_restored_at_resume(tmp_path, keyframes, kind
     assert len(run(5)[0]) == (4 if kind is not tools.ParetoFront else 1)
 
 
-class OwnHall:
-    """A user's own hall of fame, of all that `evolve` needs of one."""
-
-    def __init__(self):
-        self.best = None
-
-    def update(self, population):
-        self.best = max(population, key=lambda member: member.fitness)
-
-
-def test_a_hall_of_ones_own_needs_lists_under_a_checkpoint(tmp_path):
-    class WithLists(OwnHall):
-        def __init__(self):
-            self.items, self.keys = [], []
-
-        def update(self, population):
-            self.items[:] = [max(population, key=lambda member: member.fitness)]
-            self.keys[:] = [self.items[0].fitness]
-
-    evolve(wired().population(n=4), wired(), 1, seed=1, halloffame=OwnHall())
-    said = "^halloffame under a checkpoint needs lists items and keys, as .* has them: OwnHall lacks items and keys$"
-    with pytest.raises(ValueError, match=said):
-        evolve(wired().population(n=4), wired(), 1, seed=1, halloffame=OwnHall(), checkpoint=tmp_path / "own")
-    halls = [WithLists() for _ in range(3)]
-    for ngen, hall in zip((1, 2), halls, strict=False):
-        evolve(wired().population(n=4), wired(), ngen, seed=1, halloffame=hall, checkpoint=tmp_path / "lists")
-    evolve(wired().population(n=4), wired(), 2, seed=1, halloffame=halls[2])
-    assert halls[1].items == halls[2].items
-
-
 def test_a_hall_of_fame_that_comes_later_gets_members_from_then_on(tmp_path):
     toolbox, hall = wired(), tools.HallOfFame(3)
     evolve(toolbox.population(n=6), toolbox, 2, seed=1, checkpoint=tmp_path)

@@ -209,7 +209,7 @@ class Decayed(Evaluate):
 def test_a_derived_evaluation_is_called(digits, monkeypatch, grouped):
     monkeypatch.setattr(groups, "GROUPED_WEIGHTS", 1_000_000 if grouped else 1)
     toolbox = make_toolbox("mlp", digits, GA(parents=4), seed=104 + grouped, precision="bfloat16")
-    toolbox.register("evaluate", Decayed(toolbox.problem, toolbox.clock.count))
+    toolbox.register("evaluate", Decayed(toolbox.problem))
     weights, rows = reference(toolbox, n=6, ngen=2, seed=104 + grouped)
     assert logged(*evolve(toolbox.population(n=6), toolbox, 2)) == (weights, rows)
     assert rows[0]["min"] > 20  # of the weights
