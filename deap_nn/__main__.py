@@ -7,29 +7,22 @@ import sys
 
 from deap_nn.core.arguments import did_you_mean
 from deap_nn.core.errors import InputError
-from deap_nn.process import signals
 from deap_nn.process.cli import run_command
 
 COMMANDS = {
-    "launch": "run a script under SCOOP, on this host or several",
+    "launch": "run a script under SCOOP on this host",
     "replay": "recompute any member of any generation of a run",
     "report": "draw the pictures and the page of runs, or compare runs",
 }
 """The modules of the package that are commands, and their purposes."""
 
 
-def usage() -> str:
-    """Return the text of ``deap-nn --help``."""
-    width = max(map(len, COMMANDS))
-    lines = [f"  {name:{width}}  {purpose}" for name, purpose in COMMANDS.items()]
-    return "\n".join(["usage: deap-nn COMMAND ...", "", *lines, "", "deap-nn COMMAND --help shows its options."])
-
-
 def main() -> int:
     """Run the command that the command line names, and return its exit status."""
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name in ("-h", "--help"):
-        print(usage())
+        lines = [f"  {name:6}  {purpose}" for name, purpose in COMMANDS.items()]
+        print("usage: deap-nn COMMAND ...", "", *lines, "", "deap-nn COMMAND --help shows its options.", sep="\n")
         return 0
     if name == "--version":
         print(importlib.import_module("deap_nn").__version__)
@@ -39,10 +32,7 @@ def main() -> int:
         raise InputError(f"argument COMMAND: must be one of {', '.join(COMMANDS)}, got {name!r}{near}")
     module = importlib.import_module("deap_nn.report.__main__" if name == "report" else f"deap_nn.{name}")
     sys.argv = [f"deap-nn {name}", *sys.argv[2:]]
-    if name != "replay":
-        return int(module.main())
-    with signals.interruptible():  # a plain kill would leave files of its genomes behind
-        return int(module.main())
+    return int(module.main())
 
 
 def run() -> None:

@@ -304,9 +304,6 @@ def _perceptron(features: int, outputs: int, hidden_layer_sizes: int | Sequence[
     return keras.Sequential(layers)
 
 
-__all__ = ["EvolvedClassifier", "EvolvedRegressor"]
-
-
 FURTHEST = 1e18
 """The largest distance of a sample from the mean, in standard deviations: a float32 can hold its square."""
 

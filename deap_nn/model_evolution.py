@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import inspect
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from deap import base
 from deap.tools import Logbook
-from numpy.typing import ArrayLike
 
 from deap_nn.algorithms.algorithm import ES, GA
 from deap_nn.algorithms.evolving import evolve
@@ -23,6 +22,7 @@ from deap_nn.core.arguments import check_count, did_you_mean
 from deap_nn.core.errors import warn_user
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.problems.keras_problem import KerasProblem
+from deap_nn.problems.wiring import Batches, of_keras_problem
 
 if TYPE_CHECKING:
     import keras
@@ -79,25 +79,14 @@ class EvolvedModel:
         words = own if loss is None else {"loss": loss}
         problem = KerasProblem(self.model, x, y, validation_split=0.0, sample_weight=sample_weight, **words)
         try:
-            toolbox = make_toolbox(problem, seed=0, container=_container(len(problem.objectives)))
+            batches = Batches(None, 1000, 0, 1, "cpu", centred=False, stratified=False, projected=False)
+            scoring = of_keras_problem(problem, (-1.0,) * len(problem.objectives), batches, says=True)
             # The weights of the model, and not of the individual: of centred layers only the model has the biases.
             network = WeightList(variable.numpy() for variable in self.model.trainable_variables)
-            values = toolbox.scores(network, "train")
+            values = scoring.registered["scores"](network, "train")
         finally:
             problem.release()
         return {objective.name: value for objective, value in zip(problem.objectives, values, strict=True)}
-
-
-def _container(objectives: int) -> type[WeightList]:
-    """Return a class of individuals with a number of objectives: they are read only, so the signs do not matter."""
-    fitness = type("Scores", (base.Fitness,), {"weights": (-1.0,) * objectives})
-
-    class Scored(WeightList):
-        def __init__(self, matrices: Iterable[ArrayLike] = ()) -> None:
-            super().__init__(matrices)
-            self.fitness = fitness()
-
-    return Scored
 
 
 def _names(function: Callable[..., Any]) -> set[str]:

@@ -15,7 +15,7 @@ import numpy as np
 from deap import base
 
 from deap_nn.algorithms.make_toolbox import layout_names, toolbox_of
-from deap_nn.algorithms.resuming import KEYFRAME_SECONDS, check_keyframe, check_settings, settings_record
+from deap_nn.algorithms.resuming import check_keyframe, check_settings, settings_record
 from deap_nn.breeding.founders import breeder_of
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.core.errors import InputError
@@ -58,8 +58,6 @@ def read_past(options: argparse.Namespace) -> list[Generation]:
         past = read_generations(Path(options.run, "checkpoint"))
     except CheckpointError as error:
         raise InputError(f"argument DIR: {error}") from error
-    except OSError as error:
-        raise InputError(f"argument DIR: {error.filename}: {error.strerror}") from error
     if options.generation >= len(past):
         has = f"the run has the generations 0 to {len(past) - 1}" if past else "the run has none yet"
         raise InputError(f"argument --generation: {has}, got {options.generation}")
@@ -116,14 +114,11 @@ def breed(options: argparse.Namespace, config: dict[str, Any], toolbox: base.Too
         keyframe = check_keyframe(Path(options.run, "checkpoint"), last.number)
         lineage.past.remember([generation.bred for generation in past[1:]], keyframe)
         member = lineage.past.recall(last.number, place)
-        missing = len(lineage.known.recipes)
-        if lineage.past.seconds_to_breed(missing) > KEYFRAME_SECONDS:
-            takes = f"takes about {lineage.past.seconds_to_breed(missing):.0f} s"
-            print(f"recomputing {missing} genomes {takes}", flush=True)
         member.flat  # noqa: B018  (reading it breeds the weights, for which the lineage's cache must still be open)
     return member, place
 
 
+@signals.interruptible()  # a plain kill would leave files of its genomes behind
 def main() -> int:
     """Recompute the member of the command line, and return the exit status: 1 if its fitness is not the logged one."""
     keras_extras.leave_out()
@@ -166,5 +161,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    with signals.interruptible():
-        run_command(main)
+    run_command(main)

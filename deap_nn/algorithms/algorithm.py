@@ -145,7 +145,6 @@ class Algorithm:
     """
 
     name: ClassVar[str] = ""
-    around_centre: ClassVar[bool] = False
 
     fitness: Fitness = None
     init: Init = "scaled"
@@ -219,11 +218,6 @@ class Algorithm:
         if self.schedule == "self-adaptive":
             return SelfAdaptive(sigma, final)
         return Annealed(sigma, final, shape="linear" if self.schedule == "linear" else "geometric")
-
-    @property
-    def factors(self) -> Any:
-        """The scale in the form of `mutGaussianAdaptive`, without its name: None for 1."""
-        return None if isinstance(self.scale, str) and self.scale == "none" else self.scale
 
 
 @dataclass(frozen=True)
@@ -342,7 +336,6 @@ class ES(Algorithm):
     """
 
     name: ClassVar[str] = "es"
-    around_centre: ClassVar[bool] = True
 
     parents: Annotated[
         float, Option("best members with a weight, or a share", _SHARE, _share_or_number, _is_share_or_number, "N")

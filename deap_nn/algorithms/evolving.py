@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from deap import base, tools
@@ -164,30 +164,15 @@ def evolve(
             first = None if checkpoint is None else read_first(checkpoint.path.parent)
             toolbox.plan(len(population), ngen if first is None else first.adaptation.get("generations", ngen))
         check_called(toolbox, len(population))
-        members = list(population)
+        if verbose:
+            print(describe_algorithm(toolbox, len(population)))
         lineage = _lineage(population, toolbox, seed, cxpb, mutpb)
-        with _undone_if_refused(lineage, population, members):
-            if verbose:
-                print(describe_algorithm(toolbox, len(population)))
-            evolution = Evolution(
-                toolbox, population, ngen, lineage.map, look=lineage.look, mean=lineage.mean, settings=settings
-            )
-            hall = halloffame, checkpoint
-            run = Run(evolution, watching, lineage, stats, *hall, force=force, verbose=verbose and not shows_bar)
-        members.clear()  # their weights may be large
-        run.run()
+        evolution = Evolution(
+            toolbox, population, ngen, lineage.map, look=lineage.look, mean=lineage.mean, settings=settings
+        )
+        kept = halloffame, checkpoint
+        Run(evolution, watching, lineage, stats, *kept, force=force, verbose=verbose and not shows_bar).run()
     return population, evolution.logbook
-
-
-@contextlib.contextmanager
-def _undone_if_refused(lineage: Lineage, population: list[Any], members: list[Any]) -> Iterator[None]:
-    """Remove the cache of a run that does not begin, and give its population the former members back."""
-    try:
-        yield
-    except BaseException:
-        lineage.close()
-        population[:] = members
-        raise
 
 
 def _seed_of(toolbox: base.Toolbox, seed: int | None) -> int:

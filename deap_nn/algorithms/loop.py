@@ -21,7 +21,7 @@ from deap_nn.breeding.kinds import LOCAL
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.callbacks.base import Callback, Evolution, tell, telling_start_and_end
 from deap_nn.core.errors import WORST, EvaluationError
-from deap_nn.core.logbooks import record, statistic
+from deap_nn.core.logbooks import as_number, record
 from deap_nn.core.registered import Registered
 from deap_nn.core.seeding import Purpose, stream
 from deap_nn.operators.adaptation import Clock, clock_of
@@ -191,7 +191,7 @@ class Run:
         if self._best_pairs is not None:
             row["best_pairs"] = self._best_pairs
         for name, value in (self.stats.compile(population) if self.stats is not None else {}).items():
-            row[name] = statistic(name, value, ours=name in COLUMNS, kept=self.checkpoint is not None)
+            row[name] = as_number(name, value) if name in COLUMNS else value
         with holding_signals():
             evolution.best = best
             evolution.evaluations += len(population)

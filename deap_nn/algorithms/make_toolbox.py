@@ -13,7 +13,7 @@ from deap import base
 from numpy.typing import ArrayLike
 
 from deap_nn.algorithms.algorithm import ALGORITHMS, ES, FEWEST, GA, Algorithm
-from deap_nn.algorithms.toolbox import MadeToolbox, StrategyToolbox, name_fitness
+from deap_nn.algorithms.toolbox import MadeToolbox, StrategyToolbox
 from deap_nn.breeding.founders import initPopulation
 from deap_nn.core.arguments import check_bounds, check_choice, check_count
 from deap_nn.core.errors import warn_user
@@ -157,9 +157,10 @@ def make_toolbox(
     scoring = scoring_of(model, data, algorithm, precision, its_fitness, batches, container)
     layout = scoring.layout
     adaptation = algorithm.adaptation()
-    name_fitness(adaptation, scoring.problem)
-    scale = algorithm.factors
-    scales = SCALES[scale](layout) if isinstance(scale, str) else scale
+    scales: Any = algorithm.scale
+    scale = scales
+    if isinstance(scale, str):
+        scales = None if scale == "none" else SCALES[scale](layout)
     matrix_factors(1.0, scales, len(layout))
     known: dict[str, Any] = {"seed": seed, "algorithm": algorithm, "container": container}
     known |= {"members": members, "generations": generations}
@@ -168,6 +169,8 @@ def make_toolbox(
     else:
         toolbox = MadeToolbox(layout, **known)
     toolbox.problem = scoring.problem
+    for name, registered in scoring.registered.items():
+        toolbox.register(name, registered)
     rngs = [stream(seed, Purpose.OPERATORS, 0, i) for i in range(4)]
     noise = NoiseTable(seed, layout.size)
     limits: dict[str, Any] = {} if bounds is None else {"bounds": check_bounds(bounds)}
@@ -198,8 +201,6 @@ def make_toolbox(
     else:
         toolbox.register("recombination_weights", recombination_weights, parents=algorithm.parents)
     toolbox.register("map", grouping(current_map()))
-    for name, registered in scoring.registered.items():
-        toolbox.register(name, registered)
     return toolbox
 
 

@@ -58,25 +58,17 @@ def _settings_of(evolution: Evolution) -> dict[str, Any]:
     return settings_record(evolution.toolbox, evolution.population, **evolution.settings) | environment()
 
 
-def _checked_state(state: Any) -> dict[str, Any]:
-    """Return the state of a callback with plain numbers; TypeError if it is not a dictionary that JSON can hold."""
-    if not isinstance(state, Mapping):
-        raise TypeError(f"it must return a dictionary, got {reprlib.repr(state)}")
-    made: dict[str, Any] = plain(state)
-    json.dumps(made)
-    return made
-
-
 def kept_of(
     evolution: Evolution, lineage: Lineage, clock: Clock, places: Sequence[int], watching: Iterable[Callback]
 ) -> Generation:
     """Return the checkpoint's record of the last logged generation."""
-    states = {}
+    states: dict[str, Any] = {}
     if not evolution.generation:
         places = [member.recipe.place for member in evolution.population]
     for name, callback in _named(watching):
         with naming(callback, "state"):
-            states[name] = _checked_state(callback.state())
+            states[name] = plain(dict(callback.state()))
+            json.dumps(states[name])
     return Generation(
         number=evolution.generation,
         sigma=clock.sigma,

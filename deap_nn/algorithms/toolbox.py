@@ -78,8 +78,8 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
             function = Adapting(function, self.clock)
         if alias == "evaluate" and isinstance(evaluation := operator_of(function), Evaluation):
             evaluation.count = self.clock.count  # in DEAP's loops it scores the clock's mini-batch
-        if alias == "mutate" and hasattr(self, "evaluate"):
-            name_fitness(kargs.get("sigma"), evaluation_of(operator_of(self.evaluate)).problem)
+        if alias == "mutate":
+            _name_fitness(kargs.get("sigma"), evaluation_of(operator_of(self.evaluate)).problem)
         super().register(alias, function, *args, **kargs)
 
     def __repr__(self) -> str:
@@ -162,7 +162,7 @@ def check_called(toolbox: base.Toolbox, members: int) -> None:
         raise ValueError(f"select: {name} would take all members: register one that draws, such as selTournament")
 
 
-def name_fitness(sigma: Any, problem: Any) -> None:
+def _name_fitness(sigma: Any, problem: Any) -> None:
     """Set the kind of fitness of an `ErrorScaled` sigma to the problem's, if it has none and there is a problem.
 
     Raises

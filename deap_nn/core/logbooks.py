@@ -96,32 +96,8 @@ def _same(a: Any, b: Any) -> bool:
     return json.dumps(finite(plain(a)), default=str) == json.dumps(finite(b), default=str)
 
 
-def statistic(name: str, value: Any, *, ours: bool, kept: bool) -> Any:
-    """Return a value of the user's statistics, checked for a logbook.
-
-    Parameters
-    ----------
-    name : str
-        Its column.
-    value : Any
-        The value.
-    ours : bool
-        Whether the value replaces a column of `evolve`'s own, and so must be a number.
-    kept : bool
-        Whether the value goes into a checkpoint, and so must be writable as JSON.
-
-    Raises
-    ------
-    ValueError
-        If the value does not meet these.
-    """
-    if kept:
-        try:
-            json.dumps(plain(value))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"stats: column {name!r} cannot be kept in a checkpoint: {error}") from error
-    if not ours:
-        return value
+def as_number(name: str, value: Any) -> Any:
+    """Return a user's statistic that replaces a column of `evolve` as a number; ValueError if it is none."""
     if np.size(value) != 1 or not np.issubdtype(np.asarray(value).dtype, np.number):
         raise ValueError(f"stats: column {name!r} must be a number, or have another name, got {reprlib.repr(value)}")
     return np.asarray(value).item()

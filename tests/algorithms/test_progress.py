@@ -85,17 +85,13 @@ def test_progress_is_a_line_per_generation_where_there_is_no_terminal(toolbox):
 
 
 def test_progress_of_a_resumed_run_counts_from_there(toolbox, tmp_path, monkeypatch):
-    run(toolbox, ngen=20, checkpoint=tmp_path)
+    run(toolbox, ngen=2, checkpoint=tmp_path)
     screen, seconds = Screen(terminal=False), itertools.count()
     with monkeypatch.context() as patched:  # a clock that goes on by a second when it is looked at
         patched.setattr("deap_nn.callbacks.progress.time", SimpleNamespace(perf_counter=lambda: next(seconds)))
-        run(toolbox, ngen=22, checkpoint=tmp_path, callbacks=[ProgressBar(screen)])
-    assert [line.split(":")[0] for line in screen.text.splitlines()] == ["gen 20/22", "gen 21/22", "gen 22/22"]
-    assert screen.text.splitlines()[1].startswith("gen 21/22: 0:01 left")
-    screen = Screen(terminal=True)
-    run(toolbox, ngen=24, checkpoint=tmp_path, callbacks=[ProgressBar(screen)])
-    assert "gen 22/24 |#########2|" in screen.text
-    assert screen.text.splitlines()[-1].startswith("gen 24/24 |##########|")
+        run(toolbox, ngen=4, checkpoint=tmp_path, callbacks=[ProgressBar(screen)])
+    assert [line.split(":")[0] for line in screen.text.splitlines()] == ["gen 2/4", "gen 3/4", "gen 4/4"]
+    assert screen.text.splitlines()[1].startswith("gen 3/4: 0:01 left")
 
 
 def test_progress_is_a_bar_on_a_terminal(toolbox):

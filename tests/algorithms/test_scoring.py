@@ -6,7 +6,7 @@ import random
 
 import numpy as np
 import pytest
-from deap import algorithms, base, creator, tools
+from deap import algorithms, base, tools
 from xor_toolboxes import OnXor
 
 from deap_nn import Individual, WeightList, grouping, make_toolbox
@@ -46,13 +46,6 @@ class TestVectors(OnXor):
         assert toolbox.evaluate(kind(individual)) == toolbox.evaluate(individual)
         with pytest.raises(ValueError, match=r"flat must have the shape \(17,\), got \(3,\)"):
             toolbox.evaluate([1.0, 2.0, 3.0])
-
-    def test_a_container_of_ones_own(self, problem):
-        creator.create("Least", base.Fitness, weights=(-1.0,))
-        creator.create("Particle", WeightList, fitness=creator.Least, speed=list, best=None)
-        toolbox = make_toolbox(problem, seed=1, container=creator.Particle)
-        particle = toolbox.from_vector(np.ones(17))
-        assert (type(particle), particle.speed, particle.best) == (creator.Particle, [], None)
 
 
 def pickled(function, items):

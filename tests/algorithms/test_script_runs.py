@@ -11,7 +11,7 @@ import pytest
 from deap import tools
 from wirings import members, plain_toolbox, wired
 
-from deap_nn import GA, Callback, CallbackError, KerasProblem, RunDirectory, evolve, make_toolbox, read_run
+from deap_nn import Callback, CallbackError, KerasProblem, RunDirectory, evolve, make_toolbox, read_run
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.callbacks.early_stopping import EarlyStopping
 from deap_nn.callbacks.predictions import write_predictions
@@ -55,23 +55,10 @@ def test_a_setting_that_this_run_lacks_is_the_scripts_own(tmp_path):
     assert read_run(tmp_path / "run").config["data"] == "mine"
 
 
-def test_a_digit_readers_page_has_its_filters_and_what_it_answers(tmp_path, digits):
-    run = kept(tmp_path / "run", make_toolbox("mlp", digits, seed=1), checkpoint=False)
-    assert run.keys() >= {"filters", "answers", "weights", "logbook"}
-    assert run["answers"]["samples"] == len(digits.y_validation)
-    error = 1 - np.trace(run["answers"]["confusion"]) / run["answers"]["samples"]
-    toolbox = make_toolbox("mlp", digits, GA(centred=False), seed=1)  # the kept weights are those of the network
-    best = toolbox.individual()
-    best.flat[:] = np.concatenate([matrix.ravel() for matrix in read_run(tmp_path / "run").weights.values()])
-    assert error == pytest.approx(toolbox.error_rate(best, "validation"))
-
-
 @pytest.mark.parametrize(
     ("last", "loss", "targets"),
     [
-        ([keras.layers.Dense(3)], "cross_entropy", lambda y: y % 3),
         ([keras.layers.Dense(3, activation="softmax")], "error", lambda y: np.eye(3)[y % 3]),
-        ([keras.layers.Dense(1)], "cross_entropy", lambda y: y % 2),
         ([keras.layers.Dense(1, activation="sigmoid")], "cross_entropy", lambda y: (y % 2)[:, None]),
     ],
 )
@@ -183,11 +170,3 @@ def test_nothing_of_a_run_is_held_once_its_folder_is_closed(tmp_path):
     assert [one() for one in alive] == [None] * 4
     with pytest.raises(CallbackError, match="has a run already"):
         evolve(toolbox.population(n=4), toolbox, 1, seed=1, callbacks=[directory])
-
-
-def test_an_objective_of_ones_own_still_has_a_folder(tmp_path):
-    toolbox = plain_toolbox()
-    toolbox.register("evaluate", lambda individual: (float(individual.flat.sum()),))
-    with RunDirectory(tmp_path / "run") as directory:
-        evolve(members(), toolbox, 1, seed=1, callbacks=[directory])
-    assert read_run(tmp_path / "run").config["fitness"] == "fitness"

@@ -1,17 +1,33 @@
-"""A made toolbox: its founders, its clock, what it shows of itself, and whatever somebody registers anew is used."""
+"""A made toolbox: its founders, its clock, its description, and the use of functions registered anew."""
 
 import copy
 import functools
 import math
 import pickle
+import random
 
 import numpy as np
 import pytest
-from deap import base, creator, tools
+from deap import algorithms, base, creator, tools
+from reference_loop import reference
+from wirings import Counted, cx_rows, logged
 
-from deap_nn import ES, GA, Annealed, ErrorScaled, Individual, WeightList, evolve, make_toolbox, mutGaussianAdaptive
-from deap_nn.core.seeding import takes
-from deap_nn.models.tensorflow import keras
+from deap_nn import (
+    ES,
+    GA,
+    Annealed,
+    Article,
+    Callback,
+    ErrorScaled,
+    SelfAdaptive,
+    WeightList,
+    cxMask,
+    elementwise,
+    evolve,
+    make_toolbox,
+    mutGaussianAdaptive,
+)
+from deap_nn.operators.describe import describe_algorithm
 from deap_nn.problems.evaluate import Evaluate
 
 creator.create("MinimisedInToolboxTests", base.Fitness, weights=(-1.0,))
@@ -48,16 +64,6 @@ def test_select_moves_the_minibatch_and_the_mutation(digits):
     assert toolbox.evaluate.func.generation == 1
     assert adaptation.sigma == 0.5 * min(first)[0]
     assert [toolbox.evaluate(individual) for individual in population] != first
-
-
-def test_the_default_sigma_goes_by_the_fitness(digits):
-    assert make_toolbox("mlp", digits, seed=1).clock.adaptation.fitness == "cross_entropy"
-    assert make_toolbox("mlp", digits, GA(fitness="error"), seed=1).clock.adaptation.fitness == "error"
-    annealed = Annealed(0.2, 0.1, 5)
-    toolbox = make_toolbox("mlp", digits, GA(sigma=annealed), seed=1)
-    toolbox.clock.adaptation.update([], 5)
-    assert (toolbox.clock.sigma, annealed.sigma) == (pytest.approx(0.1), 0.2)
-    assert make_toolbox("mlp", digits, GA(sigma=0.25, schedule="constant"), seed=1).clock.sigma == 0.25
 
 
 def test_functions_that_are_registered_again_follow_the_run(toolbox):
@@ -107,46 +113,7 @@ def test_the_toolbox_pickles(toolbox):
     assert again.evaluate(population[0]) == toolbox.evaluate(population[0])
 
 
-def test_data_may_be_a_path_or_a_name(digits_file):
-    assert make_toolbox("mlp", digits_file, seed=1).problem.data.path == str(digits_file)
-    assert make_toolbox("mlp", str(digits_file), seed=1).problem.data.path == str(digits_file)
-    assert make_toolbox("mlp", "mnist5k", seed=1).problem.data.name == "mnist5k"
-
-
-def test_functions_that_take_an_rng():
-    toolbox = base.Toolbox()
-    toolbox.register("with_rng", lambda a, *, rng: a)
-    toolbox.register("bound", lambda a, *, rng: a, rng=None)
-    toolbox.register("without", tools.cxTwoPoint)
-    toolbox.register("builtin", min)
-    assert [takes(getattr(toolbox, name), "rng") for name in ("with_rng", "bound", "without", "builtin")] == [
-        True,
-        True,
-        False,
-        False,
-    ]
-
-
-def test_individuals_have_a_fitness_of_their_own():
-    a, b = Individual([[1.0]]), Individual([[1.0]])
-    a.fitness.values = (1.0,)
-    assert not b.fitness.valid
-    assert pickle.loads(pickle.dumps(a)).fitness.values == (1.0,)
-
-
-def test_arrays_will_do_for_sequences_of_numbers(digits):
-    made = []
-    for kind in (list, np.array):
-        toolbox = make_toolbox("mlp", digits, GA(scale=kind([1.0, 0.5, 1.0, 0.5])), seed=1)
-        made.append(toolbox.mutate(toolbox.individual())[0].flat.tobytes())
-    assert made[0] == made[1]
-    model = keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(10, use_bias=False)])
-    start = np.random.default_rng(1).random((1, 784, 10), np.float32)
-    toolbox = make_toolbox(model, digits, seed=1, init=start)
-    assert np.array_equal(toolbox.population(n=2)[0][0], start[0])
-
-
-@pytest.mark.parametrize(("n", "start", "name"), [(-1, 0, "n"), (2.5, 0, "n"), (2, -1, "start")])
+@pytest.mark.parametrize(("n", "start", "name"), [(-1, 0, "n"), (2, -1, "start")])
 def test_a_population_of_a_negative_size_is_refused(toolbox, n, start, name):
     with pytest.raises(ValueError, match=rf"^{name} must be an integer of at least 0, got"):
         toolbox.population(n=n, start=start)
@@ -174,3 +141,101 @@ def test_so_does_that_of_an_evolution_strategy(digits):
     toolbox = make_toolbox("mlp", digits, GA(sigma=Annealed(0.4, 0.1)), seed=1)
     toolbox.next_generation([])
     assert "sigma" not in repr(toolbox)  # it depends on a number of generations that is not known
+
+
+def test_verbose_prints_the_algorithm_and_the_stream(digits, capsys):
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+    evolve(toolbox.population(n=12), toolbox, 2, verbose=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == (
+        "genetic algorithm (ga): four parents crossed by a random mask (cxScanning), Gaussian mutation whose sigma is "
+        "0.128 times the error of the best, from its cross-entropy (mutGaussianAdaptive), selection by rank of the "
+        "best 5 and the opposites of the worst 5 with pressure 1.5, the best boosted by 2 (selRankBoosted), parents "
+        "moved along the inputs of dense layers, founders related by a spread of 0.5, scored with centred layers on "
+        "stratified mini-batches"
+    )
+    assert lines[1].split("\t")[0].strip() == "gen"
+    assert [line.split("\t")[0].strip() for line in lines[2:]] == ["0", "1", "2"]
+    evolve(toolbox.population(n=12), toolbox, 1)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "said"),
+    [
+        (
+            ES(),
+            "evolution strategy (es): children of one centre, which moves towards the best 6 of 12",
+        ),
+        (Article(), "genetic algorithm (article): two parents crossed by a 0/1 mask (cxMask)"),
+        (GA(crossover="units"), "two parents crossed (cxUnits)"),
+        (GA(crossover="none"), "no crossover"),
+        (GA(sigma=0.2, schedule="constant"), "Gaussian mutation whose sigma is 0.2 (mutGaussianAdaptive)"),
+        (
+            GA(sigma=SelfAdaptive(0.1, 0.005)),
+            "each member's own, from 0.1 and at least 0.005 (self-adaptive)",
+        ),
+        (GA(projected=False), "(selRankBoosted), founders related by a spread of 0.5"),
+        (ES(), "by the size of the run, projected onto the inputs of dense layers, Gaussian"),
+        (Article(centred=True), ", scored with centred layers"),
+        (ES(centred=False), ", scored on stratified mini-batches"),
+    ],
+)
+def test_the_sentence_names_what_runs(digits, algorithm, said):
+    assert said in describe_algorithm(make_toolbox("mlp", digits, algorithm, seed=1, batch_size=16), 12)
+
+
+def test_the_sentence_names_a_function_of_a_users_own(digits):
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+    toolbox.register("mate", cx_rows)
+    toolbox.register("mutate", elementwise(tools.mutShuffleIndexes), indpb=0.5)
+    said = describe_algorithm(toolbox, 12)
+    mutation = "mutation by mutShuffleIndexes, weight by weight"
+    assert (
+        f"two parents crossed (cx_rows), {mutation}, selection by rank of the best 5 and the opposites of the worst 5"
+        in said
+    )
+
+
+MEMBERS, GENERATIONS = 12, 4
+
+CROSSOVERS = {
+    "cxUniform": (tools.cxUniform, {"indpb": 0.5}),
+    "cxMask": (cxMask, {"rng": np.random.default_rng(1)}),
+    "cxRows": (cx_rows, {"rng": np.random.default_rng(1)}),
+}
+
+
+@pytest.mark.parametrize("name", CROSSOVERS)
+def test_a_crossover_of_two_that_is_registered_again_gets_two(digits, name):
+    function, words = CROSSOVERS[name]
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+    assert toolbox.mates == 4
+    toolbox.register("mate", function, **words)
+    found = logged(*evolve(toolbox.population(n=MEMBERS), toolbox, 2))
+    toolbox.mates = 2
+    assert found == reference(toolbox, n=MEMBERS, ngen=2)
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+    assert found != logged(*evolve(toolbox.population(n=MEMBERS), toolbox, 2))
+    counted = Counted(function)
+    toolbox.register("mate", counted, **words)
+    random.seed(1)
+    algorithms.eaSimple(toolbox.population(n=MEMBERS), toolbox, cxpb=1.0, mutpb=1.0, ngen=2, verbose=False)
+    assert (counted.calls, counted.given) == (MEMBERS, {2})
+
+
+def test_best_pairs_counts_the_groups_of_the_best(digits):
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+    best, counted = [], []
+
+    class Count(Callback):
+        def on_generation(self, evolution):
+            recipes = [member.recipe for member in evolution.population]
+            if evolution.generation:
+                groups = {recipe.place // 4: set(recipe.parents) for recipe in recipes}
+                counted.append(sum(best[-1] in group for group in groups.values()))
+                assert evolution.row["best_pairs"] == counted[-1]
+            best.append(max(evolution.population, key=lambda member: member.fitness).recipe.id)
+
+    evolve(toolbox.population(n=17), toolbox, GENERATIONS, callbacks=[Count()])
+    assert sum(counted) > 0

@@ -15,7 +15,6 @@ from deap_nn import (
     Individual,
     SelfAdaptive,
     cxScanning,
-    make_toolbox,
     mutGaussianAdaptive,
 )
 from deap_nn.core.logbooks import rows_of
@@ -120,20 +119,6 @@ def test_members_with_an_attribute_of_their_own_are_refused():
         with pytest.raises(ValueError, match=said):
             evolve(population, toolbox, 0, seed=1)
         assert population[2].tag == "own"
-
-
-def test_a_warm_start_on_a_network_is_resumed_with_the_same_weights(digits, tmp_path):
-    def toolbox():
-        made = make_toolbox("mlp", digits, seed=1)
-        made.register("map", mapping)
-        return made
-
-    given = [copy.deepcopy(member) for member in toolbox().population(n=4)]
-    evolve(copy.deepcopy(given), toolbox(), 1, checkpoint=tmp_path, keyframe_seconds=0.0)
-    with pytest.raises(CheckpointError, match="the population's seed or weights"):
-        evolve(copy.deepcopy(given[::-1]), toolbox(), 3, checkpoint=tmp_path)
-    resumed = logged(*evolve(copy.deepcopy(given), toolbox(), 3, checkpoint=tmp_path))
-    assert resumed == reference(toolbox(), population=given, ngen=3)
 
 
 def test_a_warm_start_without_room_says_why(monkeypatch):

@@ -1,16 +1,22 @@
-"""What decides the last bits beside the settings: versions, TensorFlow's variables and threads, the processor."""
+"""The environment of a process: versions, TensorFlow's variables and threads, optional packages."""
 
+import gc
 import json
+import os
+import pickle
 import shutil
+import subprocess
+import sys
+import tempfile
 
 import numpy as np
 import pytest
-from conftest import MNIST, run_here
+from conftest import MNIST, ROOT, alone, run_here
 from wirings import wired
 
 from deap_nn import evolve, make_toolbox, read_run
-from deap_nn.breeding import task as genome_tasks
 from deap_nn.core import environment
+from deap_nn.core.environment import let_tensorflow_have, optional, without_collections
 from deap_nn.maps import open_map
 from deap_nn.runs.checkpoint import CheckpointError, read_generations
 
@@ -33,10 +39,6 @@ def listing(function, *iterables):
 
 OTHERS = [
     ("TF_ENABLE_ONEDNN_OPTS", "0", "was None"),
-    ("ONEDNN_MAX_CPU_ISA", "AVX2", "was None"),
-    ("DNNL_MAX_CPU_ISA", "AVX2", "was None"),
-    ("XLA_FLAGS", "--x", "was None"),
-    ("numpy", "0.1", "was '.*'"),
     ("deap-nn", "0.0.1", "was '.*'"),
     ("processor", "another", "was '.*'"),
 ]
@@ -61,16 +63,6 @@ def test_another_number_of_threads_is_another_environment(digits, tmp_path):
     go(small(digits), 1, checkpoint=tmp_path)
     with pytest.raises(CheckpointError, match="threads was 1 when the run began, and is 2; --force"):
         go(small(digits, threads=2), 2, checkpoint=tmp_path)
-
-
-def test_a_worker_in_another_environment_is_named_once(digits, monkeypatch):
-    _, expected = go(small(digits), 2)
-    monkeypatch.setattr(genome_tasks, "environment", lambda: HERE | {"processor": "another"})
-    monkeypatch.setattr(genome_tasks, "environment_digest", lambda: b"another")
-    with pytest.warns(UserWarning, match="may compute other last bits: processor is 'another' there and ") as warned:
-        _, logbook = go(small(digits), 2, listing)
-    assert len(warned) == 1
-    assert logbook == expected
 
 
 def test_a_real_process_with_another_variable_is_named(monkeypatch):
@@ -119,3 +111,91 @@ def test_the_experiment_refuses_other_variables_in_one_line(finished_run, digits
     assert answer.returncode == 0, answer.stderr
     assert json.loads((folder / "status.json").read_text())["state"] == "finished"
     assert len(read_run(folder).logbook) == 10
+
+
+def test_a_toolbox_from_a_pickle_agrees_with_itself():
+    """TensorFlow's threads are limited when the first network is scored, and not before."""
+    code = "import pickle, sys; from deap_nn import evolve; toolbox = pickle.load(open(sys.argv[1], 'rb')); "
+    code += "print(len(evolve(toolbox.population(n=4), toolbox, 1)[1]))"
+    with tempfile.NamedTemporaryFile() as file:
+        toolbox = make_toolbox("mlp", "mnist5k", seed=1)
+        toolbox.register("map", map)
+        pickle.dump(toolbox, file)
+        file.flush()
+        answer = subprocess.run([sys.executable, "-c", code, file.name], capture_output=True, text=True, check=False)
+    assert answer.stdout == "2\n", answer.stderr
+
+
+def test_tensorflow_is_limited_unless_the_user_has_limited_it(monkeypatch):
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
+    monkeypatch.delenv("TF_NUM_INTEROP_THREADS", raising=False)
+    let_tensorflow_have(1)
+    assert (os.environ["TF_NUM_INTRAOP_THREADS"], os.environ["TF_NUM_INTEROP_THREADS"]) == ("3", "1")
+
+
+MODEL_FIRST = """
+import os
+import keras, numpy as np
+from deap_nn import KerasProblem, evolve, make_toolbox
+from deap_nn.maps.scoop import current_map
+
+model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(4, activation="tanh"), keras.layers.Dense(3)])
+model(np.zeros((1, 5)))
+rng = np.random.default_rng(1)
+problem = KerasProblem(model, rng.normal(size=(40, 5)), rng.integers(0, 3, 40))
+if __name__ == "__main__":
+    toolbox = make_toolbox(problem, seed=1)
+    evolve(toolbox.population(n=8), toolbox, 2)
+    import tensorflow as tf
+    print(tf.config.threading.get_intra_op_parallelism_threads(), os.environ["TF_NUM_INTRAOP_THREADS"])
+"""
+
+
+def test_a_model_before_a_toolbox_leaves_no_unlimited_threads_under_the_launcher(tmp_path):
+    (tmp_path / "script.py").write_text(MODEL_FIRST)
+    answer = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "deap_nn.launch", "-n", "2", "script.py"],
+        cwd=tmp_path,
+        env=os.environ | alone(tmp_path) | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.splitlines()[-1] == "0 1"
+    assert "already computes" not in answer.stderr
+
+
+def test_what_is_missing_is_not_installed():
+    with (
+        pytest.raises(ImportError, match=r"^no_such is not installed: pip install .* '\.\[mlflow\]'$"),
+        optional("mlflow"),
+    ):
+        import no_such  # noqa: F401  (it is not there)
+
+
+def test_an_error_of_an_installed_package_is_its_own():
+    with pytest.raises(ImportError, match=r"^libGL\.so\.1: cannot open shared object file$"), optional("mlflow"):
+        raise ImportError("libGL.so.1: cannot open shared object file")
+
+
+def test_after_an_error_the_collector_is_on_again():
+    with pytest.raises(ImportError), without_collections():
+        raise ImportError
+    assert gc.isenabled()
+
+
+PASSES = """
+import gc
+passes = []
+gc.callbacks.append(lambda phase, info: passes.append(info["generation"]) if phase == "start" else None)
+import deap_nn.models.tensorflow
+import deap_nn.operators.compiled.crossing
+print(passes.count(2))
+"""
+
+
+def test_no_full_collection_comes_while_tensorflow_and_numba_are_imported(run):
+    answer = run("-c", PASSES)
+    assert (answer.returncode, answer.stdout) == (0, "0\n"), answer.stderr

@@ -1,6 +1,5 @@
 """Options: the fields of a dataclass, checked alike in Python and on the command line."""
 
-import argparse
 import dataclasses
 from typing import Annotated
 
@@ -110,8 +109,3 @@ def test_an_option_has_its_help_and_its_default():
     assert (groups["run"], groups["output"]) == (["members"], ["quiet"])
     add_options(parser := Parser(""), Settings, {"is_kept": True}, only=("is_kept",))
     assert parser._actions[-1].help == "keep it [yes]"
-
-
-def test_parse_is_an_argparse_type():
-    with pytest.raises(argparse.ArgumentTypeError, match=r"^must be a number of at least 2, got 'two'$"):
-        real("", 2).parse("two")

@@ -1,13 +1,17 @@
-"""What begins a generation in DEAP's strategies and loops on a made toolbox, and how evaluations know theirs."""
+"""DEAP's loops, strategies and particle swarms on a made toolbox: what begins a generation."""
 
 import copy
+import operator
 import pickle
+import random
 from functools import partial
 
 import numpy as np
 import pytest
-from deap import algorithms, cma, tools
+from deap import algorithms, base, cma, creator, tools
+from loops import LOOPS
 from own_callbacks import Watch
+from wirings import Counted
 from xor_toolboxes import OnXor
 
 from deap_nn import GA, Annealed, ErrorScaled, adapting, evolve, make_toolbox
@@ -58,24 +62,6 @@ class TestGenerations(OnXor):
         algorithms.eaMuPlusLambda(population, toolbox, mu=8, lambda_=8, cxpb=0.5, mutpb=0.5, ngen=3, verbose=False)
         assert (toolbox.clock.generation, seen) == (4, [1, 2, 3, 4])
 
-    def test_nor_does_one_of_a_fitness_that_the_script_has_changed(self, toolbox):
-        population = score(toolbox, toolbox.population(n=6))
-        for generation in range(1, 4):
-            for individual in population:
-                individual.fitness.values = (round(individual.fitness.values[0], 3) + 0.1,)
-            for _ in range(2):
-                chosen = toolbox.select(population, 6)
-                assert toolbox.clock.generation == generation
-            population = score(toolbox, [toolbox.clone(individual) for individual in chosen])
-
-    def test_one_that_is_changed_in_between_begins_one(self, toolbox):
-        population = score(toolbox, toolbox.population(n=4))
-        for generation in range(1, 4):
-            toolbox.select(population, 4)
-            assert toolbox.clock.generation == generation
-            for individual in population:
-                individual.fitness.values = (individual.fitness.values[0] + 0.1,)
-
     def test_scores_from_elsewhere_that_are_all_alike_begin_one_each_time(self, toolbox):
         population = toolbox.population(n=4)
         for generation in range(1, 5):
@@ -92,18 +78,6 @@ class TestGenerations(OnXor):
         _, logbook = evolve(population, toolbox, 6, mutpb=0.5)
         assert logbook.select("sigma") == pytest.approx([0.5 * 0.1 ** (generation / 6) for generation in range(7)])
 
-    def test_nor_does_a_second_one_of_a_fitness_from_elsewhere(self, toolbox):
-        population = toolbox.population(n=4)
-        for place, individual in enumerate(population):
-            individual.fitness.values = (float(place),)
-        for _ in range(2):
-            chosen = toolbox.select(population, 4)
-            assert toolbox.clock.generation == 1
-        for place, individual in enumerate(chosen):
-            individual.fitness.values = (0.5 + place,)
-        toolbox.select(chosen, 4)
-        assert toolbox.clock.generation == 2
-
     @pytest.mark.parametrize("by_island", [True, False])
     def test_islands_on_one_toolbox(self, toolbox, by_island):
         islands = [score(toolbox, toolbox.population(n=6, start=6 * place)) for place in range(5)]
@@ -116,14 +90,6 @@ class TestGenerations(OnXor):
                 assert toolbox.clock.generation == generation
             score(toolbox, [one for island in islands for one in island if not one.fitness.valid])
             tools.migRing(islands, 2, tools.selBest)
-
-    def test_a_loop_that_scores_elsewhere_begins_one_with_each_select(self, toolbox):
-        population = score(toolbox, toolbox.population(n=4))
-        for generation in range(1, 4):
-            population = toolbox.select(population, 4)
-            assert toolbox.clock.generation == generation
-            for place, individual in enumerate(population):
-                individual.fitness.values = (float(place + generation),)
 
     @pytest.mark.parametrize("drawing", [partial(tools.selRandom, k=3), tools.selRandom], ids=["partial", "function"])
     def test_parents_that_are_drawn_whatever_their_fitness_begin_none(self, toolbox, drawing):
@@ -149,18 +115,6 @@ class TestGenerations(OnXor):
         assert toolbox.clock.generation == 3
         _, logbook = evolve(population, toolbox, 4)
         assert toolbox.clock.generation == logbook[-1]["gen"] == 4
-
-    @pytest.mark.parametrize(
-        "evolved",
-        [
-            lambda toolbox: algorithms.eaSimple(toolbox.population(n=6), toolbox, 0.5, 0.5, ngen=2, verbose=False)[0],
-            lambda toolbox: [toolbox.from_vector(np.full(17, place / 10)) for place in range(6)],
-        ],
-        ids=["eaSimple", "from_vector"],
-    )
-    def test_what_was_scored_or_made_before_is_bred_by_recipes(self, problem, evolved):
-        toolbox = make_toolbox(problem, algorithm=GA(sigma=0.1, schedule="constant"), seed=1)
-        assert len(evolve(evolved(toolbox), toolbox, 1)[1]) == 2
 
     @pytest.mark.parametrize("again", [copy.deepcopy, lambda toolbox: pickle.loads(pickle.dumps(toolbox))])
     def test_a_copy_of_a_toolbox_has_a_clock_of_its_own(self, toolbox, again):
@@ -230,3 +184,77 @@ def test_an_evaluation_reads_the_generation_of_its_task(digits, decorated):
 
     evolve(toolbox.population(n=4), toolbox, 2, callbacks=[Watch(look)])
     assert seen == [True] * 3
+
+
+@pytest.mark.parametrize("preset", ["ga", "article"])
+@pytest.mark.parametrize("loop", LOOPS)
+def test_deaps_loops_run_on_pairs(digits, preset, loop):
+    toolbox = make_toolbox("mlp", digits, ALGORITHMS[preset](), seed=1, batch_size=16)
+    calls = {name: Counted(getattr(toolbox, name).func) for name in ("mate", "mutate")}
+    for name, counted in calls.items():
+        toolbox.register(name, counted, **getattr(toolbox, name).keywords)
+    random.seed(1)
+    population = loop(toolbox, toolbox.population(n=12), 3)
+    assert all(individual.fitness.valid for individual in population)
+    assert all(individual.shapes == toolbox.layout.shapes for individual in population)
+    assert calls["mate"].given == {2}
+    assert calls["mutate"].given == {1}
+    assert toolbox.clock.generation == toolbox.evaluate.func.generation == 3
+    assert toolbox.clock.sigma != 0.1  # it follows the error
+
+
+creator.create("LeastOfSwarm", base.Fitness, weights=(-1.0,))
+creator.create("ListParticle", list, fitness=creator.LeastOfSwarm, speed=list, best=None)
+creator.create("VectorParticle", np.ndarray, fitness=creator.LeastOfSwarm, speed=list, best=None)
+
+
+def number_by_number(particle, best):
+    """Move a list: each number is drawn towards both best places by itself."""
+    pulls = [random.uniform(0, 1.5) for _ in particle], [random.uniform(0, 1.5) for _ in particle]
+    own = map(operator.mul, pulls[0], map(operator.sub, particle.best, particle))
+    common = map(operator.mul, pulls[1], map(operator.sub, best, particle))
+    drawn = map(operator.add, own, common)
+    particle.speed = [0.7 * speed + pull for speed, pull in zip(particle.speed, drawn, strict=True)]
+    particle[:] = list(map(operator.add, particle, particle.speed))
+
+
+def all_at_once(particle, best):
+    """Move a vector."""
+    pulls = np.random.uniform(0, 1.5, (2, len(particle)))  # noqa: NPY002  (as DEAP's example draws them)
+    particle.speed = (
+        0.7 * np.array(particle.speed) + pulls[0] * (particle.best - particle) + pulls[1] * (best - particle)
+    )
+    particle += particle.speed
+
+
+class TestSwarms(OnXor):
+    @pytest.mark.parametrize(
+        ("kind", "update"), [(creator.ListParticle, number_by_number), (creator.VectorParticle, all_at_once)]
+    )
+    def test_a_swarm_of_vectors_learns(self, problem, kind, update):
+        toolbox = make_toolbox(problem, seed=1)
+        size, own = toolbox.layout.size, base.Toolbox()
+        own.register("particle", lambda: kind([random.uniform(-1, 1) for _ in range(size)]))
+        own.register("population", tools.initRepeat, list, own.particle)
+        own.register("evaluate", toolbox.evaluate)
+        own.register("update", update)
+        swarm, best = own.population(n=10), None
+        for particle in swarm:
+            particle.speed = [0.0] * size
+        first = min(own.evaluate(particle) for particle in swarm)
+        for _ in range(20):
+            for particle in swarm:
+                particle.fitness.values = own.evaluate(particle)
+                if particle.best is None or particle.best.fitness < particle.fitness:
+                    particle.best = copied(particle)
+                if best is None or best.fitness < particle.fitness:
+                    best = copied(particle)
+            for particle in swarm:
+                own.update(particle, best)
+        assert best.fitness.values < first
+
+
+def copied(particle):
+    again = type(particle)(particle)
+    again.fitness.values = particle.fitness.values
+    return again
