@@ -48,8 +48,8 @@ def test_a_matrix_is_replaced_only_by_one_of_its_kind(value, got):
         ) as raised:
             loop(population, toolbox)
         assert "\n" not in str(raised.value)
-    with pytest.raises(ValueError, match=r"keeps its 2 matrices: got 0 for 1 \(an operator that changes lengths"):
-        population[0][0:1] = []
+    with pytest.raises(ValueError, match=r"keeps its 1 matrices: got 0 for 1 \(an operator that changes lengths"):
+        members()[0][0:1] = []
 
 
 def test_a_population_of_another_toolbox_is_refused_by_a_line(digits):
