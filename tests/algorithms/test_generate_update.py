@@ -38,6 +38,7 @@ def test_the_fitness_is_that_of_evolve(digits, members):
 
 def test_the_members_stay_light_until_they_are_read(digits):
     toolbox = make_toolbox("mlp", digits, ES(), seed=1, batch_size=16, population=8, generations=2)
+    toolbox = pickle.loads(pickle.dumps(toolbox))
     for _ in range(3):
         population = toolbox.generate()
         for individual in population:
@@ -120,3 +121,6 @@ def test_what_nothing_calls_is_refused(digits):
     own.register("mutate", mutGaussianAdaptive, sigma=SelfAdaptive(0.1, 0.01))
     with pytest.raises(ValueError, match="mutate: SelfAdaptive is not for an evolution strategy"):
         own.update(scored(own, own.generate()))
+    own.register("generate", list)
+    with pytest.raises(ValueError, match="generate is not called by evolve"):
+        evolve(own.population(n=4), own, 1)
