@@ -85,18 +85,6 @@ def test_the_code_of_a_page_runs(warm, tmp_path, monkeypatch, page):
     assert answer.returncode == 0, answer.stderr
 
 
-def test_the_script_with_deaps_own_loop_repeats_exactly(warm, tmp_path):
-    _, script = BLOCK.search((DOCS / "howto" / "deap-script.md").read_text()).groups()
-    (tmp_path / "script.py").write_text(script)
-    logbooks = []
-    for _ in range(2):
-        answer = warm("script.py")
-        assert answer.returncode == 0, answer.stderr
-        logbooks.append((tmp_path / "logbook.csv").read_text())
-    assert logbooks[0].count("\n") == 52
-    assert logbooks[0] == logbooks[1]
-
-
 def test_the_cells_of_the_notebook_run(warm, tmp_path):
     notebook = json.loads((DOCS / "tutorial.ipynb").read_text())
     cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]

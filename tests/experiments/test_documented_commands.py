@@ -10,6 +10,8 @@ from deap_nn.algorithms.algorithm import ALGORITHMS
 from deap_nn.core.arguments import options_of as options_of_type
 from deap_nn.process import cli
 
+pytestmark = pytest.mark.xdist_group("help")  # one process asks all commands
+
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CODE = re.compile(r"^```([^\n]*)\n(.*?)^```|`([^`]+)`", re.S | re.M)
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")

@@ -23,9 +23,9 @@ from deap_nn.models.tensorflow import keras
     ("prefix", "number"),
     [
         ([], signal.SIGTERM),
-        (["-m", "scoop", "-n", "3"], signal.SIGINT),
+        (["-m", "scoop", "-n", "2"], signal.SIGINT),
         pytest.param([], signal.SIGINT, marks=pytest.mark.long),
-        pytest.param(["-m", "scoop", "-n", "3"], signal.SIGTERM, marks=pytest.mark.long),
+        pytest.param(["-m", "scoop", "-n", "2"], signal.SIGTERM, marks=pytest.mark.long),
     ],
 )
 def test_an_interrupted_run_ends_in_order(tmp_path, digits_file, prefix, number):

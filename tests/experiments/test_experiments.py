@@ -174,7 +174,7 @@ def test_the_one_command_names_the_three_operators_in_its_first_line(tmp_path):
 
 
 @in_turn
-@pytest.mark.parametrize("workers", [3, *(pytest.param(workers, marks=pytest.mark.long) for workers in (1, 2))])
+@pytest.mark.parametrize("workers", [2, *(pytest.param(workers, marks=pytest.mark.long) for workers in (1, 3))])
 def test_scoop_workers_change_no_byte(finished, run, tmp_path, digits_file, workers):
     folder, _ = finished
     options = ["--data", digits_file, "--output", tmp_path / "run"]

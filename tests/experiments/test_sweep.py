@@ -11,6 +11,8 @@ import pytest
 from conftest import made_digits, not_for_ever, run_here, status_of
 from small_run import SWEEP
 
+pytestmark = pytest.mark.xdist_group("sweep")  # one process makes the study for all
+
 STUDY = """
 seeds = [1, 2]
 [common]
