@@ -7,9 +7,8 @@ import pytest
 from keras_models import LABELS, X, network
 from sklearn.utils.class_weight import compute_sample_weight
 
-from deap_nn import ES, GA, Callback, KerasProblem, SelfAdaptive, evolve, evolve_model, make_toolbox
+from deap_nn import ES, GA, Callback, KerasProblem, evolve, evolve_model, make_toolbox
 from deap_nn.data import registry
-from deap_nn.models.tensorflow import keras
 
 
 def test_the_best_network_comes_out():
@@ -48,29 +47,6 @@ def test_samples_are_released_with_all_that_scores_on_them(kept):
     del left, toolbox
     gc.collect()
     assert reference not in registry.made_of_arrays()
-
-
-def test_a_problem_that_is_released_twice_leaves_the_model_to_others():
-    class Held(keras.Model):  # it has no configuration, so it cannot be built again
-        def __init__(self, units):
-            super().__init__()
-            self.dense = keras.layers.Dense(units)
-
-        def call(self, inputs):
-            return self.dense(inputs)
-
-        def get_config(self):
-            raise NotImplementedError
-
-    model = Held(2)
-    model(X)
-    first, second = (KerasProblem(model, X + shift, LABELS) for shift in (6, 7))
-    toolbox = make_toolbox(second, seed=1)
-    individual = toolbox.individual()
-    value = toolbox.evaluate(individual)
-    for _ in range(3):
-        first.release()
-    assert toolbox.evaluate(individual) == value
 
 
 def test_what_fails_holds_no_samples():
@@ -166,15 +142,6 @@ def test_a_pair_will_do_for_x_and_y():
     assert results[0] == results[1]
     toolbox = make_toolbox(network(), (X, LABELS), GA(fitness="error"), seed=1)
     assert toolbox.problem.objectives[0].name == "error"
-
-
-def test_the_sigma_of_another_fitness_is_each_members_own(capsys):
-    toolbox = make_toolbox(KerasProblem(network(1), X, X[:, :1], loss="mse"), seed=1)
-    adaptation = toolbox.clock.adaptation
-    assert isinstance(adaptation, SelfAdaptive)
-    assert (adaptation.first, adaptation.floor) == (0.1, 0.005)
-    evolve(toolbox.population(n=12), toolbox, 1, verbose=True)
-    assert "each member's own, from 0.1 and at least 0.005 (self-adaptive)" in capsys.readouterr().out.splitlines()[0]
 
 
 def off(a, b):
