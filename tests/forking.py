@@ -10,6 +10,7 @@ import importlib
 import json
 import multiprocessing.process
 import os
+import random
 import runpy
 import sys
 import traceback
@@ -24,8 +25,11 @@ def prepare(modules):
         if name not in ("EvolvedClassifier", "EvolvedRegressor"):  # they import TensorFlow
             getattr(deap_nn, name)
     assert "tensorflow" not in sys.modules
+    before = random.getstate()
     for name in modules:
         importlib.import_module(name)
+    # Keras' rich draws one, so what `random.seed` before the first toolbox gives would depend on what came before.
+    assert random.getstate() == before
 
 
 def run(arguments):

@@ -106,14 +106,6 @@ def test_nothing_names_a_registry_or_a_path_of_this_machine():
         assert "/simple" + "/" not in text, name
 
 
-def test_importing_tensorflow_draws_no_random_numbers():
-    """Keras' rich draws one, so what `random.seed` before the first toolbox gives would depend on what came before."""
-    code = "import random; before = random.getstate(); import deap_nn.models.tensorflow; "
-    code += "print(random.getstate() == before)"
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert answer.stdout == "True\n"
-
-
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
 
 

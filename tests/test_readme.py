@@ -77,6 +77,7 @@ def test_every_operator_is_in_the_table():
         assert re.search(rf"\| `{operator.name}` \|.*{re.escape(operator.reference.split('; ')[-1])}", page)
 
 
+@pytest.mark.long
 def test_deaps_loops_give_the_same_under_scoop(run, warm):
     script = ROOT / "experiments" / "deap_loops.py"
     serial = warm(script, 2)

@@ -87,11 +87,11 @@ if __name__ == '__main__': runpy.run_path({path!r}, run_name='__main__')
 
 @in_turn
 @pytest.mark.parametrize("prefix", [[], ["-m", "scoop", "-n", 2]], ids=["plain", "scoop"])
-def test_a_failing_evaluation_ends_the_run_with_one_line(run, tmp_path, digits_file, prefix):
+def test_a_failing_evaluation_ends_the_run_with_one_line(run, warm, tmp_path, digits_file, prefix):
     script = tmp_path / "failing.py"
     script.write_text(FAILING.format(path=str(MNIST)))
     options = ["--data", digits_file, "--output", tmp_path / "run", "--no-progress"]
-    answer = run(*prefix, script, *SETTING, *options)
+    answer = run(*prefix, script, *SETTING, *options) if prefix else warm(script, *SETTING, *options)
     ours = [line for line in answer.stderr.splitlines() if "launcher" not in line and "Launching" not in line]
     if prefix:
         assert ours.pop(0).startswith(

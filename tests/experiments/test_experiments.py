@@ -217,7 +217,7 @@ def test_a_run_that_is_resumed_may_have_another_end_and_map(finished, here, warm
     said = f"argument --resume: the run in {folder} is finished; another --max-seconds continues it"
     answer = here(*resume)
     assert (answer.returncode, answer.stderr) == (2, f"mnist.py: error: {said}\n")
-    assert warm(*resume, "--max-seconds", 1e6, "--map", "processes", "--workers", 2).returncode == 0
+    assert warm(*resume, "--max-seconds", 1e6, "--map", "processes", "--workers", 1).returncode == 0
     assert "stopped_by" not in status_of(folder)
     assert (folder / "logbook.csv").read_bytes() == (finished[0] / "logbook.csv").read_bytes()
     assert here(*resume, "--max-seconds", 0, "--generations", 50).returncode == 0
