@@ -182,7 +182,7 @@ def here(tmp_path: Path):
 @contextlib.contextmanager
 def forked(*modules: str):
     """Start a process that runs commands in its children: a new process would import all anew for each."""
-    command = [sys.executable, "-W", "default", Path(__file__).with_name("forking.py"), *modules]
+    command = [sys.executable, "-W", "default", Path(__file__).with_name("helpers") / "forking.py", *modules]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield process
         process.stdin.close()
