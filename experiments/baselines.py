@@ -110,7 +110,7 @@ def make_parser() -> Parser:
 def describe_method(options: argparse.Namespace, toolbox: Toolbox) -> str:
     """Return a sentence about the method."""
     if options.method == "easimple":
-        return f"DEAP's eaSimple, {describe_algorithm(toolbox, options.population, mates=2)}"
+        return f"DEAP's eaSimple, {describe_algorithm(toolbox, mates=2)}"
     sigma = f"a constant sigma {options.sigma}"
     if options.final_sigma is not None:
         sigma = f"sigma from {options.sigma} to {options.final_sigma}"

@@ -117,7 +117,8 @@ def fresh_directory(options: argparse.Namespace) -> RunDirectory:
         stem = f"{time.strftime('%Y%m%d-%H%M%S')}-seed{options.seed}"
         names = itertools.chain([stem], (f"{stem}-{i}" for i in itertools.count(2)))
         folder = next(path for path in (Path("runs", name) for name in names) if not os.path.lexists(path))
-    return RunDirectory(check_new_folder(folder, "--output"), asked_generations=options.generations)
+    asked = options.generations
+    return RunDirectory.create(check_new_folder(folder, "--output"), "--output", asked_generations=asked)
 
 
 def settings(options: argparse.Namespace, dataset: Dataset, toolbox: Toolbox) -> dict[str, Any]:
@@ -127,7 +128,7 @@ def settings(options: argparse.Namespace, dataset: Dataset, toolbox: Toolbox) ->
         **chosen,
         **({"step": toolbox.step} if isinstance(options.algorithm, ES) else {}),
         **{f"{name}_sha256": digest_of(chosen[name]) for name in FILES if chosen[name] is not None},
-        "algorithm": describe_algorithm(toolbox, options.population),
+        "algorithm": describe_algorithm(toolbox),
         "centred_layers": toolbox.problem.centred_layers,
         "cxpb": 1.0,
         "mutpb": 1.0,
@@ -155,7 +156,7 @@ def run(
         config |= kept_files(options.resume, config)
     toolbox = toolbox_of(config, dataset)
     toolbox.register("map", map_)
-    terminal.describe(describe_algorithm(toolbox, options.population), dataset.note)
+    terminal.describe(describe_algorithm(toolbox), dataset.note)
     if options.resume is None:
         keep_files(directory.path, config)
         directory.write_config(settings(options, dataset, toolbox))

@@ -165,7 +165,7 @@ def evolve(
             toolbox.plan(len(population), ngen if first is None else first.adaptation.get("generations", ngen))
         check_called(toolbox, len(population))
         if verbose:
-            print(describe_algorithm(toolbox, len(population)))
+            print(describe_algorithm(toolbox))
         lineage = _lineage(population, toolbox, seed, cxpb, mutpb)
         evolution = Evolution(
             toolbox, population, ngen, lineage.map, look=lineage.look, mean=lineage.mean, settings=settings

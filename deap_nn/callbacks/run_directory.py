@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import json
@@ -19,10 +20,11 @@ from numpy.typing import NDArray
 
 from deap_nn.callbacks.base import Callback, Evolution
 from deap_nn.callbacks.candidates import SCORED_EVERY
-from deap_nn.callbacks.predictions import best_model, write_predictions
+from deap_nn.callbacks.predictions import best_model, write_model, write_predictions
 from deap_nn.callbacks.traces import FilterTrace, Rows, WeightTrace, first_filters
 from deap_nn.core.environment import versions
-from deap_nn.core.files import plain, sync_folder, write_arrays, write_json, write_with
+from deap_nn.core.errors import InputError
+from deap_nn.core.files import json_text, plain, sync_folder, write_arrays, write_json, write_with
 from deap_nn.core.logbooks import rows_of, write_rows
 from deap_nn.core.registered import Registered, evaluation_of
 from deap_nn.data.loading import find_dataset
@@ -31,9 +33,9 @@ from deap_nn.operators.describe import describe_algorithm, settings_of
 from deap_nn.operators.selection import operator_of
 from deap_nn.process import signals
 from deap_nn.report.html import RELOADED_SECONDS, try_report
-from deap_nn.runs.files import FILTERS_FILE, PREDICTIONS_FILE
+from deap_nn.runs.files import CONFIG, FILTERS_FILE, PREDICTIONS_FILE, restore_config
 
-OURS = ("data", "fitness_weights", "versions")
+OURS = ("data", "fitness_weights")
 """Settings that a script cannot replace, because the report relies on them."""
 
 
@@ -45,7 +47,12 @@ def config_of(evolution: Evolution, given: Mapping[str, Any]) -> dict[str, Any]:
     evolution : Evolution
         The run.
     given : mapping
-        The script's own settings, as JSON or else as their ``repr``. They replace the run's.
+        The script's own settings, as JSON or else as their ``repr``. They replace the run's, except for ``OURS``.
+
+    Raises
+    ------
+    ValueError
+        If a setting has the name of one of ``OURS`` that the run has.
     """
     toolbox, registered = evolution.toolbox, Registered.read(evolution.toolbox)
     operators = {"mate": registered.mate, "mutate": registered.mutate, "select": registered.select}
@@ -58,8 +65,11 @@ def config_of(evolution: Evolution, given: Mapping[str, Any]) -> dict[str, Any]:
         **{name: _operator_text(operator) for name, operator in operators.items() if operator is not None},
         **{name: getattr(registered, name) for name in ("step", "mates") if name in registered.has},
         **({} if registered.reproduction is None else {"reproduction": settings_of(registered.reproduction)}),
-        "algorithm": describe_algorithm(toolbox, len(evolution.population)),
+        "algorithm": describe_algorithm(toolbox),
     }
+    for name in given:
+        if name in OURS and name in found:
+            raise ValueError(f"settings must not name {name!r}: config.json has that of the run itself there")
     return found | {name: _as_json(value) for name, value in given.items()}
 
 
@@ -158,19 +168,21 @@ class RunDirectory(Callback):
     ) -> None:
         if again and settings is not None:
             raise ValueError("settings are not for a resumed run, which keeps its own: leave them out with again=True")
-        for name in OURS:
-            if name in (settings or ()):
-                raise ValueError(f"settings must not name {name!r}: config.json has that of the run itself there")
+        if settings and "versions" in settings:
+            raise ValueError("settings must not name 'versions': config.json has the packages' versions there")
         self.path = Path(path)
         self._settings = settings or {}
         self._evolution: Evolution | None = None
         self._has_run = self._has_weights = self._is_entered = self._is_closed = False
         self.keeps_best = not os.path.lexists(self.path / "best.npz")
         self._filters: FilterTrace | None = None
+        self._config: dict[str, Any] | None = None
         self._restored = not again
         if again and not self.path.is_dir():
             raise FileNotFoundError(errno.ENOENT, "no such folder to resume", str(self.path))
-        if not again:
+        if again:
+            restore_config(self.path)
+        else:
             self.path.mkdir(parents=True)
         self.status: dict[str, Any] = {"state": "running", **status}
         self._begun = time.perf_counter()
@@ -178,6 +190,20 @@ class RunDirectory(Callback):
         self._rows = Rows(self.path)
         self._next_statistics, self._next_page = 0, 0.0
         self._write_status()
+        atexit.register(self._note_an_early_end)
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str], option: str, **status: Any) -> RunDirectory:
+        """Make the folder that a command's `option` names, or raise `InputError`."""
+        try:
+            return cls(path, **status)
+        except OSError as error:
+            raise InputError(f"argument {option}: {path} cannot be made ({error.strerror})") from error
+
+    def _note_an_early_end(self) -> None:
+        """Write that the run failed, if the program ends before `close`, for example if SCOOP itself fails."""
+        if self.status["state"] == "running" and self.path.is_dir():
+            self.close("failed", error="the program ended before the run did")
 
     def __enter__(self) -> RunDirectory:
         self._is_entered = True
@@ -190,22 +216,26 @@ class RunDirectory(Callback):
         """Write the best member, the final state and the report, at the end of the run or after an error."""
         evolution = self._evolution
         if error is None and evolution is not None:
-            error = evolution.error
+            error = KeyboardInterrupt() if evolution.interrupted else evolution.error
         self._settle(error)
         if (self.path / "logbook.csv").exists() and self._restored:  # it has a row, and not of another run
             try_report(self.path, quiet=error is not None)
 
     def _settle(self, error: BaseException | None) -> None:
-        if self._is_closed:
+        if self.status["state"] not in ("running", "interrupted"):
             return
         if error is not None:
             self._keep_best()
         if isinstance(error, Exception):
             lines = "".join(traceback.format_exception(error))
-            with contextlib.suppress(OSError):  # the first error is the one that is raised
+            unwritable = [OSError] if isinstance(error, OSError) or isinstance(error.__cause__, OSError) else []
+            with contextlib.suppress(*unwritable):
                 self.close("failed", error=f"{type(error).__name__}: {error}", traceback=lines)
+            self.status["state"] = "failed"
         elif error is not None:
             self.close("interrupted")
+        elif self._is_closed:
+            return
         elif self._evolution is None:
             self.close("failed", error="no run had this RunDirectory among its callbacks")
         else:
@@ -242,13 +272,16 @@ class RunDirectory(Callback):
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Write ``config.json``: the settings, and the versions of Python and the packages."""
-        write_json(self.path / "config.json", {**config, "versions": versions()}, durable=True)
+        self._config = json.loads(json_text({**config, "versions": versions()}))
+        write_json(self.path / "config.json", self._config, durable=True)
         sync_folder(self.path.absolute().parent)
 
     def state(self) -> dict[str, Any]:
-        """Return the last row of ``timing.csv`` and the last traced weights."""
+        """Return the last row of ``timing.csv`` and the last traced weights, and at first the settings."""
         self._check_restored()
-        return {"timing": self._rows.timing, "trace": b"".join(self._trace.rows[-1:]).hex()}
+        state = {"timing": self._rows.timing, "trace": b"".join(self._trace.rows[-1:]).hex()}
+        # The settings are in the first state only, from which `restore_config` can write config.json again.
+        return state if self._rows.written else state | {CONFIG: self._config}
 
     def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
         """Restore the files as they were before the last generation.
@@ -281,7 +314,7 @@ class RunDirectory(Callback):
         if not (self.path / "config.json").exists():
             self.write_config(config_of(evolution, self._settings))
         layout = Registered.read(toolbox).layout
-        if self._trace.places is None and layout is not None:
+        if not self._trace.is_chosen and layout is not None:
             self.trace_weights(layout, 0)
         shape = sample_shape(toolbox)
         found = None if layout is None or shape is None else first_filters(layout, shape)
@@ -336,14 +369,14 @@ class RunDirectory(Callback):
             self._write_statistics(evolution)
             if self._filters is not None and evolution.logbook:
                 self._filters.keep(evolution, last=True)
-            if evolution.error is not None:
+            if evolution.interrupted or evolution.error is not None:
                 self._keep_best()  # now, since the run's cache is still there
         except BaseException as error:
             failure = error
             raise
         finally:
             if not self._is_entered:  # the reason is what ended the run
-                self._end(evolution.error or failure)
+                self._end(None if evolution.interrupted or evolution.error is not None else failure)
 
     def _check_restored(self) -> None:
         if not self._restored:
@@ -357,6 +390,8 @@ class RunDirectory(Callback):
         with signals.holding_signals():
             self._rows.append(evolution)
             self.status.update(generations=evolution.row["gen"], evaluations=evolution.evaluations)
+            if evolution.stop is not None:
+                self.status["stopped_by"] = evolution.stop
             self._trace.rows.append(traced)
 
     def _write_statistics(self, evolution: Evolution) -> None:
@@ -375,9 +410,7 @@ class RunDirectory(Callback):
 
     def write_model(self, model: Any) -> None:
         """Write ``best.keras``."""
-        with warnings.catch_warnings():  # Keras' own, of NumPy 2
-            warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
-            write_with(self.path / "best.keras", model.save, durable=True)
+        write_model(self.path / "best.keras", model)
 
     def close(self, state: str, **result: Any) -> None:
         """Write the last ``status.json``: the `state` ("finished", "interrupted" or "failed") and the result."""
@@ -385,6 +418,7 @@ class RunDirectory(Callback):
         self.status.pop("phase", None)
         self.status.update(result, state=state, seconds=seconds)
         self._is_closed, self._trace = True, WeightTrace()
+        atexit.unregister(self._note_an_early_end)
         self._evolution = None  # this releases the population, and its genomes in shared memory
         self._write_status(durable=True)
 

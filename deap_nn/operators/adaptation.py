@@ -1,6 +1,5 @@
 """Adaptations of the mutation step size sigma, and selections that update them."""
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from math import exp
@@ -223,11 +222,6 @@ class ErrorScaled:
     fitness : {"error", "cross_entropy"}, optional
         The kind of fitness, which is minimised. Default: that of ``make_toolbox``, or "error" without it.
 
-    Warns
-    -----
-    UserWarning
-        Once, if the fitness is maximised, or the error of the best is outside 0 to 1 for ten updates in a row.
-
     References
     ----------
     "My experiments in replacing deep learning backpropagation (SGD) with a genetic algorithm", Towards Data
@@ -238,11 +232,6 @@ class ErrorScaled:
     >>> ErrorScaled(0.1).sigma
     0.1
     """
-
-    PATIENCE = 10
-    """The number of updates in a row with an error outside 0 to 1 before the warning."""
-
-    _outside: int | None = 0  # such updates in a row; None after the warning
 
     def __init__(self, factor: float = 0.1, *, fitness: Literal["error", "cross_entropy"] | None = None) -> None:
         if fitness not in (None, "error", "cross_entropy"):
@@ -263,23 +252,8 @@ class ErrorScaled:
             raise ValueError("individuals must have at least one member with a valid fitness: evaluate them first")
         fitness = max(evaluated, key=fitness_key(evaluated)).fitness
         best = float(fitness.values[0])
-        self._warn_if_no_error(best, maximised=fitness.weights[0] > 0)
         error = 1.0 - exp(-max(best, 0.0)) if self.fitness == "cross_entropy" else best
         self._error = min(max(error, 0.0), 1.0)
-
-    def _warn_if_no_error(self, best: float, *, maximised: bool) -> None:
-        if self._outside is None:
-            return
-        bounded = self.fitness == "cross_entropy" or 0.0 <= best <= 1.0
-        self._outside = 0 if bounded else self._outside + 1
-        if not maximised and self._outside < self.PATIENCE:
-            return
-        got = "" if maximised else f", and the best is at {best:g} after {self._outside} generations outside"
-        self._outside = None
-        warnings.warn(
-            f"ErrorScaled needs an error that is minimised, between 0 and 1{got}: take SelfAdaptive or Annealed",
-            stacklevel=4,
-        )
 
     def reset(self) -> None:
         """Restore the initial error, 1."""
@@ -580,14 +554,7 @@ class Adapting:
         return (select if rng is None else seeded(select, rng))(individuals, *arguments)
 
 
-class Updated(Protocol):
-    """An object that `adapting` updates: an `Adaptation`, or any other that needs each population."""
-
-    def update(self, individuals: Sequence[Any], generation: int) -> None:
-        """Adapt to the evaluated `individuals`, which become the parents of `generation`."""
-
-
-def adapting(select: Callable[..., list[Any]], *adaptations: Updated) -> Adapting:
+def adapting(select: Callable[..., list[Any]], *adaptations: Any) -> Adapting:
     """Return a selection that updates adaptations with each population that it selects from.
 
     DEAP's loops call ``select`` once a generation, with the evaluated population; `make_toolbox` registers its
@@ -603,11 +570,6 @@ def adapting(select: Callable[..., list[Any]], *adaptations: Updated) -> Adaptin
         Objects with a method ``update(individuals, generation)``, such as the ``sigma`` that ``mutate`` is registered
         with. An object that has no other method of an `Adaptation` is neither reset nor kept in a checkpoint.
 
-    Raises
-    ------
-    TypeError
-        If `select` is not callable, or an adaptation has no ``update``.
-
     Examples
     --------
     >>> import numpy as np
@@ -618,11 +580,6 @@ def adapting(select: Callable[..., list[Any]], *adaptations: Updated) -> Adaptin
     >>> toolbox.register("mutate", mutGaussianAdaptive, sigma=sigma, rng=rng)
     >>> toolbox.register("select", adapting(selRankBoosted, sigma), parents=20, rng=rng)
     """
-    if not callable(select):
-        raise TypeError(f"select must be a function in DEAP's form, got {select!r}")
-    for adaptation in adaptations:
-        if isinstance(adaptation, type) or not callable(getattr(adaptation, "update", None)):
-            raise TypeError(f"adaptations must be objects with a method update, got {adaptation!r}")
     return Adapting(select, Clock(None, *adaptations))
 
 

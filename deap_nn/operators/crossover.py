@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from deap_nn.core.arguments import check_generator, check_probability
 from deap_nn.genome.vectors import Vector
 from deap_nn.genome.weight_list import WeightList, check_mates
-from deap_nn.operators.registry import operator
 
 Genome = TypeVar("Genome", bound=WeightList)
 
@@ -28,7 +27,6 @@ def mask_bits(size: int, indpb: float, rng: np.random.Generator) -> NDArray[np.b
     return rng.random(size, dtype=np.float32) < np.float32(indpb)
 
 
-@operator("the article; Syswerda 1989")
 def cxMask(ind1: Genome, ind2: Genome, *, indpb: float = 0.5, rng: np.random.Generator) -> tuple[Genome, Genome]:
     """Exchange the weights at the ones of a random 0/1 mask (uniform crossover).
 
@@ -86,7 +84,6 @@ def _exchange(flat1: Vector, flat2: Vector, mask: NDArray[np.bool_]) -> None:
     bits2 ^= exchange
 
 
-@operator("Gonçalves and Resende 2011")
 def cxBiased(ind1: Genome, ind2: Genome, *, indpb: float = 0.25, rng: np.random.Generator) -> tuple[Genome, Genome]:
     """Replace both individuals by children that take most of their weights from the fitter one.
 
@@ -139,7 +136,6 @@ def _is_fitter(one: object, other: object) -> bool:
     return all(getattr(fitness, "valid", False) for fitness in fitnesses) and bool(fitnesses[0] > fitnesses[1])
 
 
-@operator("the article; Holland 1975")
 def cxSplit(ind1: Genome, ind2: Genome, *, rng: np.random.Generator) -> tuple[Genome, Genome]:
     """Split each pair of matrices at a random place and exchange the tails (one-point crossover).
 
@@ -177,7 +173,6 @@ def cxSplit(ind1: Genome, ind2: Genome, *, rng: np.random.Generator) -> tuple[Ge
     return ind1, ind2
 
 
-@operator("Montana and Davis 1989")
 def cxMatrices(ind1: Genome, ind2: Genome, *, indpb: float = 0.5, rng: np.random.Generator) -> tuple[Genome, Genome]:
     """Exchange whole matrices, each with the probability `indpb`.
 
@@ -213,7 +208,6 @@ def cxMatrices(ind1: Genome, ind2: Genome, *, indpb: float = 0.5, rng: np.random
     return ind1, ind2
 
 
-@operator("Montana and Davis 1989")
 def cxUnits(ind1: Genome, ind2: Genome, *, indpb: float = 0.5, rng: np.random.Generator) -> tuple[Genome, Genome]:
     """Exchange whole units: all input weights of a unit together with its bias.
 
@@ -270,7 +264,6 @@ def rotations(size: int, count: int, rng: np.random.Generator) -> NDArray[np.uin
     return (octets.astype(np.uint16) * np.uint16(count) >> 8).astype(np.uint8)
 
 
-@operator("Eiben, Raué and Ruttkay 1994")
 def cxScanning(*individuals: Genome, rng: np.random.Generator) -> tuple[Genome, ...]:
     """Rotate the values of each locus among several individuals by a random number of places.
 
@@ -327,7 +320,6 @@ def extrapolate(centre: Vector, mean: NDArray[np.float64], step: float, out: Vec
     np.add(start, step * (mean - start), out=out, casting="same_kind")
 
 
-@operator("Michalewicz 1992; Beyer 1995")
 def cxMean(*individuals: Genome, rng: np.random.Generator) -> tuple[Genome, ...]:
     """Replace each individual by the mean of all (intermediate recombination, arithmetic crossover).
 

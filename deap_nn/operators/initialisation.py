@@ -6,12 +6,12 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from deap_nn.core.arguments import check_bounds, check_generator, check_number, check_probability
+from deap_nn.core.arguments import check_bounds, check_generator, check_probability
 from deap_nn.core.seeding import Purpose, stream
 from deap_nn.genome.noise import NoiseTable, disjoint_slices
-from deap_nn.genome.vectors import GAINS, LARGEST_WEIGHT, Layout, Matrix, Vector, empty_vector, last_part
+from deap_nn.genome.vectors import GAINS, Layout, Matrix, Vector, empty_vector, last_part
+from deap_nn.operators.adaptation import check_sigma
 from deap_nn.operators.mutation import matrix_factors
-from deap_nn.operators.registry import operator
 
 Individual = TypeVar("Individual")
 Container = Callable[[list[Matrix]], Individual]
@@ -28,8 +28,7 @@ def _check(container: object, layout: object, rng: np.random.Generator, sigma: f
         raise TypeError(f"container must be a class or another callable, got {container!r}")
     if not isinstance(layout, Layout):
         raise TypeError(f"layout must be a Layout, got {type(layout).__name__}")
-    if not 0 <= check_number(sigma, "sigma") <= LARGEST_WEIGHT:
-        raise ValueError(f"sigma must be finite and at least 0, got {sigma!r}")
+    check_sigma(sigma, "sigma")
 
 
 def _drawn(layout: Layout, noise: Vector | NoiseTable | None, rng: np.random.Generator) -> tuple[Vector, float]:
@@ -52,7 +51,6 @@ def _made(container: Container[Individual], matrices: Sequence[Matrix], bounds: 
     return container(list(matrices))
 
 
-@operator("the article")
 def initNormal(
     container: Container[Individual],
     layout: Layout,
@@ -158,7 +156,6 @@ SCALES = {"fan_in": fan_in_scales, "widest": widest_scales, "fixed": fixed_scale
 """The scales of a mutation that follow from the layout, by the names that `make_toolbox` takes."""
 
 
-@operator("He et al. 2015")
 def initScaled(
     container: Container[Individual],
     layout: Layout,
@@ -221,7 +218,6 @@ def initScaled(
     return _made(container, matrices, bounds)
 
 
-@operator("Such et al. 2017")
 def initAround(
     container: Container[Individual],
     layout: Layout,

@@ -10,7 +10,6 @@ from deap_nn.genome.noise import NoiseTable, noise_slice
 from deap_nn.genome.vectors import Vector, split_vector
 from deap_nn.genome.weight_list import WeightList, check_genome
 from deap_nn.operators.adaptation import Adaptation, SelfAdaptive, check_sigma, is_adaptation
-from deap_nn.operators.registry import operator
 
 Genome = TypeVar("Genome", bound=WeightList)
 
@@ -32,7 +31,6 @@ def matrix_factors(amount: float, scale: Sequence[float] | None, matrices: int) 
     return [np.float32(check_sigma(amount * check_sigma(factor, "scale"), "sigma with its scale")) for factor in scale]
 
 
-@operator("the article; Beyer and Schwefel 2002")
 def mutGaussianAdaptive(
     individual: Genome,
     *,

@@ -16,7 +16,6 @@ from deap_nn.operators.ranking import (
     number_of_parents,
     rank_weights,
 )
-from deap_nn.operators.registry import operator
 
 Individual = TypeVar("Individual")
 
@@ -39,13 +38,9 @@ def _draw_pairs(weights: NDArray[np.float64], pairs: int, rng: np.random.Generat
     point = draws[:, 1] * (ends[-1] - weights[first])
     point += np.where(point >= ends[first] - weights[first], weights[first], 0.0)
     second = np.minimum(np.searchsorted(ends, point, side="right"), last)
-    neighbour = np.where(first == last, first - 1, first + 1)
-    # Rounding at the edge of an interval can give the first again: its neighbour is taken.
-    second = np.where(second == first, neighbour, second)
     return np.stack([first, second], axis=1)
 
 
-@operator("the article; Baker 1985; Rahnamayan et al. 2014")
 def selRankBoosted(
     individuals: Sequence[Individual],
     k: int,
@@ -148,7 +143,6 @@ def selRankBoosted(
     return [chosen[place] for place in places.ravel()[:k]]
 
 
-@operator("Arnold 2006; Hansen and Ostermeier 2001; Baker 1987")
 def selLogRank(
     individuals: Sequence[Individual],
     k: int,
@@ -228,7 +222,7 @@ def _fitness_of(individuals: Sequence[Any], fit_attr: str) -> Callable[[Any], An
         raise ValueError("individuals must not be empty")
     if not all(valid):
         raise ValueError("individuals must all have a valid fitness: evaluate them first")
-    if any(value != value for found in each for value in getattr(found, "wvalues", ())):
+    if any(map(_is_nan, each)):
         return lambda individual: (not _is_nan(fitness(individual)), fitness(individual))
     return fitness_key(individuals, fit_attr)
 

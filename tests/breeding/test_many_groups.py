@@ -15,7 +15,7 @@ from deap_nn.breeding.kinds import Child
 from deap_nn.breeding.reproduction import Pairs
 from deap_nn.genome.vectors import empty_vector
 from deap_nn.operators.compiled import crossing
-from deap_nn.operators.compiled.crossing import scan_and_mutate, scan_groups
+from deap_nn.operators.compiled.crossing import cross_and_mutate, scan_groups
 
 FOUR = {"mate": cxScanning, "mates": 4}
 OWN_SIGMAS = {"mutate": partial(mutGaussianAdaptive, sigma=SelfAdaptive(0.3, 0.01), noise=TABLE)}
@@ -103,7 +103,7 @@ def test_one_call_gives_the_bits_of_a_call_for_each_group(shapes, count, seed):
     scan_groups(outs, pool, groups, table, factors, shapes, **key, place=20)
     for number, group in enumerate(groups):
         four = [empty_vector(size) for _ in range(4)]
-        scan_and_mutate(four, [pool[i] for i in group], table, factors, shapes, **key, place=20 + 4 * number)
+        cross_and_mutate(four, [pool[i] for i in group], table, factors, shapes, **key, place=20 + 4 * number)
         assert np.array_equal(four, outs[4 * number : 4 * number + 4])
 
 

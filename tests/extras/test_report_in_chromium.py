@@ -147,7 +147,7 @@ def test_every_figure_is_drawn(opened, finished_run, width, scheme):
     browser = opened(finished_run / "report.html", width, scheme)
     assert [part.get_attribute("id") for part in browser.find_elements(By.CSS_SELECTOR, "main > section")] == SECTIONS
     said = browser.find_element(By.CSS_SELECTOR, "#top .note").text
-    assert said.startswith("Genetic algorithm (ga): four parents crossed by a random mask (cxScanning), Gaussian")
+    assert said.startswith("Genetic algorithm (ga): 4 parents crossed by cxScanning(), mutGaussianAdaptive(")
     check_figures(browser)
     assert len(browser.find_elements(By.CSS_SELECTOR, "svg.plot")) == 9
     assert len(browser.find_elements(By.CSS_SELECTOR, ".filters canvas")) == 16

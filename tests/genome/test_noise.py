@@ -136,3 +136,22 @@ def test_a_founder_is_the_sum_of_two_stretches_that_share_nothing():
         assert second - first >= 3
         starts.add((first, second))
     assert starts == {(0, 3), (0, 4), (0, 5), (1, 4), (1, 5), (2, 5)}
+
+
+def test_the_processes_of_a_host_read_one_table_of_noise(tmp_path):
+    table = NoiseTable(5, 1000).pinned()
+    numbers = table.array()
+    table.share(tmp_path / "nowhere")
+    assert table.array() is numbers
+    table.share(tmp_path)
+    (path,) = tmp_path.iterdir()
+    assert path.read_bytes() == numbers.tobytes()
+    mapped = table.array()
+    assert mapped is not numbers
+    assert not mapped.flags.writeable
+    assert mapped.tobytes() == numbers.tobytes()
+    with open(path, "r+b") as file:  # what another process had made otherwise would be seen and refused
+        file.write(b"1234")
+    table.share(tmp_path)
+    with pytest.raises(ValueError, match="differs from the run's"):
+        table.array()

@@ -1,10 +1,28 @@
-"""Small genomes and populations for tests of operators, and how far a count may be from its mean."""
+"""The operators, small genomes and populations for their tests, and how far a count may be from its mean."""
 
 import math
+from typing import Any, NamedTuple
 
 import numpy as np
 
+import deap_nn
 from deap_nn import Individual
+
+KINDS = ("init", "cx", "mut", "sel")
+
+
+class Operator(NamedTuple):
+    name: str
+    kind: str
+    function: Any
+
+
+OPERATORS = [
+    Operator(name, kind, getattr(deap_nn, name))
+    for name in deap_nn.__all__
+    for kind in KINDS
+    if name.startswith(kind) and name != "initPopulation"  # it calls a registered initialisation
+]
 
 SHAPES = ((3, 4), (4,), (2, 2, 2, 3), (1,))
 

@@ -9,7 +9,6 @@ from deap import algorithms, base, tools
 
 import deap_nn
 from deap_nn import Checkpoint, Individual, Layout, NoiseTable, evolve, initPopulation
-from deap_nn.operators.registry import OPERATORS
 
 x = np.linspace(-3, 3, 50)[:, None]
 layout = Layout(("w1", "b1", "w2"), ((1, 16), (16,), (16, 1)))
@@ -43,7 +42,9 @@ def main():
     assert len(hall) == 3, "the hall of fame is empty"
     missing = [name for name in ("tensorflow", "keras", "scoop", "matplotlib", "scipy") if sys.modules.get(name)]
     assert not missing, f"{missing} was imported"
-    print(f"{len(OPERATORS)} operators, {logbook[-1]['min']:.6f}")
+    prefixes = ("init", "cx", "mut", "sel")
+    operators = [getattr(deap_nn, name) for name in deap_nn.__all__ if name.startswith(prefixes)]
+    print(f"{len(operators)} operators, {logbook[-1]['min']:.6f}")
 
 
 if __name__ == "__main__":

@@ -4,11 +4,10 @@ import random
 
 import numpy as np
 import pytest
-from deap import algorithms, base, creator, tools
-from loops import LOOPS, comma, plus, scored, simple
+from deap import base, creator, tools
+from loops import LOOPS, comma, plus
 
 from deap_nn import (
-    Constant,
     ErrorScaled,
     Layout,
     OneFifth,
@@ -86,99 +85,18 @@ def test_sigma_follows_the_error(loop):
     assert sigma.sigma == pytest.approx(0.5 * min(individual.fitness.values[0] for individual in population), rel=0.6)
 
 
-def accuracy(w):
-    return (1 - error(w)[0],)
-
-
-def large(w):
-    return (100 + error(w)[0],)
-
-
-def below_0(w):
-    return (-1 + error(w)[0],)
-
-
-creator.create("MostOfAdapting", base.Fitness, weights=(1.0,))
-creator.create("MaximisedOfAdapting", WeightList, fitness=creator.MostOfAdapting)
-NEEDS = "ErrorScaled needs an error that is minimised, between 0 and 1"
-
-
-@pytest.mark.parametrize(
-    ("evaluate", "container", "ngen", "said"),
-    [
-        (accuracy, creator.MaximisedOfAdapting, 1, NEEDS),
-        (
-            large,
-            creator.IndividualOfAdapting,
-            10,
-            rf"{NEEDS}, and the best is at 100\.\d+ after 10 generations outside",
-        ),
-        (
-            below_0,
-            creator.IndividualOfAdapting,
-            10,
-            rf"{NEEDS}, and the best is at -0\.\d+ after 10 generations outside",
-        ),
-    ],
-)
-def test_a_fitness_that_is_no_error_warns_once(evaluate, container, ngen, said):
-    sigma = ErrorScaled(1.0)
-    toolbox = by_hand(sigma, select=tools.selTournament, tournsize=3)
-    toolbox.register("individual", initScaled, container, LAYOUT, rng=np.random.default_rng(1))
-    toolbox.register("population", tools.initRepeat, list, toolbox.individual)
-    toolbox.register("evaluate", evaluate)
-    random.seed(1)
-    population = toolbox.population(n=6)
-    simple(toolbox, population, ngen - 1)  # no warning yet: one is an error here
-    with pytest.warns(UserWarning, match=f"^{said}: take SelfAdaptive or Annealed$") as caught:
-        simple(toolbox, population, 12)
-    assert len(caught) == 1
-
-
-def test_a_loss_that_falls_below_1_and_a_cross_entropy_are_no_false_alarm():
-    for sigma, values in (
-        (ErrorScaled(1.0), [3.0] * 9 + [1.0] + [3.0] * 9),
-        (ErrorScaled(fitness="cross_entropy"), [3.0] * 20),
-    ):
-        individual = creator.IndividualOfAdapting([[0.0]])
-        for generation, value in enumerate(values):
-            individual.fitness.values = (value,)
-            sigma.update([individual], generation)  # a warning is an error here
-
-
-def test_an_update_by_hand_is_left_as_it_is():
-    sigma = OneFifth(0.1, 0.01)
-    toolbox = by_hand(sigma, held=False)
-    population = toolbox.population(n=8)
-    scored(toolbox, population)
-    for generation in range(1, 5):
-        sigma.update(population, generation)
-        population = algorithms.varAnd(toolbox.select(population, 8), toolbox, 0.9, 1.0)
-        scored(toolbox, population)
-    assert sigma.sigma != 0.1
-
-
 class TestUnderEvolve:
     """`evolve` updates what ``mutate`` has, whether or not the selection does as well."""
 
-    @pytest.mark.parametrize("held", [True, False])
-    def test_once_a_generation(self, digits, held):
+    @pytest.mark.parametrize("held", [("mutate",), ("select",), ("mutate", "select")])
+    def test_once_a_generation(self, held):
         recorder = Recorder()
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
-        toolbox.register("mutate", mutGaussianAdaptive, sigma=recorder)
-        select = adapting(selRankBoosted, recorder) if held else selRankBoosted
-        toolbox.register("select", select, parents=4, rng=np.random.default_rng(1))
-        evolve(toolbox.population(n=8), toolbox, 4)
-        assert [generation for generation, _, _ in recorder.seen] == [1, 2, 3, 4]
-
-    def test_another_adaptation_is_called_with_the_generation(self, digits):
-        recorder = Recorder()
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
-        toolbox.register("select", adapting(selRankBoosted, recorder), parents=4, rng=np.random.default_rng(1))
+        toolbox = by_hand(recorder if "mutate" in held else 0.1, held=False)
+        if "select" in held:
+            toolbox.register("select", adapting(selRankBoosted, recorder), parents=4, rng=np.random.default_rng(1))
         for _ in range(2):
-            recorder.reset()
-            evolve(toolbox.population(n=8), toolbox, 3)
-            assert [generation for generation, _, _ in recorder.seen] == [1, 2, 3]
+            evolve(toolbox.population(n=8), toolbox, 4, seed=1)
+            assert [generation for generation, _, _ in recorder.seen] == [1, 2, 3, 4]
 
     def test_a_toolbox_by_hand(self):
         sigma = ErrorScaled(0.5)
@@ -199,16 +117,3 @@ class TestUnderEvolve:
             place = None if stop is None else tmp_path
             evolve(toolbox.population(n=8), toolbox, generations, checkpoint=place)
         assert rule.state() == expected != OneFifth(0.1, 0.001).state()
-
-
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ((3,), "select must be a function in DEAP's form, got 3"),
-        ((selRankBoosted, 0.1), "adaptations must be objects with a method update, got 0.1"),
-        ((selRankBoosted, Constant), "adaptations must be objects with a method update, got <class"),
-    ],
-)
-def test_adapting_says_what_is_wrong(given, said):
-    with pytest.raises(TypeError, match=said):
-        adapting(*given)

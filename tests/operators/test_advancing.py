@@ -90,23 +90,3 @@ class TestMadeToolbox:
         toolbox.register("select", tools.selTournament, 4, tournsize=2)
         assert (toolbox.select.args, toolbox.select.keywords) == ((4,), {"tournsize": 2})
         assert toolbox.select.func.operator is tools.selTournament
-
-    def test_a_selection_without_rng_draws_from_the_global_state_under_deaps_loops(self, digits):
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
-        toolbox.register("select", tools.selTournament, tournsize=2)
-        population = toolbox.population(n=30)
-        for place, individual in enumerate(population):
-            individual.fitness.values = (float(place),)
-
-        def drawn():
-            random.seed(5)
-            return [individual.fitness.values[0] for individual in toolbox.select(population, 30)]
-
-        assert drawn() == drawn()
-        random.seed(5)
-        assert drawn() == [one.fitness.values[0] for one in seeded_tournament(population)]
-
-
-def seeded_tournament(population):
-    random.seed(5)
-    return tools.selTournament(population, 30, tournsize=2)

@@ -127,15 +127,15 @@ def test_scanning_takes_each_locus_from_any_parent_with_the_same_probability(cou
         assert together == pytest.approx(1 / count**2, abs=5 / np.sqrt(size))
 
 
-def test_scanning_names_what_does_not_fit():
+@pytest.mark.parametrize(("crossover", "allowed"), [(cxScanning, "2 to 256"), (cxMean, "at least 2")])
+def test_a_crossover_of_several_needs_two_of_the_same_shapes(crossover, allowed):
     one, other = WeightList([np.zeros(3)]), WeightList([np.zeros(4)])
-    rng = np.random.default_rng(1)
-    with pytest.raises(ValueError, match="individuals must be 2 to 256, got 1"):
-        cxScanning(one, rng=rng)
+    with pytest.raises(ValueError, match=f"individuals must be {allowed}, got 1"):
+        crossover(one, rng=RNG)
     with pytest.raises(ValueError, match="must have the same shapes"):
-        cxScanning(one, one, other, rng=rng)
+        crossover(one, one, other, rng=RNG)
     with pytest.raises(TypeError, match="ind3"):
-        cxScanning(one, one, [1.0], rng=rng)
+        crossover(one, one, [1.0], rng=RNG)
 
 
 @given(count=st.integers(2, 6), seed=st.integers(0, 100))
@@ -144,10 +144,3 @@ def test_all_become_the_mean(count, seed):
     expected = np.mean([member.flat for member in members], axis=0, dtype=np.float64).astype(np.float32)
     assert all(made is member for made, member in zip(cxMean(*members, rng=RNG), members, strict=True))
     assert all(np.allclose(member.flat, expected, rtol=1e-6, atol=1e-7) for member in members)
-
-
-def test_a_mean_needs_two_of_the_same_shapes():
-    with pytest.raises(ValueError, match="at least 2, got 1"):
-        cxMean(genome(), rng=RNG)
-    with pytest.raises(ValueError, match="shapes"):
-        cxMean(genome(), genome(shapes=((2,),)), rng=RNG)

@@ -1,23 +1,20 @@
-"""One battery of contract tests over the registry of operators."""
+"""One battery of contract tests over all public operators."""
 
 import inspect
 import math
 import pickle
 import random
-from types import SimpleNamespace
 from typing import get_args
 
 import numpy as np
 import pytest
-from genomes import SHAPES, genome, population
+from genomes import OPERATORS, SHAPES, genome, population
 from hypothesis import given
 from hypothesis import strategies as st
 
 import deap_nn
 from deap_nn import ErrorScaled, Individual, Layout, NoiseTable, SelfAdaptive
 from deap_nn.operators.by_name import CROSSOVERS, CrossoverName
-from deap_nn.operators.registry import OPERATORS
-from deap_nn.operators.registry import operator as listed
 
 SETTINGS = {
     "initNormal": [{}, {"sigma": 0.3}, {"sigma": 0.3, "noise": NoiseTable(1, 1000)}],
@@ -67,20 +64,8 @@ def call(operator, settings, rng, shapes=SHAPES):
     return arguments, operator.function(*arguments, rng=rng, **settings)
 
 
-def test_every_public_operator_is_registered_and_tested():
-    wiring = {"initPopulation"}  # makes a population with a registered initialisation
-    public = {name for name in deap_nn.__all__ if name.startswith(("init", "cx", "mut", "sel"))} - wiring
-    assert public == {operator.name for operator in OPERATORS}
-    assert all(SETTINGS[name] for name in public)
-    assert all(getattr(deap_nn, operator.name) is operator.function for operator in OPERATORS)
-    assert len({operator.name for operator in OPERATORS}) == len(OPERATORS)
-
-
-def test_an_operator_is_named_as_deaps_are():
-    before = list(OPERATORS)
-    with pytest.raises(ValueError, match="must begin with init or cx or mut or sel, got crossMask"):
-        listed("nobody")(SimpleNamespace(__name__="crossMask"))
-    assert before == OPERATORS
+def test_every_public_operator_is_tested():
+    assert {operator.name for operator in OPERATORS} == set(SETTINGS)
 
 
 def test_every_crossover_of_a_toolbox_has_its_name_in_the_type():
@@ -188,20 +173,15 @@ def unevaluated():
     ("function", "arguments", "keywords", "message"),
     [
         ("initNormal", (Individual, Layout(("a",), ((2,),))), {"sigma": -1.0}, "sigma must be"),
-        ("initNormal", (Individual, Layout(("a",), ((2,),))), {"sigma": math.nan}, "sigma must be"),
         ("initNormal", (Individual, Layout(("a",), ((2,),))), {"noise": np.zeros(3, np.float32)}, "noise must be"),
-        ("initScaled", (Individual, Layout(("a",), ((2,),))), {"noise": np.zeros(50)}, "noise must be"),
         ("initScaled", (Individual, Layout(("a",), ((2,),))), {"spread": 0.5}, "spread needs noise, from which"),
         ("initScaled", (Individual, Layout(("a",), ((2,),))), {"spread": -0.5}, "spread must be between 0 and 1"),
         ("cxMask", (genome(1), genome(2)), {"indpb": 1.5}, "indpb must be between 0 and 1"),
-        ("cxMask", (genome(1), genome(2)), {"indpb": math.nan}, "indpb must be between 0 and 1"),
-        ("mutGaussianAdaptive", (genome(),), {"sigma": -0.1}, "sigma must be"),
         ("mutGaussianAdaptive", (genome(),), {"sigma": math.inf}, "sigma must be"),
         ("mutGaussianAdaptive", (genome(),), {"sigma": 0.1, "indpb": -1}, "indpb must be"),
         ("mutGaussianAdaptive", (genome(),), {"sigma": 0.1, "scale": [1.0]}, "scale must have a factor"),
         ("mutGaussianAdaptive", (genome(),), {"sigma": 0.1, "scale": [1, 1, -1, 1]}, "scale must be"),
         ("mutGaussianAdaptive", (genome(),), {"sigma": 0.1, "noise": np.zeros(5, np.float32)}, "noise must be"),
-        ("mutGaussianAdaptive", (genome(),), {"sigma": 0.1, "noise": np.zeros(500)}, "noise must be"),
         ("cxBiased", (genome(1), genome(2)), {"indpb": 1.5}, "indpb must be between 0 and 1"),
         ("selRankBoosted", ([], 2), {}, "individuals must not be empty"),
         ("selRankBoosted", (unevaluated(), 2), {}, "valid fitness"),

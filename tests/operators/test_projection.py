@@ -130,3 +130,14 @@ def test_what_does_not_fit_is_refused():
     centre, moved = genomes()
     with pytest.raises(ValueError, match=f"a genome must have {SIZE} weights, got {SIZE - 1} and {SIZE}"):
         project(moved[1:], centre, SHAPES, packed)
+
+
+def test_a_stride_is_a_factor_on_the_projected_step():
+    rng, shapes = np.random.default_rng(1), ((30, 7), (7,))
+    before, after = rng.standard_normal((2, 217), dtype=np.float32)
+    packed = packed_inputs({0: rng.standard_normal((5, 30))})
+    once, twice = after.copy(), after.copy()
+    project(once, before, shapes, packed)
+    project(twice, before, shapes, packed, stride=2.0)
+    np.testing.assert_allclose((twice - before)[:210], 2 * (once - before)[:210], rtol=1e-4, atol=1e-5)
+    assert twice[210:].tobytes() == once[210:].tobytes() == after[210:].tobytes()

@@ -92,8 +92,9 @@ def test_halves_that_do_not_fit_are_refused():
             mutate_around([flat.copy()], flat, np.ones(9, np.float32), **sizes, halves=halves, rounded=rounded)
 
 
-@pytest.mark.parametrize("lodged", [1, 1_000_000])
-@pytest.mark.parametrize(("name", "mutpb"), [("es", 1), ("es", 0.5), ("ga", 1), ("ga", 0.5)])
+@pytest.mark.parametrize(
+    ("name", "mutpb", "lodged"), [("es", 1, 1), ("es", 0.5, 1_000_000), ("ga", 1, 1_000_000), ("ga", 0.5, 1)]
+)
 def test_recipes_are_rounded_and_score_what_whole_genomes_do(digits, monkeypatch, name, mutpb, lodged):
     monkeypatch.setattr(groups, "GROUPED_WEIGHTS", 1)  # each genome alone, as those of large networks
     monkeypatch.setattr(slot_table, "LODGED_WEIGHTS", lodged)
@@ -215,19 +216,6 @@ def test_a_derived_evaluation_is_called(digits, monkeypatch, grouped):
     assert rows[0]["min"] > 20  # of the weights
 
 
-def own_evaluation(individual):
-    return (float((individual.flat**2).sum()),)
-
-
-own_evaluation.rounded = True
-
-
-def test_a_function_may_have_an_attribute_of_that_name(digits):
-    toolbox = make_toolbox("mlp", digits, GA(parents=4), seed=1)
-    toolbox.register("evaluate", own_evaluation)
-    assert evolve(toolbox.population(n=6), toolbox, 1, seed=1)[1][1]["nevals"] == 6
-
-
 @keras.saving.register_keras_serializable("test_rounding")
 class Scaled(keras.Sequential):
     """A model with a weight of its own."""
@@ -305,7 +293,6 @@ OF_KERAS = {
     "convolution": (convolution, ["outer", "inner"]),
     "shared": (shared, ["before", "twice"]),
     "recurrent": (recurrent, []),
-    "half": (lambda: dense(layers.Dense(10, dtype="float16"), layers.Dense(10)), ["first"]),
     "a weight of the model": (lambda: Scaled(dense(layers.Dense(10)).layers, name="scaled"), []),
     "an answer that reads what is inside": (lambda: dense(Tied()), []),
     "not cast": (lambda: dense(Exact(), layers.Dense(10)), []),

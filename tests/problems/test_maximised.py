@@ -18,7 +18,7 @@ def test_early_stopping_and_the_bar_know_what_is_maximised(capsys):
     stopping = EarlyStopping(target=-0.01)
     _, logbook = evolve(toolbox.population(n=8), toolbox, 5, seed=1, callbacks=[stopping, ProgressBar()])
     assert len(logbook) == 1  # the best of the first is beyond that already
-    assert f"best {logbook[0]['max']:.4g}" in capsys.readouterr().err
+    assert f"best fitness {logbook[0]['max']:.4g}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("loss", [keras.metrics.AUC(), partial(keras.metrics.binary_accuracy, threshold=0.4)])

@@ -9,7 +9,6 @@ from own_callbacks import chapters
 from wirings import members, plain_toolbox
 
 from deap_nn import evolve, to_csv, to_dataframe, to_parquet
-from deap_nn.callbacks import MLflowLogger, TensorBoardLogger
 
 
 @pytest.fixture
@@ -54,17 +53,13 @@ def test_what_a_record_lacks_is_nan_and_an_empty_logbook_an_empty_frame():
 
 
 @pytest.mark.parametrize(
-    ("module", "extra", "use"),
-    [
-        ("pandas", "pandas", lambda logbook, path: to_dataframe(logbook)),
-        ("pyarrow", "parquet", to_parquet),
-        ("tensorboard", "tensorboard", lambda logbook, path: TensorBoardLogger(path)),
-        ("mlflow", "mlflow", lambda logbook, path: MLflowLogger()),
-    ],
+    ("function", "module", "extra"), [(to_dataframe, "pandas", "pandas"), (to_parquet, "pyarrow", "parquet")]
 )
-def test_a_missing_extra_is_one_line(logbook, tmp_path, monkeypatch, module, extra, use):
+def test_a_missing_extra_is_one_line(logbook, tmp_path, monkeypatch, function, module, extra):
     monkeypatch.setitem(sys.modules, module, None)
-    said = rf"^{module} is not installed: pip install -c constraints.txt -e '\.\[{extra}\]'$"
-    with pytest.raises(ImportError, match=said):
-        use(logbook, tmp_path / "log.parquet")
+    arguments = [tmp_path / "log.parquet"] if function is to_parquet else []
+    with pytest.raises(
+        ImportError, match=rf"^{module} is not installed: pip install -c constraints.txt -e '\.\[{extra}\]'$"
+    ):
+        function(logbook, *arguments)
     assert not list(tmp_path.iterdir())

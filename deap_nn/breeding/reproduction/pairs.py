@@ -142,13 +142,9 @@ class Pairs(Reproduction):
         step: Vector | None,
         outs: Vectors,
     ) -> None:
-        from deap_nn.operators.compiled.crossing import cross_and_mutate, scan_and_mutate
+        from deap_nn.operators.compiled.crossing import cross_and_mutate
 
         noise, factors, shapes = breeder.noise, breeder.factors(first.sigma), breeder.shapes
         key: dict[str, Any] = {"seed": breeder.seed, "generation": first.generation, "place": first.place}
-        key["step"] = step
-        if self.mates == SCANNED:
-            scan_and_mutate(outs, parents, noise, factors, shapes, **key)
-            return
         masked = self._present.keywords.get("indpb", 0.5) > 0
-        cross_and_mutate(outs, parents[0], parents[1], noise, factors, shapes, **key, masked=masked)
+        cross_and_mutate(outs, parents, noise, factors, shapes, **key, masked=masked, step=step)

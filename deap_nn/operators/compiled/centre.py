@@ -23,6 +23,7 @@ _AVERAGED = 1 << 15
 
 _NOTHING = np.empty(0, dtype=np.float32)
 _NO_HALVES = np.empty(0, dtype=np.uint16)
+_NO_FLAGS = np.empty(0, dtype=np.bool_)
 
 
 @compiled
@@ -56,14 +57,6 @@ def _mutate(child: Vector, centre: Vector, noise: Vector, factor: np.float32, pa
 
 
 @compiled
-def _start(table: Vector, out: Vector, run_seed: int, born: int, place: int) -> np.int64:
-    """Return the place of a child's noise in the table."""
-    places = np.uint64(table.size - out.size + 1)
-    start: np.int64 = place_in_table(np.uint64(run_seed), np.uint64(born), np.uint64(place), places)
-    return start
-
-
-@compiled
 def _mutation_pass(
     out: Vector,
     twin: Vector,
@@ -79,8 +72,8 @@ def _mutation_pass(
     place: int,
     twins: int,
 ) -> None:
-    start = _start(table, out, run_seed, born, place)
-    twin_start = _start(table, out, run_seed, born, twins)
+    start = place_in_table(table, out.size, run_seed, born, place)
+    twin_start = place_in_table(table, out.size, run_seed, born, twins)
     past_caches = out.size >= LARGE
     block = np.empty(_BLOCK, dtype=np.float32)
     begin = 0
@@ -89,7 +82,7 @@ def _mutation_pass(
             stop = min(ends[matrix], begin + _BLOCK)
             factor, own = factors[matrix], centre[begin:stop]
             noise, twin_noise = table[start + begin : start + stop], table[twin_start + begin : twin_start + stop]
-            if rounded[matrix]:
+            if rounded.size and rounded[matrix]:
                 child = block[: stop - begin]
                 _mutate(child, own, noise, factor, False)
                 _round(child, halves[begin:stop])
@@ -146,7 +139,7 @@ def _recombination_pass(
     """Write the weights of a centre from `first` up to `last`."""
     starts = np.empty(drawn.size, dtype=np.int64)
     for i in range(drawn.size):
-        starts[i] = _start(table, out, run_seed, born, drawn[i])
+        starts[i] = place_in_table(table, out.size, run_seed, born, drawn[i])
     total = np.empty(_SUMMED, dtype=np.float64)
     begin = first
     for matrix in range(len(ends)):
@@ -215,8 +208,8 @@ def mutate_around(
         raise ValueError(f"children must be one or two, each with a place, got {len(outs)} and {len(places)} places")
     out, twin = outs if len(outs) == 2 else (outs[0], _NOTHING)
     ends = checked_ends((*outs, *halves, centre), table, factors, shapes)
-    flags = np.zeros(len(ends), np.bool_) if rounded is None else rounded
-    if len(flags) != len(ends) or len(halves) != (0 if rounded is None else len(outs)):
+    flags = _NO_FLAGS if rounded is None else rounded
+    if len(halves) != (0 if rounded is None else len(outs)) or len(flags) not in (0, len(ends)):
         raise ValueError("each child must have its halves, and each matrix a flag in rounded")
     half, twin_half = (*halves, _NO_HALVES, _NO_HALVES)[:2]
     if len(ends) and ends[-1]:

@@ -188,8 +188,10 @@ def philox(
 
 
 @compiled
-def place_in_table(seed: np.uint64, generation: np.uint64, index: np.uint64, places: np.uint64) -> np.int64:
-    """Return the first ``integers(places)`` of a mutation's stream (D. Lemire, TOMACS 29, 2019, algorithm 5)."""
+def place_in_table(table: Vector, size: int, run_seed: int, born: int, index: int) -> np.int64:
+    """Return the first ``integers(places)`` of a mutation's stream, where its slice of a table of noise begins."""
+    # D. Lemire, "Fast random integer generation in an interval", TOMACS 29, 2019, algorithm 5.
+    places = np.uint64(table.size - size + 1)
     if places <= np.uint64(1):
         return np.int64(0)
     # NumPy draws from 32 bits if the range fits: each 64-bit word gives two numbers, the lower half first.
@@ -197,7 +199,7 @@ def place_in_table(seed: np.uint64, generation: np.uint64, index: np.uint64, pla
     block = np.uint64(0)
     while True:
         block += np.uint64(1)
-        for word in philox(seed, _MUTATE, generation, index, block):
+        for word in philox(np.uint64(run_seed), _MUTATE, np.uint64(born), np.uint64(index), block):
             for half in (word & LOW, word >> np.uint64(32)):
                 product = half * places
                 if (product & LOW) >= unfair:

@@ -132,7 +132,7 @@ def _pick(
 
 
 @compiled
-def scanning_pass(
+def _scanning_pass(
     out: Vector,
     out1: Vector,
     out2: Vector,
@@ -152,12 +152,11 @@ def scanning_pass(
     """Write one to four children of four parents; a child that is not wanted, or a missing step, has no weights."""
     seed, generation, group = np.uint64(run_seed), np.uint64(born), np.uint64(place // 4)
     size = out.size
-    places = np.uint64(table.size - size + 1)
-    noise = table[place_in_table(seed, generation, np.uint64(place), places) :]
+    noise = table[place_in_table(table, out.size, run_seed, born, place) :]
     # Without a sibling the whole table takes the place of its noise, unread: numba needs one type of both branches.
-    noise1 = table[place_in_table(seed, generation, np.uint64(place + 1), places) :] if out1.size else table
-    noise2 = table[place_in_table(seed, generation, np.uint64(place + 2), places) :] if out2.size else table
-    noise3 = table[place_in_table(seed, generation, np.uint64(place + 3), places) :] if out3.size else table
+    noise1 = table[place_in_table(table, out.size, run_seed, born, place + 1) :] if out1.size else table
+    noise2 = table[place_in_table(table, out.size, run_seed, born, place + 2) :] if out2.size else table
+    noise3 = table[place_in_table(table, out.size, run_seed, born, place + 3) :] if out3.size else table
     past_caches = size >= LARGE
     turns = np.empty(_BLOCK, dtype=np.uint8)
     counter = np.uint64(0)
@@ -205,9 +204,8 @@ def _pass(
     masked: bool,
 ) -> None:
     seed, generation, pair = np.uint64(run_seed), np.uint64(born), np.uint64(place // 2)
-    places = np.uint64(table.size - out.size + 1)
-    noise = table[place_in_table(seed, generation, np.uint64(place), places) :]
-    twin_noise = table[place_in_table(seed, generation, np.uint64(place + 1), places) :] if twin.size else table
+    noise = table[place_in_table(table, out.size, run_seed, born, place) :]
+    twin_noise = table[place_in_table(table, out.size, run_seed, born, place + 1) :] if twin.size else table
     past_caches = out.size >= LARGE
     exchanged = np.zeros(_BLOCK, dtype=np.bool_)
     counter = np.uint64(0)
@@ -238,57 +236,6 @@ def _pass(
 
 def cross_and_mutate(
     outs: Vectors,
-    first: Vector,
-    second: Vector,
-    table: Vector,
-    factors: Vector,
-    shapes: tuple[Shape, ...],
-    *,
-    seed: int,
-    generation: int,
-    place: int,
-    masked: bool,
-    step: Vector | None = None,
-) -> None:
-    """Write one or both children of two parents, bit for bit as `cxMask` and then `mutGaussianAdaptive` make them.
-
-    Both children at once cost less than one after the other, since the parents are read once.
-
-    Parameters
-    ----------
-    outs : sequence of numpy.ndarray
-        The outputs, one for each child; shape (n,), float32.
-    first, second : numpy.ndarray
-        The parent at the place of the (first) child, and the other one; shape (n,), float32, not modified.
-    table : numpy.ndarray
-        Standard normal numbers, of which each child uses a slice; contiguous, at least n and fewer than
-        ``LARGEST_TABLE``.
-    factors : numpy.ndarray
-        The factor on the noise of each matrix, shape (matrices,), float32.
-    shapes : tuple of tuple of int
-        The shapes of the matrices.
-    seed, generation, place : int
-        The run's seed, and the generation and place of the (first) child: they key its streams.
-    masked : bool
-        Whether a locus is exchanged with a probability of one half, or none is.
-    step : numpy.ndarray, optional
-        What is added to the parents before; shape (n,), float32.
-
-    Raises
-    ------
-    ValueError
-        If a size does not fit the shapes: the compiled pass does not check its bounds.
-    """
-    out, twin = outs if len(outs) == 2 else (outs[0], _NOTHING)
-    steps = () if step is None else (step,)
-    ends = checked_ends((*outs, first, second, *steps), table, factors, shapes)
-    if len(ends) and ends[-1]:
-        key, moved = (seed, generation, place), _NOTHING if step is None else step
-        _pass(out, twin, first, second, moved, table, factors, ends, *key, masked)
-
-
-def scan_and_mutate(
-    outs: Vectors,
     parents: Vectors,
     table: Vector,
     factors: Vector,
@@ -297,37 +244,48 @@ def scan_and_mutate(
     seed: int,
     generation: int,
     place: int,
+    masked: bool = True,
     step: Vector | None = None,
 ) -> None:
-    """Write one to four neighbouring children of four parents, recombined and mutated.
+    """Write neighbouring children of two or four parents.
 
-    The bits are the same as those of `cxScanning` and then `mutGaussianAdaptive`.
+    The bits are those of `cxMask` with two or `cxScanning` with four parents, and then of `mutGaussianAdaptive`.
+    Several children at once cost less than one after the other, since the parents are read once.
 
     Parameters
     ----------
     outs : sequence of numpy.ndarray
-        The outputs, one for each child; shape (n,), float32.
+        The outputs, one for each child, at most one for each parent; shape (n,), float32.
     parents : sequence of numpy.ndarray
-        The four parents, from the one at the first child's place on, in turn; shape (n,), float32, not modified.
-    table, factors, shapes, seed, generation
-        As `cross_and_mutate` takes them.
-    place : int
-        The place of the first child.
-    step
-        As `cross_and_mutate` takes it.
+        The parents, from the one at the first child's place on, in turn; shape (n,), float32, not modified.
+    table : numpy.ndarray
+        Standard normal numbers, of which each child uses a slice; contiguous, at least n and fewer than
+        ``LARGEST_TABLE``.
+    factors : numpy.ndarray
+        The factor on the noise of each matrix, shape (matrices,), float32.
+    shapes : tuple of tuple of int
+        The shapes of the matrices.
+    seed, generation, place : int
+        The run's seed, and the generation and place of the first child: they key its streams.
+    masked : bool
+        Whether two parents exchange each locus with a probability of one half, or none.
+    step : numpy.ndarray, optional
+        What is added to the parents before; shape (n,), float32.
 
     Raises
     ------
     ValueError
         If a size does not fit the shapes: the compiled pass does not check its bounds.
     """
-    if not 1 <= len(outs) <= len(parents) == 4:
-        raise ValueError(f"one to four children must have four parents, got {len(outs)} and {len(parents)}")
-    steps = () if step is None else (step,)
-    ends = checked_ends((*outs, *parents, *steps), table, factors, shapes)
+    moved = _NOTHING if step is None else step
+    ends = checked_ends((*outs, *parents, *(() if step is None else (step,))), table, factors, shapes)
     if len(ends) and ends[-1]:
-        four, moved = [*outs, *[_NOTHING] * (4 - len(outs))], _NOTHING if step is None else step
-        scanning_pass(*four, *parents, moved, table, factors, ends, seed, generation, place)
+        children = [*outs, *[_NOTHING] * (len(parents) - len(outs))]
+        key = (*children, *parents, moved, table, factors, ends, seed, generation, place)
+        if len(parents) == 2:
+            _pass(*key, masked)
+        else:
+            _scanning_pass(*key)
 
 
 @compiled
@@ -348,7 +306,7 @@ def _scan_each(
         a, b, c, d = groups[number]
         four = outs[i], outs[i + 1], outs[i + 2], outs[i + 3]
         parents = pool[a], pool[b], pool[c], pool[d]
-        scanning_pass(*four, *parents, nothing, table, factors, ends, run_seed, born, place + i)
+        _scanning_pass(*four, *parents, nothing, table, factors, ends, run_seed, born, place + i)
 
 
 def scan_groups(
@@ -363,7 +321,7 @@ def scan_groups(
     generation: int,
     place: int,
 ) -> None:
-    """Write the four children of each of some groups side by side, with the same bits as `scan_and_mutate`.
+    """Write the four children of each of some groups side by side, with the same bits as `cross_and_mutate`.
 
     Parameters
     ----------

@@ -21,31 +21,24 @@ Directions in which these hardly differ then get less of a step."""
 STRIDE = 2.0
 """How many times as far as the projected step the centroid of a genetic algorithm moves."""
 
-_BLOCK = 128
-"""The number of units that a pass computes at a time: their sums stay in the processor's nearest cache."""
+_BLOCK, _ROWS = 128, 64
+"""The numbers of columns and rows of a product that are computed at a time: they stay in the nearest cache."""
 
 
 @compiled
-def _products(
-    columns: NDArray[np.float32], moved: Matrix, centre: Matrix, sums: NDArray[np.float32], begin: int, end: int
-) -> None:
-    """Add to `sums` the products of all samples with the step of some units; inputs ascending."""
-    step = np.empty((4, _BLOCK), np.float32)
-    a, b, c, d = step[0], step[1], step[2], step[3]
+def _multiply(left: Matrix, right: Matrix, out: Matrix, begin: int, end: int) -> None:
+    """Add the product of the transposed `left` and some columns of `right` to `out`; rows of both ascending."""
     for start in range(begin, end, _BLOCK):
         stop = min(start + _BLOCK, end)
-        width = stop - start
-        for i in range(0, columns.shape[0], 4):  # four inputs at a time: the sums are read and written once for them
-            rest = min(4, moved.shape[0] - i)
-            step[rest:] = 0.0
-            for row in range(rest):
-                for j in range(width):
-                    step[row, j] = moved[i + row, start + j] - centre[i + row, start + j]
-            for k in range(columns.shape[1]):
-                va, vb, vc, vd = columns[i, k], columns[i + 1, k], columns[i + 2, k], columns[i + 3, k]
-                sample = sums[k, start:stop]
-                for j in range(width):
-                    sample[j] = (((sample[j] + va * a[j]) + vb * b[j]) + vc * c[j]) + vd * d[j]
+        for first in range(0, out.shape[0], _ROWS):
+            for i in range(0, left.shape[0], 4):  # four rows at a time: the sums are read and written once for them
+                a, b = right[i, start:stop], right[i + 1, start:stop]
+                c, d = right[i + 2, start:stop], right[i + 3, start:stop]
+                for k in range(first, min(first + _ROWS, out.shape[0])):
+                    va, vb, vc, vd = left[i, k], left[i + 1, k], left[i + 2, k], left[i + 3, k]
+                    sums = out[k, start:stop]
+                    for j in range(stop - start):
+                        sums[j] = (((sums[j] + va * a[j]) + vb * b[j]) + vc * c[j]) + vd * d[j]
 
 
 @compiled
@@ -70,27 +63,6 @@ def _solve(inner: NDArray[np.float64], values: NDArray[np.float64]) -> None:
                 values[i, j] -= inner[k, i] * values[k, j]
         for j in range(values.shape[1]):
             values[i, j] /= inner[i, i]
-
-
-@compiled
-def _moved(
-    columns: NDArray[np.float32], moved: Matrix, centre: Matrix, shares: NDArray[np.float32], begin: int, end: int
-) -> None:
-    """Write the kernel of some units: the centre, and the samples' inputs times their shares; samples ascending."""
-    total = np.empty(_BLOCK, np.float32)
-    for start in range(begin, end, _BLOCK):
-        stop = min(start + _BLOCK, end)
-        width = stop - start
-        for i in range(moved.shape[0]):
-            total[:width] = 0.0
-            for k in range(0, columns.shape[1], 4):
-                a, b = shares[k, start:stop], shares[k + 1, start:stop]
-                c, d = shares[k + 2, start:stop], shares[k + 3, start:stop]
-                va, vb, vc, vd = columns[i, k], columns[i, k + 1], columns[i, k + 2], columns[i, k + 3]
-                for j in range(width):
-                    total[j] = (((total[j] + va * a[j]) + vb * b[j]) + vc * c[j]) + vd * d[j]
-            for j in range(width):
-                moved[i, start + j] = centre[i, start + j] + total[j]
 
 
 def project(moved: Vector, centre: Vector, shapes: Sequence[Shape], inputs: bytes, *, stride: float = 1.0) -> None:
@@ -136,10 +108,12 @@ def project(moved: Vector, centre: Vector, shapes: Sequence[Shape], inputs: byte
         # Whole fours of inputs and samples: zeros in the places of missing ones change no bit.
         columns = np.zeros([-(-count // 4) * 4 for count in rows.T.shape], np.float32)
         columns[: rows.shape[1], : len(rows)] = rows.T
-        sums = np.zeros((columns.shape[1], after.shape[1]), np.float32)
-        in_parts(partial(_products, columns, after, before, sums), after.shape[1], weights=after.size)
+        step, sums = (np.zeros((count, after.shape[1]), np.float32) for count in columns.shape)
+        np.subtract(after, before, out=step[: len(after)])
+        in_parts(partial(_multiply, columns, step, sums), after.shape[1], weights=after.size)
         shares = stride * sums[: len(rows)].astype(np.float64)
         _solve(inner, shares)
-        sums[...] = 0
+        sums[...] = step[...] = 0
         sums[: len(rows)] = shares
-        in_parts(partial(_moved, columns, after, before, sums), after.shape[1], weights=after.size)
+        in_parts(partial(_multiply, columns.T.copy(), sums, step), after.shape[1], weights=after.size)
+        np.add(before, step[: len(after)], out=after)
