@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 import http.server
-import io
 import pickle
 import socket
 import threading
@@ -211,24 +210,11 @@ def test_bad_npz_files_are_named(tmp_path, changes, message):
     assert "\n" not in str(caught.value)
 
 
-def npy_bytes():
-    file = io.BytesIO()
-    np.save(file, np.zeros(3))
-    return file.getvalue()
-
-
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 torn", b"hello", pickle.dumps([1]), npy_bytes()])
-def test_what_is_no_npz_file_is_named(tmp_path, content):
-    (tmp_path / "bad.npz").write_bytes(content)
-    with pytest.raises(DataError, match=r"bad\.npz: not an?"):
-        load_dataset("mnist", tmp_path / "bad.npz")
-
-
-def test_a_truncated_npz_file_is_named(tmp_path, digits_file):
-    content = digits_file.read_bytes()
-    for cut in (len(content) // 3, len(content) - 5):
-        (tmp_path / "bad.npz").write_bytes(content[:cut])
-        with pytest.raises(DataError, match=r"not an? "):
+def test_what_is_no_npz_file_or_a_part_of_one_is_named(tmp_path, digits_file):
+    whole = digits_file.read_bytes()
+    for content in (b"", b"PK\x03\x04 torn", pickle.dumps([1]), whole[: len(whole) // 3], whole[:-5]):
+        (tmp_path / "bad.npz").write_bytes(content)
+        with pytest.raises(DataError, match=r"bad\.npz: not an?"):
             load_dataset("mnist", tmp_path / "bad.npz")
 
 

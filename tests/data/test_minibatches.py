@@ -11,11 +11,6 @@ from deap_nn.models.tensorflow import keras
 from deap_nn.problems.scorer import scorer
 
 
-def walk(labels, size, seed=5, epochs=3):
-    numbers = range(epochs * len(labels) // size)
-    return [batch_indices(seed, number, size, len(labels), Strata.of(labels)) for number in numbers]
-
-
 @given(labels=st.lists(st.integers(0, 4), min_size=1, max_size=60).map(np.array), seed=st.integers(0, 99))
 def test_a_stratified_epoch_has_all_samples_and_each_class_spread_out(labels, seed):
     order = batch_indices(seed, 0, len(labels), len(labels), Strata.of(labels))
@@ -27,15 +22,6 @@ def test_a_stratified_epoch_has_all_samples_and_each_class_spread_out(labels, se
                 share = (labels == label).mean()
                 # At both ends of a stretch each class is ahead or behind by less than one sample.
                 assert abs((drawn == label).sum() - share * size) < 2 + 2 * len(np.unique(labels)) * share
-
-
-def test_stratified_batches_differ_less_in_their_classes():
-    labels = np.random.default_rng(1).integers(0, 10, 2000)
-    counts = [[np.bincount(labels[chosen], minlength=10) for chosen in walk(labels, 64)]]
-    counts.append([np.bincount(labels[batch_indices(5, n, 64, 2000)], minlength=10) for n in range(90)])
-    expected = 64 * np.bincount(labels) / 2000
-    stratified, plain = (np.abs(np.array(one) - expected).max() for one in counts)
-    assert stratified < 2 < 6 < plain
 
 
 def test_epochs_and_seeds_have_their_own_order():

@@ -1,6 +1,5 @@
 """The table of noise, and what is made of it: mutations and founders."""
 
-import hashlib
 import math
 
 import numpy as np
@@ -37,17 +36,6 @@ def test_a_process_with_another_noise_table_is_refused():
     assert pinned.sha256() == NoiseTable(3, 50_000).sha256()
     with pytest.raises(ValueError, match=r"noise table on .* differs from the run's: NumPy"):
         NoiseTable(3, 50_000, digest="0" * 64).array()
-
-
-def test_the_digest_of_a_table_is_computed_once(monkeypatch):
-    computed, sha256 = [], hashlib.sha256
-    monkeypatch.setattr("deap_nn.genome.noise.hashlib.sha256", lambda data: computed.append(0) or sha256(data))
-    for _ in range(2):
-        NoiseTable(4, 50_000).forget()
-        before = len(computed)
-        for _ in range(2):
-            NoiseTable(4, 50_000).pinned().array()
-        assert len(computed) == before + 1
 
 
 def test_a_slice_can_be_the_whole_table_and_its_ends():

@@ -35,12 +35,7 @@ def test_wrong_arguments_are_named(arguments, message):
     [
         (["--map", "threads"], "argument --map: must be scoop, serial, processes, dask, ray or mpi, got 'threads'"),
         (["--map", "scoop"], "argument --map: scoop needs python -m scoop"),
-        (["--workers", "2"], "argument --map: workers needs the map processes or dask or ray, got serial"),
         (["--map", "mpi", "--scheduler", "a:1"], "argument --map: address needs the map dask or ray, got mpi"),
-        (
-            ["--map", "dask", "--workers", "2", "--scheduler", "a:1"],
-            "argument --map: workers cannot be given with an address: the cluster there has its own",
-        ),
     ],
 )
 def test_wrong_options_are_named_and_no_folder_is_made(light, tmp_path, digits_file, options, message):

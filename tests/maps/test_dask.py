@@ -61,48 +61,40 @@ def test_the_scheduler_refuses_a_client_without_its_certificate(cluster):
     assert not refused(address, security=started.security)
 
 
-def test_the_workers_refuse_it_too(cluster):
-    _, started = cluster
-    for worker in started.scheduler.workers:
-        assert worker.startswith("tls://127.0.0.1:")
-        assert refused(worker.replace("tls://", "tcp://"))
-        assert refused(worker, security=Security.temporary())
-
-
 PAGES = ["/", "/status", "/info/main/workers.html", "/json/identity.json", "/metrics", "/health", "/api/v1/get_workers"]
 
 
-def test_its_ports_refuse_a_client_without_a_certificate(cluster):
-    """By TLS, but with nothing of one's own, as a browser does."""
-    _, started = cluster
-    workers = started.scheduler.workers.values()
+def asks_for_a_certificate(host, port):
+    """Whether a port refuses a client with TLS and nothing of its own, as a browser is one."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with (
+        socket.create_connection((host, int(port)), timeout=60) as plain,
+        context.wrap_socket(plain) as secured,
+        pytest.raises(ssl.SSLError, match="certificate required"),
+    ):
+        secured.recv(1)
+    return True
+
+
+def test_its_ports_refuse_a_client_without_a_certificate(cluster):
+    _, started = cluster
+    workers = started.scheduler.workers.values()
     for address in (started.scheduler_address, *(one.address for one in workers), *(one.nanny for one in workers)):
-        host, port = address.removeprefix("tls://").split(":")
-        with (
-            socket.create_connection((host, int(port)), timeout=60) as plain,
-            context.wrap_socket(plain) as secured,
-            pytest.raises(ssl.SSLError, match="certificate required"),
-        ):
-            secured.recv(1)
+        assert address.startswith("tls://127.0.0.1:")
+        assert asks_for_a_certificate(*address.removeprefix("tls://").split(":"))
 
 
-def test_its_ports_serve_no_page(cluster):
+def test_no_page_is_served_and_nothing_listens_elsewhere(cluster):
     for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
-        for port in {c.laddr.port for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN} - {8787}:
+        listening = {c.laddr for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN}
+        assert {address.ip for address in listening} <= {"127.0.0.1", "::1"}
+        for port in {address.port for address in listening} - {8787}:
             for page in PAGES:
                 connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
                 with contextlib.closing(connection), contextlib.suppress(ConnectionError):  # those that want TLS
                     connection.request("GET", page)
                     assert connection.getresponse().status == 404
-
-
-def test_no_page_is_served_and_nothing_listens_elsewhere(cluster):
-    me = psutil.Process()
-    for process in (me, *me.children(recursive=True)):
-        listening = [c.laddr.ip for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN]
-        assert set(listening) <= {"127.0.0.1", "::1"}
 
 
 def test_a_run_is_shared_as_before(cluster, digits):
@@ -166,14 +158,7 @@ def test_the_commands_for_several_hosts_give_the_bytes_of_a_serial_run(place, po
         assert (answer.returncode, answer.stderr) == (0, "")
         assert refused(f"tcp://127.0.0.1:{port}")
         assert refused(f"tls://127.0.0.1:{port}", security=Security.temporary())
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        with (
-            socket.create_connection(("127.0.0.1", port), timeout=60) as plain,
-            context.wrap_socket(plain) as secured,
-            pytest.raises(ssl.SSLError, match="certificate required"),
-        ):
-            secured.recv(1)
+        assert asks_for_a_certificate("127.0.0.1", port)
     finally:
         for process in reversed(started):
             os.killpg(process.pid, signal.SIGTERM)

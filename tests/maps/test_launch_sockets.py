@@ -6,16 +6,12 @@ import os
 import stat
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from deap_nn.maps.scoop.launcher import PREFIX, socket_folder
-from deap_nn.process.workers import ABANDONED_SECONDS, sweep_folders
 
 LAUNCH = ("-m", "deap_nn.launch", "-n", "3")
 
@@ -85,20 +81,10 @@ class TestOfARun:
             assert process.stderr.read() == ""
         assert list(temporary.iterdir()) == []
 
-    def test_runs_at_the_same_time_have_a_folder_each(self, temporary, tmp_path):
-        with running(tmp_path / "a") as first, running(tmp_path / "b") as second:
-            assert [process.stdout.readline() for process in (first, second)] == ["8555 3\n"] * 2
-            assert len(list(temporary.iterdir())) == 2
-            go_on(tmp_path / "a")
-            assert first.wait(20) == 0
-            go_on(tmp_path / "b")
-            assert second.stdout.readline() == "8555\n"
-            assert second.wait(20) == 0
-
 
 PLAIN = """
 import time, warnings
-from {module} import {name}
+from deap_nn import selLogRank
 warnings.simplefilter("ignore")
 from scoop import futures
 def square(x):
@@ -107,21 +93,13 @@ def square(x):
 if __name__ == "__main__":
     print("the script begins", flush=True)
     for _ in range(2):
-        print(sum({map}(square, range(30))), flush=True)
+        print(sum(futures.map(square, range(30))), flush=True)
 """
 
 
-@pytest.mark.parametrize(
-    ("module", "name", "map"),
-    [
-        ("deap_nn.maps.scoop", "current_map", "current_map()"),
-        ("deap_nn.maps", "open_map", "open_map().__enter__()"),
-        ("deap_nn", "selLogRank", "futures.map"),
-    ],
-)
-def test_the_first_map_under_scoops_own_launcher_warns_of_its_broker(run, tmp_path, module, name, map):
+def test_the_first_map_under_scoops_own_launcher_warns_of_its_broker(run, tmp_path):
     """A user's script that imports the package at its top, and does nothing else for that."""
-    (tmp_path / "script.py").write_text(PLAIN.format(module=module, name=name, map=map))
+    (tmp_path / "script.py").write_text(PLAIN)
     answer = run("-m", "scoop", "-n", "2", "script.py", cwd=tmp_path, stderr=subprocess.STDOUT)
     said = (
         "script.py: warning: the broker of python -m scoop listens on every network interface and runs any code that "
@@ -147,36 +125,6 @@ class TestFolder:
             with socket_folder() as other:
                 assert {str(path) for path in temporary.iterdir()} == {held, other}
         assert list(temporary.iterdir()) == []
-
-    @pytest.mark.parametrize(
-        "kind",
-        ["fifo", "link", "file", "open folder", "another's", "none"],
-    )
-    def test_something_else_by_that_name_is_neither_waited_for_nor_followed(self, temporary, monkeypatch, kind):
-        odd, elsewhere = temporary / f"{PREFIX}odd", temporary / "elsewhere"
-        elsewhere.mkdir(mode=0o700)
-        (elsewhere / "lock").write_text("kept")
-        odd.mkdir(mode=0o700)
-        if kind in ("open folder", "another's"):
-            (odd / "lock").write_text("")
-            odd.chmod(0o777 if kind == "open folder" else 0o700)
-        elif kind != "none":
-            odd.rmdir()
-            {"fifo": os.mkfifo, "link": lambda path: path.symlink_to(elsewhere), "file": Path.touch}[kind](odd)
-        if kind == "another's":
-            found, real = odd.lstat(), Path.lstat
-            theirs = SimpleNamespace(st_mode=found.st_mode, st_uid=found.st_uid + 1)
-            monkeypatch.setattr(Path, "lstat", lambda path: theirs if path == odd else real(path))
-        threads = threading.Thread(target=sweep_folders, args=(temporary, f"{PREFIX}*"), daemon=True)
-        threads.start()
-        threads.join(10)
-        assert not threads.is_alive()
-        assert (elsewhere / "lock").read_text() == "kept"
-        assert os.path.lexists(odd)
-        if kind == "none":
-            os.utime(odd, (0, time.time() - 2 * ABANDONED_SECONDS))
-            sweep_folders(temporary, f"{PREFIX}*")
-            assert not odd.exists()
 
     def test_a_path_that_is_too_long_for_a_socket_is_not_taken(self, monkeypatch, tmp_path):
         long = tmp_path / ("x" * 100)

@@ -4,10 +4,8 @@ import os
 import pickle
 import re
 import signal
-import subprocess
 import sys
-import threading
-import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -20,23 +18,13 @@ from deap_nn.breeding import task as genome_tasks
 from deap_nn.breeding.task import UnknownPartError, unpickled
 from deap_nn.core import environment
 from deap_nn.core.errors import EvaluationError
-from deap_nn.maps import dask, tasks
+from deap_nn.maps import dask
 from deap_nn.maps.tasks import SharedMap
 from deap_nn.process import workers
 
 KEPT = ("logbook.csv", "best.npz", "trace.npz")
 
 SCRIPT = Path(__file__).with_name("own_script.py")
-
-
-def sizes(function, items):
-    """The bytes of each task that a map of processes sends."""
-    sent = []
-    with open_map("processes", workers=1) as map_:
-        inner = map_._map
-        inner.dumps = lambda task: sent.append(pickle.dumps(task)) or sent[-1]
-        assert list(map_(function, items)) == list(map(function, items))
-    return list(map(len, sent))
 
 
 def test_processes_give_the_bytes_of_one(warm, tmp_path, digits_file, finished_run):
@@ -175,11 +163,10 @@ def test_a_script_without_a_main_guard_gets_an_error_that_says_so(run, warm, tmp
 PROCESSES = ["--map", "processes", "--workers", 2]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_processes_end_in_order_when_interrupted(tmp_path, number):
+def test_processes_end_in_order_when_interrupted(tmp_path):
     process = start([sys.executable, XOR], tmp_path / "run", "--population", 2, *PROCESSES)
     assert len(alive(process.pid)) > 2
-    output = interrupt(process, number)
+    output = interrupt(process, signal.SIGINT)
     assert process.returncode == 130, output
     assert status_of(tmp_path / "run")["state"] == "interrupted"
 
@@ -188,39 +175,6 @@ def test_processes_end_with_the_one_that_started_them(tmp_path):
     process = start([sys.executable, XOR], tmp_path / "run", "--population", 2, *PROCESSES)
     process.kill()
     ended(process)
-
-
-HELD = """
-import os, pathlib, sys
-from collections import deque
-from itertools import repeat
-from deap_nn.maps import open_map
-
-def hold(path):
-    pathlib.Path(path).write_text(str(os.getpid()))
-    deque(repeat(0), maxlen=0)  # which does not let go of Python's lock
-
-if __name__ == "__main__":
-    with open_map("processes", workers=1) as map_:
-        list(map_(hold, [sys.argv[1]]))
-"""
-
-
-def test_processes_that_hold_pythons_lock_end_with_the_one_that_started_them(tmp_path):
-    (tmp_path / "script.py").write_text(HELD)
-    command = [sys.executable, tmp_path / "script.py", tmp_path / "worker"]
-    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    process = subprocess.Popen(command, start_new_session=True, **piped)
-    while not (tmp_path / "worker").exists() or not (tmp_path / "worker").read_text():
-        assert process.poll() is None
-        time.sleep(0.05)
-    process.kill()
-    ended(process)
-
-
-def test_plain_individuals_are_named_and_not_sent():
-    small, large = ([Individual([[1.0] * size]) for _ in range(4)] for size in (10, 100_000))
-    assert max(sizes(len, large)) < min(sizes(len, small)) + 100
 
 
 def test_a_map_says_how_many_share_its_work():
@@ -284,31 +238,12 @@ def test_a_run_that_ends_waits_for_the_task_of_another(monkeypatch):
     monkeypatch.setattr(dask, "BUSY_SECONDS", 0.05)
     forgotten = []
     monkeypatch.setattr(genome_tasks, "forget", lambda: forgotten.append(genome_tasks.busy._is_owned()))
-    begun, done = threading.Event(), threading.Event()
-
-    def work():
-        with genome_tasks.busy:
-            begun.set()
-            done.wait()
-
-    worker = threading.Thread(target=work)
-    worker.start()
-    begun.wait()
-    dask._forget()
-    assert not forgotten
-    done.set()
-    worker.join()
+    with ThreadPoolExecutor(1) as other:
+        other.submit(genome_tasks.busy.acquire).result()
+        dask._forget()
+        assert not forgotten
+        other.submit(genome_tasks.busy.release).result()
     dask._forget()
     assert forgotten == [True]
     assert genome_tasks.busy.acquire(blocking=False)
     genome_tasks.busy.release()
-
-
-def test_what_is_lent_stays_as_long_as_a_task_needs_it(monkeypatch):
-    """The end of another run on the same Dask worker comes before a task or after it."""
-
-    lent = []
-    monkeypatch.setattr(tasks, "lend", lambda data: lent.append((dict(data), genome_tasks.busy._is_owned())))
-    payload = pickle.dumps((genome_tasks.busy.__class__.__name__.upper, ()))
-    assert tasks.call_with(payload, ("1",), "data") == "RLOCK"
-    assert lent == [({"1": "data"}, True)]
