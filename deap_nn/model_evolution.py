@@ -21,8 +21,7 @@ from deap_nn.callbacks.candidates import Candidates
 from deap_nn.core.arguments import check_count, did_you_mean
 from deap_nn.core.errors import warn_user
 from deap_nn.genome.weight_list import WeightList
-from deap_nn.problems.keras_problem import KerasProblem
-from deap_nn.problems.wiring import Batches, of_keras_problem
+from deap_nn.problems.keras_problem import KerasProblem, of_keras_problem
 
 if TYPE_CHECKING:
     import keras
@@ -75,15 +74,16 @@ class EvolvedModel:
         sample_weight : optional
             As in `KerasProblem`.
         """
+        from deap_nn.problems.evaluate import Scores
+
         own = {"loss": self.problem.objectives, "from_logits": self._from_logits}
         words = own if loss is None else {"loss": loss}
         problem = KerasProblem(self.model, x, y, validation_split=0.0, sample_weight=sample_weight, **words)
         try:
-            batches = Batches(None, 1000, 0, 1, "cpu", centred=False, stratified=False, projected=False)
-            scoring = of_keras_problem(problem, (-1.0,) * len(problem.objectives), batches, says=True)
+            scored = of_keras_problem(problem, (-1.0,) * len(problem.objectives), None, says=True, seed=0)
             # The weights of the model, and not of the individual: of centred layers only the model has the biases.
             network = WeightList(variable.numpy() for variable in self.model.trainable_variables)
-            values = scoring.registered["scores"](network, "train")
+            values = Scores(scored)(network, "train")
         finally:
             problem.release()
         return {objective.name: value for objective, value in zip(problem.objectives, values, strict=True)}

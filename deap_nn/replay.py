@@ -18,11 +18,11 @@ from deap_nn.algorithms.make_toolbox import layout_names, toolbox_of
 from deap_nn.algorithms.resuming import check_keyframe, check_settings, settings_record
 from deap_nn.breeding.founders import breeder_of
 from deap_nn.breeding.lineage import Lineage
+from deap_nn.core.environment import leave_out_extras
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import writing
 from deap_nn.data.dataset import DataError, Dataset
 from deap_nn.data.loading import load_dataset
-from deap_nn.models import keras_extras
 from deap_nn.process import signals
 from deap_nn.process.cli import Parser, integer, run_command
 from deap_nn.runs.checkpoint import CheckpointError, Generation, read_generations
@@ -121,7 +121,7 @@ def breed(options: argparse.Namespace, config: dict[str, Any], toolbox: base.Too
 @signals.interruptible()  # a plain kill would leave files of its genomes behind
 def main() -> int:
     """Recompute the member of the command line, and return the exit status: 1 if its fitness is not the logged one."""
-    keras_extras.leave_out()
+    leave_out_extras()
     options = parse_arguments()
     output = Path(options.output)
     if output.suffix not in (".npz", ".keras"):
@@ -146,7 +146,7 @@ def main() -> int:
         with writing(output) as file:
             toolbox.to_model(member).save(file)
     else:
-        from deap_nn.problems.measures import network_weights
+        from deap_nn.problems.evaluate import network_weights
 
         weights = layout_names(toolbox.layout, network_weights(toolbox.problem, member))
         with writing(output) as file:

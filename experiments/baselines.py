@@ -31,19 +31,19 @@ from deap_nn.callbacks.candidates import Candidates
 from deap_nn.callbacks.early_stopping import EarlyStopping
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.core.arguments import add_options
+from deap_nn.core.environment import leave_out_extras
 from deap_nn.core.errors import InputError
 from deap_nn.data.dataset import Dataset
 from deap_nn.genome.vectors import LARGEST_WEIGHT
 from deap_nn.maps import MAP_OPTIONS, Map, add_map_options, chosen_map
 from deap_nn.maps.scoop import prepare_worker
-from deap_nn.models import keras_extras
 from deap_nn.operators.crossover import MOST_MATES
 from deap_nn.operators.describe import describe_algorithm
 from deap_nn.process import signals
 from deap_nn.process.cli import Parser, check_new_folder, integer, number, run_command
 
-keras_extras.leave_out()
-prepare_worker("deap_nn.problems.measures", "deap_nn.operators.compiled.centre")
+leave_out_extras()
+prepare_worker("deap_nn.problems.evaluate", "deap_nn.operators.compiled.centre")
 
 RATES = {"sgd": 0.1, "adam": 0.001, "openai-es": 0.01, "random": None, "easimple": None, "blocks": None}
 """The learning rate of each method; None if it has no learning rate."""

@@ -26,12 +26,12 @@ from deap_nn.callbacks.candidates import Candidates
 from deap_nn.callbacks.early_stopping import EarlyStopping
 from deap_nn.callbacks.predictions import write_predictions
 from deap_nn.callbacks.run_directory import RunDirectory
+from deap_nn.core.environment import leave_out_extras
 from deap_nn.core.errors import InputError
 from deap_nn.data.dataset import DataError, Dataset
 from deap_nn.data.loading import load_dataset
 from deap_nn.maps import Map, chosen_map
 from deap_nn.maps.scoop import prepare_worker
-from deap_nn.models import keras_extras
 from deap_nn.models.weight_files import WeightsError, read_weights
 from deap_nn.operators.describe import describe_algorithm
 from deap_nn.process import signals, workers
@@ -39,8 +39,8 @@ from deap_nn.process.cli import check_new_folder, run_command
 from deap_nn.runs.checkpoint import Checkpoint, CheckpointError
 from deap_nn.runs.files import FILES, PREDICTIONS_FILE, digest_of, keep_files, kept_files, read_config, read_status
 
-keras_extras.leave_out()
-prepare_worker("deap_nn.problems.measures", "deap_nn.operators.compiled.crossing", "deap_nn.operators.compiled.centre")
+leave_out_extras()
+prepare_worker("deap_nn.problems.evaluate", "deap_nn.operators.compiled.crossing", "deap_nn.operators.compiled.centre")
 
 QUICK_PREDICTIONS = 1000
 """The number of validation digits whose predictions an interrupted run saves: few, so that it ends soon."""
@@ -77,8 +77,8 @@ def check_files(options: argparse.Namespace, dataset: Dataset) -> None:
     """Check the files of ``--keras`` and ``--init``, before the folder is made."""
     if options.keras is None and options.init_weights is None:
         return
-    from deap_nn.models.checks import check_fit
-    from deap_nn.models.reference import load_model, reference_of
+    from deap_nn.models.outputs import check_fit
+    from deap_nn.models.reference import load_model, model_of, reference_of
     from deap_nn.models.tensorflow import configure_tensorflow
 
     configure_tensorflow(options.threads, options.device)
@@ -86,7 +86,7 @@ def check_files(options: argparse.Namespace, dataset: Dataset) -> None:
     try:
         model = load_model(Path(options.keras)) if options.keras is not None else options.model
         reference = reference_of(model)
-        check_fit(reference, dataset.x_train.shape[1:], dataset.classes)
+        check_fit(model_of(reference), dataset.x_train.shape[1:], dataset.classes)
     except (ValueError, TypeError) as error:
         raise InputError(f"argument --keras: {error}") from error
     try:
@@ -208,7 +208,7 @@ def keeping_result(
 
 def save_result(directory: RunDirectory, toolbox: Toolbox, candidates: Candidates, *, size: int | None = None) -> None:
     """Write the best candidate with its errors and its predictions, and the pictures."""
-    from deap_nn.problems.measures import network_weights
+    from deap_nn.problems.evaluate import network_weights
     from deap_nn.report.figures import draw_run
 
     directory.enter("saving the result")

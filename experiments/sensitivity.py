@@ -17,9 +17,9 @@ import numpy as np
 from deap import base
 
 from deap_nn import WeightList
+from deap_nn.core.environment import leave_out_extras
 from deap_nn.core.errors import InputError
 from deap_nn.core.logbooks import format_row
-from deap_nn.models import keras_extras
 from deap_nn.models.weight_files import read_weights
 from deap_nn.operators.initialisation import fan_in_scales
 from deap_nn.problems.scorer import scorer
@@ -87,7 +87,7 @@ def measured(
 
 def main() -> int:
     """Print the table as CSV."""
-    keras_extras.leave_out()
+    leave_out_extras()
     options = parse_arguments()
     config = read_config(options.run, "DIR")
     config |= kept_files(options.run, config)

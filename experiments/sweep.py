@@ -26,6 +26,7 @@ import numpy as np
 from deap_nn.algorithms.algorithm import ALGORITHMS
 from deap_nn.callbacks.candidates import BEST, MEAN
 from deap_nn.core.arguments import options_of
+from deap_nn.core.environment import leave_out_extras
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import write_with
 from deap_nn.core.logbooks import format_row, parse_rows, read_csv
@@ -33,13 +34,12 @@ from deap_nn.data.dataset import DataError
 from deap_nn.data.loading import load_dataset
 from deap_nn.maps import MAP_OPTIONS, add_map_options
 from deap_nn.maps.scoop import prepare_worker
-from deap_nn.models import keras_extras
 from deap_nn.process.cli import Parser, run_command
 from deap_nn.runs.files import FILES, read_config, read_status, restore_config
 from deap_nn.runs.files import digest_of as digest_of_file
 
-keras_extras.leave_out()
-prepare_worker("deap_nn.problems.measures", "deap_nn.operators.compiled.crossing", "deap_nn.operators.compiled.centre")
+leave_out_extras()
+prepare_worker("deap_nn.problems.evaluate", "deap_nn.operators.compiled.crossing", "deap_nn.operators.compiled.centre")
 
 COLUMNS = ("study", "setting", "seed", "gen", "evaluations", "min", "avg", "train_error", "val_error", "best", "mean")
 """The columns of ``runs.csv``; ``best`` and ``mean`` are the read-outs, the error on all validation digits."""

@@ -21,10 +21,9 @@ from hypothesis import settings
 
 import deap_nn
 from deap_nn import GA
-from deap_nn.core import errors
+from deap_nn.core import environment, errors
 from deap_nn.core.seeding import global_state_kept
 from deap_nn.data.loading import RawArrays, split_validation
-from deap_nn.models import keras_extras
 from deap_nn.models.tensorflow import configure_tensorflow
 
 configure_tensorflow(threads=1)
@@ -160,7 +159,7 @@ def run_here(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
             patched.setenv(name, value)
         patched.setattr(sys, "argv", [])
         patched.setattr(sys, "path", sys.path.copy())
-        patched.setattr(keras_extras, "_left_out", keras_extras._left_out.copy())
+        patched.setattr(environment, "_left_out", environment._left_out.copy())
         warnings.simplefilter("default")
         warnings.filterwarnings("ignore", "'.*' found in sys.modules", RuntimeWarning)  # by runpy, which runs it again
         for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):

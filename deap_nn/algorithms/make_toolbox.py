@@ -30,8 +30,8 @@ from deap_nn.operators.initialisation import SCALES, initAround, initNormal, ini
 from deap_nn.operators.mutation import matrix_factors, mutGaussianAdaptive
 from deap_nn.operators.ranking import recombination_weights
 from deap_nn.operators.selection import selRankBoosted
-from deap_nn.problems.keras_problem import KerasProblem
-from deap_nn.problems.wiring import USUAL_BATCH_SIZE, Batches, Scoring, of_keras_problem, of_labelled_data
+from deap_nn.problems.keras_problem import KerasProblem, of_keras_problem
+from deap_nn.problems.problem import USUAL_BATCH_SIZE, Problem, of_labelled_data
 from deap_nn.process.workers import worker_count
 from deap_nn.runs.files import digest_of
 
@@ -128,6 +128,7 @@ def make_toolbox(
     True
     """
     from deap_nn.models.tensorflow import configure_tensorflow
+    from deap_nn.problems.evaluate import functions_of, genome_of
 
     if not isinstance(algorithm, Algorithm):
         raise TypeError(f"algorithm must be GA(...), ES(...) or Article(...), got {algorithm!r}")
@@ -152,10 +153,10 @@ def make_toolbox(
     if isinstance(data, tuple) and not isinstance(data, Dataset) and not isinstance(model, KerasProblem):
         model, data, precision = problem_of(model, data, algorithm, precision), None, "float32"
     algorithm = algorithm.resolved(model, batch_size or USUAL_BATCH_SIZE, bounds)
-    layers = bool(algorithm.centred), bool(algorithm.stratified), bool(algorithm.projected)
-    batches = Batches(batch_size, validation_size, seed, threads, device, *layers)
-    scoring = scoring_of(model, data, algorithm, precision, its_fitness, batches, container)
-    layout = scoring.layout
+    settings = {"seed": seed, "threads": threads, "device": device, "stratified": bool(algorithm.stratified)}
+    problem = scored_problem(model, data, algorithm, precision, its_fitness, batch_size, container, settings)
+    functions = functions_of(problem, validation_size, projected=bool(algorithm.projected))
+    layout = problem.model.layout
     adaptation = algorithm.adaptation()
     scales: Any = algorithm.scale
     scale = scales
@@ -168,8 +169,8 @@ def make_toolbox(
         toolbox: MadeToolbox = StrategyToolbox(layout, step=algorithm.step, **known)
     else:
         toolbox = MadeToolbox(layout, **known)
-    toolbox.problem = scoring.problem
-    for name, registered in scoring.registered.items():
+    toolbox.problem = problem
+    for name, registered in functions.items():
         toolbox.register(name, registered)
     rngs = [stream(seed, Purpose.OPERATORS, 0, i) for i in range(4)]
     noise = NoiseTable(seed, layout.size)
@@ -181,8 +182,8 @@ def make_toolbox(
         if isinstance(algorithm, GA) and algorithm.spread != 1:
             founders["spread"] = algorithm.spread
     else:
-        given = first_weights(init, layout, scoring.problem.model)
-        founders["weights"] = given if isinstance(init, WeightList) else scoring.genome(given)
+        given = first_weights(init, layout, problem.model)
+        founders["weights"] = given if isinstance(init, WeightList) else genome_of(problem, given)
         founders["sigma"] = float(adaptation.sigma)
         if isinstance(scale, str) and scale == "widest":  # the others are drawn by fan-in
             founders["scale"] = scales
@@ -230,29 +231,32 @@ def problem_of(
     return KerasProblem(model, data, loss=algorithm.fitness, precision=precision, centred=bool(algorithm.centred))
 
 
-def scoring_of(
+def scored_problem(
     model: str | keras.Model | KerasProblem,
     data: Any,
     algorithm: Algorithm,
     precision: Literal["float32", "bfloat16"],
     its_fitness: base.Fitness,
-    batches: Batches,
+    batch_size: int | None,
     container: Any,
-) -> Scoring:
-    """Return the scoring of the individuals, by a `KerasProblem` or on labelled data."""
+    settings: dict[str, Any],
+) -> Problem:
+    """Return the problem by which individuals are scored: that of a `KerasProblem`, or of labelled data."""
     if isinstance(model, KerasProblem):
         if algorithm.centred != model.centred:
             raise ValueError("centred is not for a KerasProblem, which has its own: KerasProblem(..., centred=True)")
         if data is not None or precision != "float32":
             raise ValueError("data and precision are not for a KerasProblem, which has its own")
-        return of_keras_problem(model, its_fitness.weights, batches, says=container is not Individual)
+        says = container is not Individual
+        return of_keras_problem(model, its_fitness.weights, batch_size, says=says, **settings)
     if data is None:
         raise TypeError("data must be a name, a path, a Dataset or (x, y): only a KerasProblem has its own")
     fitness: Any = algorithm.fitness
     if len(its_fitness.weights) == 1 and its_fitness.weights[0] > 0:
         reason = f"container has a fitness that is maximised, but evaluate returns the {fitness}"
         warn_user(f"{reason}: register another evaluate, or take a negative weight")
-    return of_labelled_data(model, data, fitness, precision, batches)
+    settings = settings | {"centred": bool(algorithm.centred), "precision": precision}
+    return of_labelled_data(model, data, fitness, batch_size, **settings)
 
 
 def layout_names(layout: Layout, individual: Sequence[Any]) -> dict[str, Any]:

@@ -90,7 +90,7 @@ class Evolution:
         problem = Registered.read(self.toolbox).problem
         if problem is None or not problem.centred or not isinstance(self.best, WeightList):
             return self.best_weights
-        from deap_nn.problems.measures import network_weights
+        from deap_nn.problems.evaluate import network_weights
 
         return dict(zip(self.best_weights, network_weights(problem, self.best), strict=True))
 

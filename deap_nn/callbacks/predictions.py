@@ -91,7 +91,7 @@ def write_model(path: Path, model: Any) -> None:
 def _predicted(problem: Any, individual: Any, size: int | None) -> tuple[Any, NDArray[Any], NDArray[Any]] | None:
     """Return validation samples (None if they have several inputs), their classes, and the classes' probabilities."""
     from deap_nn.data.loading import find_dataset
-    from deap_nn.problems.measures import class_probabilities
+    from deap_nn.problems.evaluate import class_probabilities
 
     if problem is None or not (data := find_dataset(problem.data)).size("validation"):
         return None

@@ -91,6 +91,25 @@ def centrable_layers(model: keras.Model) -> list[keras.layers.Layer]:
     return found
 
 
+def check_centred(model: keras.Model) -> None:
+    """Raise ValueError if no layer of a model can be centred."""
+    if not centrable_layers(model):
+        raise ValueError(
+            "centred needs a sequential or functional model that can be built again, with a Dense layer that is "
+            "called once and has a bias that evolves"
+        )
+
+
+def check_projected(model: keras.Model, samples: int, *, centred: bool) -> None:
+    """Raise ValueError if no step can be projected: no layers are centred, or none has more inputs than `samples`."""
+    if not centred:
+        raise ValueError("projected needs centred layers: centred=True, or KerasProblem(..., centred=True)")
+    layers = centrable_layers(model)
+    wide = (layer for layer in layers if len(layer.input.shape) == 2 and layer.kernel.shape[0] > samples)
+    if not any(getattr(layer.kernel, "trainable", False) for layer in wide):  # a kernel with LoRA is a tensor
+        raise ValueError(f"projected needs a Dense layer with more inputs than a mini-batch has samples, {samples}")
+
+
 @global_state_kept()
 def centred(model: keras.Model) -> keras.Model:
     """Return a clone of a model with centred layers; it shares all other layers with the model."""

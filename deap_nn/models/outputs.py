@@ -1,14 +1,15 @@
-"""The outputs of a Keras model: with other weights, as logits or probabilities, and by layer."""
+"""The inputs and outputs of a Keras model: with other weights, as logits or probabilities, and by layer."""
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deap_nn.models.tensorflow import keras, tf
 
@@ -19,6 +20,10 @@ _ARRANGING = (
     keras.layers.Identity,
     keras.layers.Dropout,
 )
+
+
+FEW = 32
+"""The number of samples on which the outputs of a model are tried."""
 
 
 def outputs_of(model: keras.Model, weights: Sequence[Any], state: Sequence[Any], inputs: Any) -> Any:
@@ -51,7 +56,10 @@ def reason_of(error: Exception) -> str:
 
 
 def outputs_alike(model: keras.Model, again: keras.Model, inputs: Any) -> bool:
-    """Return whether a rebuilt model has the same outputs for some samples with the same weights."""
+    """Return whether a rebuilt model has weights of the same shapes, and the same outputs for some samples, if any."""
+    shapes = [[tuple(variable.shape) for variable in one.trainable_variables] for one in (model, again)]
+    if inputs is None or shapes[0] != shapes[1]:
+        return shapes[0] == shapes[1]
     found = []
     weights = [variable.value for variable in model.trainable_variables]
     for one in (model, again):
@@ -60,18 +68,27 @@ def outputs_alike(model: keras.Model, again: keras.Model, inputs: Any) -> bool:
     return len(found[0]) == len(found[1]) and all(map(partial(np.allclose, equal_nan=True), *found))
 
 
-def layers_give_logits(model: keras.Model, place: int = 0) -> bool | None:
-    """Return whether an output of a model is logits, or None if its layers do not show it.
+def is_logits(model: keras.Model, place: int, outputs: Callable[[], Any]) -> bool:
+    """Return whether an output of a model is logits, not probabilities.
 
-    The activation of the last layer shows it, also inside a nested model, or before layers that only rearrange. The
-    parameters are as in `is_logits`.
+    The activation of the last layer shows it, also inside a nested model, or before layers that only rearrange; else
+    the outputs for some samples.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A built model.
+    place : int
+        The index of the output.
+    outputs : callable
+        Returns the output for some samples, shape (samples, ..., classes).
     """
     tensors = keras.tree.flatten(getattr(model, "outputs", None) or [])
     tensor = tensors[place] if place < len(tensors) else None
     while tensor is not None:
         layer = tensor._keras_history.operation
         if isinstance(layer, keras.Model):
-            return layers_give_logits(layer, tensor._keras_history.tensor_index)
+            return is_logits(layer, tensor._keras_history.tensor_index, outputs)
         if not isinstance(layer, _ARRANGING):
             break
         tensor = layer.input
@@ -80,33 +97,41 @@ def layers_give_logits(model: keras.Model, place: int = 0) -> bool | None:
     activation = getattr(layer, "activation", None)
     if isinstance(layer, keras.layers.Softmax) or activation in (keras.activations.softmax, keras.activations.sigmoid):
         return False
-    return True if activation is keras.activations.linear else None
+    if activation is keras.activations.linear:
+        return True
+    values = np.asarray(outputs(), np.float64)
+    if values.ndim == 1 or values.shape[-1] == 1:
+        return bool(np.any((values < 0) | (values > 1)))
+    return bool(np.any(values < 0) or not np.allclose(values.sum(-1), 1, atol=1e-3))
 
 
-def is_logits(model: keras.Model, place: int = 0, output: Any = None) -> bool:
-    """Return whether an output of a model is logits, not probabilities.
+def few_of(model: keras.Model, samples: NDArray[Any]) -> NDArray[np.float32]:
+    """Return a few samples in the form for a model with one input: float32, in its shape, and bytes divided by 255."""
+    shape, few = tuple(model.inputs[0].shape[1:]), samples[:FEW]
+    inputs = few.astype(np.float32) / np.float32(255 if samples.dtype == np.uint8 else 1)
+    return inputs if None in shape else inputs.reshape(-1, *shape)
 
-    The layers of the model show it, or else its outputs for some samples.
+
+def check_fit(model: keras.Model, sample_shape: tuple[int, ...], classes: int) -> None:
+    """Raise ValueError if samples do not fit a model's input, or classes do not fit its output.
 
     Parameters
     ----------
     model : keras.Model
-        A built model.
-    place : int
-        The index of the output.
-    output : array_like or callable, optional
-        The output for some samples, or a function that returns it; shape (samples, ..., classes). Without it, an output
-        that layers do not show is taken for logits.
+        The model.
+    sample_shape : tuple of int
+        The shape of one sample.
+    classes : int
+        The number of classes of the labels.
     """
-    shown = layers_give_logits(model, place)
-    if shown is not None:
-        return shown
-    if output is None:
-        return True
-    values = np.asarray(output() if callable(output) else output, np.float64)
-    if values.ndim == 1 or values.shape[-1] == 1:
-        return bool(np.any((values < 0) | (values > 1)))
-    return bool(np.any(values < 0) or not np.allclose(values.sum(-1), 1, atol=1e-3))
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ValueError(f"model {model.name!r} must have one input and one output")
+    wanted, outputs = tuple(model.inputs[0].shape[1:]), int(model.outputs[0].shape[-1])
+    fits = None in wanted if None in wanted else np.prod(sample_shape) == np.prod(wanted)
+    if not fits:
+        raise ValueError(f"model {model.name!r} takes samples of shape {wanted}, the data have {sample_shape}")
+    if classes > outputs:
+        raise ValueError(f"model {model.name!r} has outputs for {outputs} classes, the data have {classes}")
 
 
 def output_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
@@ -141,41 +166,8 @@ def output_names(model: keras.Model, structure: Any, count: int) -> list[str]:
 def logit_flags(given: bool | Sequence[bool] | None, model: keras.Model, outputs: Sequence[Any]) -> tuple[bool, ...]:
     """Return for each output whether it is logits: as given, or as `is_logits` finds; check the argument."""
     if given is None:
-        return tuple(is_logits(model, i, output) for i, output in enumerate(outputs))
+        return tuple(is_logits(model, i, partial(np.asarray, output)) for i, output in enumerate(outputs))
     flags = (given,) * len(outputs) if isinstance(given, bool) else tuple(given)
     if len(flags) != len(outputs) or not all(isinstance(flag, bool) for flag in flags):
         raise ValueError(f"from_logits must be True or False for each of {len(outputs)} outputs, got {given!r}")
     return flags
-
-
-class _KeptWeights(keras.StatelessScope):  # type: ignore[misc]  # Keras is not typed
-    """A scope in which no variable of a model changes, and layers read the original values of the kept variables."""
-
-    def __init__(self, kept: Iterable[Any]) -> None:
-        super().__init__()
-        self._kept = {id(variable) for variable in kept}
-
-    def add_update(self, update: tuple[Any, Any]) -> None:
-        if id(update[0]) not in self._kept:
-            super().add_update(update)
-
-
-def recalibrate(model: keras.Model, batches: Iterable[Any]) -> None:
-    """Set the statistics of BatchNormalization layers to the mean over mini-batches; change nothing else."""
-    layers = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
-    statistics = [variable for layer in layers for variable in (layer.moving_mean, layer.moving_variance)]
-    changing = {id(variable) for variable in statistics}
-    before = [layer.momentum for layer in layers]
-    scope = _KeptWeights(variable for variable in model.weights if id(variable) not in changing)
-    try:
-        with scope:
-            for number, inputs in enumerate(batches, 1):
-                for layer in layers:  # Keras' moving average then is the plain mean of all mini-batches so far
-                    layer.momentum = 1.0 - 1.0 / number
-                model(inputs, training=True)
-    finally:
-        for layer, momentum in zip(layers, before, strict=True):
-            layer.momentum = momentum
-    for variable in statistics:
-        if (value := scope.get_current_value(variable)) is not None:  # a frozen layer keeps its statistics
-            variable.assign(value)

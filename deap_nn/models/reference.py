@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import pickle
 import re
 import tempfile
 import uuid
+import warnings
 import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
+from types import FunctionType
 from typing import Any, Literal
 
 import cloudpickle
@@ -22,11 +25,8 @@ import numpy as np
 from deap_nn.core.seeding import global_state_kept
 from deap_nn.genome.vectors import Layout
 from deap_nn.models.built_in import BUILT_IN, build_model
-from deap_nn.models.custom_objects import custom_objects_of, silent_on_lambdas
 from deap_nn.models.outputs import output_layers, outputs_alike, reason_of
 from deap_nn.models.tensorflow import check_not_forked, keras, tf
-
-__all__ = ["ModelReference", "assign_weights", "load_model", "model_of", "new_model", "reference_of", "trained_model"]
 
 
 @dataclass(frozen=True)
@@ -167,6 +167,46 @@ def _canonical(config: Any, *, by_name: bool) -> Any:
     return renamed(config)
 
 
+def is_own(part: Any) -> bool:
+    """Return whether a class or function is custom: neither Keras' nor TensorFlow's."""
+    return str(part.__module__).partition(".")[0] not in ("keras", "tensorflow")
+
+
+def custom_objects_of(holders: Iterable[Any]) -> dict[str, Any]:
+    """Return the custom classes of layers, losses or metrics, and the custom parts that they hold, by Keras' names.
+
+    The parts are functions and the classes of initializers, regularizers and constraints.
+
+    Raises
+    ------
+    ValueError
+        If two of them have the same name.
+    """
+    found: dict[str, Any] = {}
+    for holder in holders:
+        # Keras wraps methods of a layer, and keeps them as its attributes.
+        parts = [value for name, value in vars(holder).items() if not hasattr(type(holder), name)]
+        kinds = [type(part) for part in parts if isinstance(part, _PARTS)]
+        functions = [part for part in parts if isinstance(part, FunctionType)]
+        for part in filter(is_own, (type(holder), *kinds, *functions)):
+            name = keras.saving.get_registered_name(part)
+            if found.setdefault(name, part) is not part:
+                raise ValueError(f"there are two of the name {name}")
+    return found
+
+
+_PARTS = (keras.Initializer, keras.Regularizer, keras.constraints.Constraint)
+
+
+@contextlib.contextmanager
+def silent_on_lambdas() -> Iterator[None]:
+    """Silence Keras' warning of a lambda in a configuration: this package loads no lambda from one."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`", UserWarning)
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)  # Keras' own, of NumPy 2
+        yield
+
+
 def _packed(model: keras.Model, inputs: Any) -> bytes:
     """Return a model's Keras file, in which trainable weights are 0, and the user's classes and functions in it."""
     try:
@@ -177,7 +217,7 @@ def _packed(model: keras.Model, inputs: Any) -> bytes:
             path = Path(folder, "model.keras")
             model.save(path)
             again = keras.models.load_model(path, custom_objects=own, compile=False)
-            if not _is_alike(model, again, inputs if own else None):
+            if not outputs_alike(model, again, inputs if own else None):
                 raise ValueError("it has other weights or outputs then")
             for variable in again.trainable_variables:
                 variable.assign(tf.zeros(variable.shape, variable.dtype))
@@ -189,11 +229,6 @@ def _packed(model: keras.Model, inputs: Any) -> bytes:
             "map, and assign the weights to a model that you make"
         ) from error
     return packed
-
-
-def _is_alike(model: keras.Model, again: keras.Model, inputs: Any) -> bool:
-    shapes = [[tuple(variable.shape) for variable in one.trainable_variables] for one in (model, again)]
-    return shapes[0] == shapes[1] and (inputs is None or outputs_alike(model, again, inputs))
 
 
 def _advice(model: keras.Model) -> str:

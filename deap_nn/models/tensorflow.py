@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import re
 import sys
@@ -12,13 +11,12 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 
-from deap_nn.core.environment import MOST_THREADS, without_collections
+from deap_nn.core.environment import MOST_THREADS, extras_hidden, without_collections
+from deap_nn.core.errors import warn_user
 from deap_nn.core.seeding import global_state_kept
-from deap_nn.genome.vectors import ALIGNMENT, empty_vector
-from deap_nn.models import keras_extras
+from deap_nn.genome.vectors import ALIGNMENT
 from deap_nn.process import workers
 
 NOTICE = re.compile(
@@ -56,7 +54,7 @@ def _without_start_up_notices() -> Iterator[None]:
 ANOTHER_BACKEND = "Keras must use TensorFlow: set KERAS_BACKEND=tensorflow, or the backend in ~/.keras/keras.json"
 
 # The global random state is kept since rich, which Keras imports, draws numbers.
-with _without_start_up_notices(), keras_extras.extras_hidden(), global_state_kept(), without_collections():
+with _without_start_up_notices(), extras_hidden(), global_state_kept(), without_collections():
     try:
         import keras
         import tensorflow as tf
@@ -134,14 +132,10 @@ def configure_tensorflow(threads: int, device: Literal["cpu", "gpu"] = "cpu") ->
         try:
             getattr(config, f"set_{name}_op_parallelism_threads")(threads)
         except RuntimeError:
-            if not workers.running_under_scoop() or threads in _warned_of:  # a single process cannot differ
-                return
-            warnings.warn(
-                f"TensorFlow already computes, not limited to {threads} thread(s), so the last bits of a fitness may "
-                f"differ between processes: set {variable}={threads} before TensorFlow is imported",
-                stacklevel=3,
-            )
-            _warned_of.add(threads)
+            if workers.running_under_scoop():  # a single process cannot differ
+                said = f"TensorFlow already computes, not limited to {threads} thread(s), so the last bits of a fitness"
+                advice = f"set {variable}={threads} before TensorFlow is imported"
+                warn_user(f"{said} may differ between processes: {advice}", about="threads")
             return
 
 
@@ -151,21 +145,6 @@ def shared_tensor(array: NDArray[Any]) -> Any:
     if array.ctypes.data % ALIGNMENT or not (array.flags.writeable and array.flags.c_contiguous):
         return tf.convert_to_tensor(array)
     return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
-
-
-_NUMBERS = {np.dtype(kind) for kind in "bhilqBHILQefd"}
-"""The types of numbers whose memory TensorFlow can read: those in the processor's order of bytes."""
-
-
-def gathered_tensor(array: NDArray[Any], indices: NDArray[np.integer]) -> Any:
-    """Return the elements of an array at some indices, 0 or more, as a tensor; shape (indices, ...)."""
-    # Of memory that is not contiguous `take` would copy the whole array.
-    if array.dtype not in _NUMBERS or not array.flags.c_contiguous:
-        return tf.constant(array[indices])
-    shape = len(indices), *array.shape[1:]
-    size = math.prod(shape)
-    made = empty_vector(-(-size * array.itemsize // 4)).view(array.dtype)[:size].reshape(shape)
-    return shared_tensor(np.take(array, indices, axis=0, out=made, mode="clip"))
 
 
 def traced(function: Callable[..., Any], *specs: Any) -> Callable[..., Any]:
@@ -184,7 +163,4 @@ def traced(function: Callable[..., Any], *specs: Any) -> Callable[..., Any]:
     return lambda *given: concrete.inference_fn.call_preflattened([*tf.nest.flatten(given), *concrete.captured_inputs])
 
 
-_warned_of: set[int] = set()
-"""The numbers of threads of which this process has warned."""
-
-__all__ = ["check_not_forked", "configure_tensorflow", "gathered_tensor", "keras", "shared_tensor", "tf", "traced"]
+__all__ = ["check_not_forked", "configure_tensorflow", "keras", "shared_tensor", "tf", "traced"]

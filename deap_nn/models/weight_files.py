@@ -32,30 +32,17 @@ def checked_weights(weights: Sequence[ArrayLike], layout: Layout, argument: str)
     Raises
     ------
     ValueError, TypeError
-        If shapes differ, a weight is not finite or not a real number, or `weights` is no sequence.
+        If shapes differ, a weight is not finite, or `weights` is no sequence.
     """
     if isinstance(weights, str | bytes) or not isinstance(weights, Iterable):
         raise TypeError(f"{argument} must hold a matrix for each of {layout.names}, got {type(weights).__name__}")
-    if any(np.iscomplexobj(matrix) for matrix in weights):
-        raise ValueError(f"{argument} must be real numbers")
     matrices = [np.asarray(matrix).astype(np.float32) for matrix in weights]  # Keras' variables take no `copy`
     shapes = tuple(matrix.shape for matrix in matrices)
-    if shapes != layout.shapes and _has_in_order(shapes, layout.shapes):
-        raise ValueError(
-            f"{argument} must hold the trainable weights only, {len(layout)} arrays, got {len(shapes)}: get_weights() "
-            "returns frozen ones and those of normalisation too; give model.trainable_variables, or init=model"
-        )
     if shapes != layout.shapes:
         raise ValueError(f"{argument} must have the shapes {layout.shapes}, got {shapes}")
     if not all(np.isfinite(matrix).all() for matrix in matrices):
         raise ValueError(f"{argument} must be finite")
     return matrices
-
-
-def _has_in_order(items: Iterable[object], wanted: Iterable[object]) -> bool:
-    """Return whether `items` include all wanted items in their order, possibly with others between them."""
-    left = iter(items)  # `in` consumes it up to the item that it finds
-    return all(item in left for item in wanted)
 
 
 def first_weights(init: Any, layout: Layout, model: ModelReference) -> list[Matrix]:

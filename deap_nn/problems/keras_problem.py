@@ -14,15 +14,14 @@ from deap_nn.data.dataset import PARTS
 from deap_nn.data.samples import Nest, packed, split_samples
 from deap_nn.genome.vectors import Layout
 from deap_nn.genome.weight_list import WeightList
+from deap_nn.problems.problem import USUAL_BATCH_SIZE, Problem, checked
 
 if TYPE_CHECKING:
     import keras
 
-    from deap_nn.problems.problem import FitnessName
-
-
-SAMPLE = 32
-"""The number of samples that show whether outputs are probabilities, and whether a rebuilt model is the same."""
+    from deap_nn.problems.objectives import FitnessName
+TRIED = 100
+"""The number of samples, from all over the data, on which a model and its objectives are tried."""
 
 
 class KerasProblem:
@@ -36,8 +35,8 @@ class KerasProblem:
         Built, on TensorFlow's backend: sequential, functional with any inputs and outputs, or subclassed. Other
         processes rebuild it from its configuration; if that is impossible, only maps of this process can be used.
     x, y : array_like, or a list or dictionary of them
-        Inputs as the model takes them, and targets; the first dimension counts samples. Bytes are not scaled, and a
-        warning says so. A tuple (x, y) or (x, y, sample_weight) may take the place of both.
+        Inputs as the model takes them, and targets; the first dimension counts samples. Bytes are not scaled. A tuple
+        (x, y) or (x, y, sample_weight) may take the place of both.
     loss : str, keras.losses.Loss, keras.metrics.Metric, callable or dict, or a list of them, optional
         The default is the loss that the model is compiled with, or "cross_entropy" without one. "error" (the error
         rate), "cross_entropy" (in nats), "mse", "mae" or any name of a Keras loss; a loss or a metric; or a function of
@@ -54,8 +53,7 @@ class KerasProblem:
         each output's layer decides. Keras' losses have their own argument of this name; a loss given as a string
         expects probabilities.
     validation_split : float
-        The share of the samples that validates, the last ones as in Keras: 0 or more, below 1. A warning names the
-        classes that they lack.
+        The share of the samples that validates, the last ones as in Keras: 0 or more, below 1.
     validation_data, test_data : tuple, optional
         (x, y) or (x, y, sample_weight); the first takes the place of the split.
     sample_weight : array_like, or a list or dictionary of them, optional
@@ -130,37 +128,38 @@ class KerasProblem:
             class_weight=class_weight,
         )
         try:
-            for doubt in self._fit(model, loss, from_logits):
-                warn_user(doubt, about=f"{self.samples.reference.sha256} {self.reference} {self.objectives}")
+            self._fit(model, loss, from_logits)
             self.parts += self.samples.reference, self.reference
         except BaseException:
             forget(self.samples.reference)  # the caller gets no problem to release
             raise
 
-    def _fit(self, model: keras.Model, loss: Any, from_logits: bool | Sequence[bool] | None) -> list[str]:
-        """Set the model and the objectives, raise if they do not fit the samples, and return warnings."""
-        from deap_nn.models.checks import check_centred
+    def _fit(self, model: keras.Model, loss: Any, from_logits: bool | Sequence[bool] | None) -> None:
+        """Set the model and the objectives, and raise if they do not fit the samples."""
+        from deap_nn.models.layers import check_centred
         from deap_nn.models.outputs import logit_flags, output_names, tried_outputs
         from deap_nn.models.reference import check_model, reference_of
         from deap_nn.models.tensorflow import keras
+        from deap_nn.problems.objective_evaluator import ObjectiveEvaluator
         from deap_nn.problems.objectives import asks_for_logits, check_targets, check_weighted, objective_of
 
         inputs, targets = self.samples.halves("train")
-        few = packed(self.samples.inputs, [array[:SAMPLE] for array in inputs])
+        tried = np.linspace(0, len(targets[0]) - 1, min(TRIED, len(targets[0]))).astype(int)
+        few = packed(self.samples.inputs, [array[tried] for array in inputs])
         check_model(model)
         structure = tried_outputs(model, few)
         outputs = [np.asarray(output) for output in keras.tree.flatten(structure)]
         self.reference = reference_of(model, few)
         if self.centred:
-            check_centred(self.reference)
+            check_centred(model)
         if self.precision != "float32" or self.centred:
             _ = self.reference.packed  # raises if the model cannot be built again
         names = output_names(model, structure, len(outputs))
-        self.loss = loss = _compiled_loss(model, names) if loss is None else loss
+        loss = _compiled_loss(model, names) if loss is None else loss
         given = list(loss) if isinstance(loss, list | tuple) else [loss]
         if not given:
             raise ValueError("loss must name at least one objective")
-        self.objectives = tuple(objective_of(one, names, "loss") for one in given)
+        self.objectives = tuple(objective_of(one, names) for one in given)
         check_weighted(self.objectives if self.samples.weighted else ())
         self.from_logits = logit_flags(from_logits, model, outputs)
         if from_logits is not None and not any(map(asks_for_logits, self.objectives)):
@@ -174,27 +173,20 @@ class KerasProblem:
                     for objective in self.objectives:
                         check_targets(objective, outputs, paired)
         self.layout: Layout = self.reference.layout
-        doubts = self._try(outputs, targets, structure)
-        if loss != self.objectives:  # objectives of another problem, which has warned
-            doubts += [objective.doubt for objective in self.objectives if objective.doubt]
-        return doubts
-
-    def _try(self, outputs: Sequence[Any], targets: Sequence[Any], structure: Any) -> list[str]:
-        """Compute the objectives once, so that a loss that does not fit raises before the run; return warnings."""
-        from deap_nn.models.tensorflow import keras
-        from deap_nn.problems.objective_evaluator import ObjectiveEvaluator
-
         pack = partial(keras.tree.pack_sequence_as, structure), partial(packed, self.samples.targets)
         signs = (-1.0,) * len(self.objectives)
-        evaluator = ObjectiveEvaluator(
-            self.objectives, self.from_logits, signs, self.pairs, pack, self.samples.weighted
+        ObjectiveEvaluator(self.objectives, self.from_logits, signs, self.pairs, pack, self.samples.weighted).check(
+            outputs, [target[tried] for target in targets]
         )
-        return evaluator.tried(outputs, targets)
+        for objective in self.objectives:
+            if objective.kind == "function" and not objective.names:
+                named = "name its parameters (y_true, y_pred) or (targets, outputs)"
+                warn_user(f"{objective.name} is called with (outputs, targets): {named}", about=objective.key)
 
     @property
     def followed(self) -> FitnessName | None:
         """The objective that an `ErrorScaled` sigma can follow, "error" or "cross_entropy"; None for any other."""
-        from deap_nn.problems.problem import followed
+        from deap_nn.problems.objectives import followed
 
         return followed(self.objectives)
 
@@ -243,34 +235,46 @@ class KerasProblem:
         inputs = [packed(self.samples.inputs, arrays) for arrays in batches]
         return fold(centred(new_model(self.reference)), individual, inputs)
 
-    def recalibrate(self, model: keras.Model, *, batch_size: int = 256) -> keras.Model:
-        """Estimate the statistics of a model's BatchNormalization layers from the training inputs, and return it.
 
-        They become the mean over all mini-batches, each computed as in training, with Dropout. Nothing else changes: a
-        layer that normalises its own weights in training keeps them.
-
-        Parameters
-        ----------
-        model : keras.Model
-            A model that `to_model` returned; modified in place.
-        batch_size : int
-            The number of samples in a mini-batch, at least 1.
-        """
-        from deap_nn.models.outputs import recalibrate
-
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size!r}")
-        arrays = self.samples.halves("train")[0]
-        starts = range(0, len(self.samples), batch_size)
-        recalibrate(
-            model,
-            (packed(self.samples.inputs, [array[start : start + batch_size] for array in arrays]) for start in starts),
+def of_keras_problem(
+    given: KerasProblem, signs: Sequence[float], batch_size: int | None, *, says: bool, **settings: Any
+) -> Problem:
+    """Return the problem of a `KerasProblem` for the weights of a fitness; `says`: whether a user gave the weights."""
+    if not given.parts:
+        raise ValueError("the KerasProblem is released: make another one")
+    if len(signs) != len(given.objectives):
+        raise ValueError(f"container must have a fitness of {len(given.objectives)} value(s), got {len(signs)}")
+    scores = [objective for objective in given.objectives if objective.is_score]
+    if scores and not says:
+        raise ValueError(
+            f"container must say whether {scores[0].name} is minimised or maximised: creator.create("
+            '"Best", base.Fitness, weights=(1.0,)) if more is better, weights=(-1.0,) if less is; then creator.create('
+            '"Network", WeightList, fitness=creator.Best) and container=creator.Network'
         )
-        return model
+    for objective, sign in zip(given.objectives, signs, strict=True):
+        if sign > 0 and objective.kind in ("error", "cross_entropy", "loss", "sum"):
+            said = f"container has a fitness that maximises {objective.name}, a loss: take weights=(-1.0,)"
+            warn_user(said, about=given.samples.reference.sha256)
+    return checked(
+        Problem(
+            given.reference,
+            given.samples.reference,
+            given.objectives,
+            batch_size or min(USUAL_BATCH_SIZE, len(given.samples)),
+            from_logits=given.from_logits,
+            pairs=given.pairs,
+            weights=tuple(signs),
+            precision=given.precision,
+            centred=given.centred,
+            **settings,
+        )
+    )
 
 
 def _compiled_loss(model: keras.Model, names: Sequence[str]) -> Any:
-    """Return the loss that a model is compiled with, as an argument of `KerasProblem`, or "cross_entropy"."""
+    """Return the loss that a model is compiled with, by the names of its outputs, or "cross_entropy"."""
+    from deap_nn.problems.objectives import as_compiled
+
     loss = getattr(model, "loss", None)
     if not getattr(model, "compiled", False) or loss is None:
         return "cross_entropy"
@@ -279,26 +283,13 @@ def _compiled_loss(model: keras.Model, names: Sequence[str]) -> Any:
         raise ValueError(
             f"loss: the loss_weights {weights!r} that the model is compiled with are not used: give a loss"
         )
-    if isinstance(loss, list | tuple):  # to Keras one for each output, to a KerasProblem several fitness values
+    if isinstance(loss, list | tuple):
         if len(loss) != len(names):
             raise ValueError(f"loss: the model is compiled with {len(loss)} losses for {len(names)} outputs")
         loss = dict(zip(names, loss, strict=True))
-    if isinstance(loss, Mapping):
-        loss = {name: _as_keras_calls(one, [name]) for name, one in loss.items() if one is not None}
-        return next(iter(loss.values())) if len(names) == 1 else loss
-    return _as_keras_calls(loss, names)
-
-
-def _as_keras_calls(loss: Any, names: Sequence[str]) -> Any:
-    """Return a compiled loss; a custom function, which Keras calls with (targets, outputs), as `CompiledFunction`."""
-    from deap_nn.models.tensorflow import keras
-    from deap_nn.problems.objective_evaluator import CompiledFunction
-
-    if not callable(loss) or isinstance(loss, keras.losses.Loss | type):
-        return loss
-    if getattr(loss, "__module__", "").partition(".")[0] == "keras":
-        return loss
-    return CompiledFunction(loss, names)
+    elif not isinstance(loss, Mapping):
+        loss = dict.fromkeys(names, loss)
+    return {name: as_compiled(one) for name, one in loss.items() if one is not None}
 
 
 def _pairs(structure: Nest, names: Sequence[str], targets: Nest, count: int) -> tuple[int, ...]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -74,13 +74,9 @@ class Network:
         self._constants = [tf.constant(variable.numpy()) for variable in self.model.non_trainable_variables]
         self._structure: Any = None
         self.places: list[int] = []  # indices of the outputs that have logits
-        self._outputs_of: Any = None
-        self._measured: Any = None
-        self._measures_of: dict[int, Any] = {}  # by the number of parts
-        self._shifts: dict[int, Any] = {}  # by the number of samples
         self._shifted: list[int] = []  # indices of the biases of centred layers
-        self._inputs_of: Any = None
         self._kernels: list[int] = []  # indices of the kernels of these layers
+        self._kept: dict[Any, Any] = {}  # traced functions
         self.evaluator = self._evaluator_of(problem.objectives, problem.weights, shapes.weighted)
         self.measure = self._evaluator_of((problem.measure,), problem.weights[:1], shapes.weighted)
         is_exact = problem.precision == "float32"
@@ -129,37 +125,49 @@ class Network:
         outputs = self._outputs(model, weights, inputs)
         return *self.evaluator.traced(outputs, targets), outputs
 
+    def _called(self, key: Any, function: Any, weights: Sequence[Any], given: Any, *, any_size: bool = True) -> Any:
+        """Call a function of weights and samples; it is traced once for a key, for any number of samples or this one.
+
+        A signal waits until it is traced. Under SCOOP a KeyboardInterrupt is raised in another greenlet. A trace that
+        it interrupts would leave the whole thread in the graph of the trace, and nothing could be saved.
+        """
+        if key not in self._kept:
+            shapes = [tf.TensorSpec(weight.shape) for weight in weights]
+            specs = tf.nest.map_structure(
+                lambda t: tf.TensorSpec((None, *t.shape[1:]) if any_size else t.shape, t.dtype), given
+            )
+            with _one_at_a_time, holding_signals():
+                self._kept[key] = traced(function, shapes, specs)
+        return self._kept[key](weights, given)
+
+    @cached_property
+    def _centred(self) -> Any:
+        """A centred model whose layers show their inputs and means; the fitness may be computed in bfloat16."""
+        return centred(new_model(self.problem.model))
+
     def outputs(self, weights: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
         """Return each output for any number of samples, then the logits of outputs that a softmax or sigmoid made."""
-        if self._outputs_of is None:
-            specs = [tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for tensor in inputs]
-            shapes = [tf.TensorSpec(shape) for shape in self.layout.shapes]
-            outputs = partial(self._outputs, self.model)
-            self._outputs_of = _called(traced, lambda *given: with_logits(outputs(*given)), shapes, specs)
-        return list(self._outputs_of(weights, inputs))
+        return list(self._called("outputs", self._with_logits, weights, list(inputs)))
+
+    def _with_logits(self, weights: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
+        return with_logits(self._outputs(self.model, weights, inputs))
 
     def objectives_of(self, outputs: Sequence[Any], targets: Sequence[Any], *, measure: bool) -> tuple[Any, Any]:
         """Return the values of the objectives, or of the measure, and if all outputs are finite; for any samples."""
         if not measure:
             return self._traced(self.evaluator, outputs, targets)
-        if self._measured is None:  # every generation computes the measure, so it is traced, for any number of samples
-            given = [list(outputs), list(targets)]
-            specs = tf.nest.map_structure(lambda tensor: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype), given)
-            self._measured = _called(traced, partial(self._traced, self.measure), *specs)
-        values, finite = self._measured(list(outputs), list(targets))
+        # Every generation computes the measure, so it is traced.
+        values, finite = self._called("measure", self._measure, [], [list(outputs), list(targets)])
         return values, finite
+
+    def _measure(self, _: Any, given: Sequence[Any]) -> tuple[Any, Any]:
+        return self._traced(self.measure, *given)
 
     def shifts_of(self, weights: Sequence[Any], inputs: Sequence[Any]) -> dict[int, Any]:
         """Return the means that the centred layers subtract for a batch, by the index of their bias; traced."""
-        if (found := self._shifts.get(len(inputs[0]))) is None:
-            found = self._shifts[len(inputs[0])] = self._traced_apart(self._shifts_of, inputs)
-        return dict(zip(self._shifted, (shift.numpy() for shift in found(weights, inputs)), strict=True))
-
-    def _traced_apart(self, function: Callable[..., Any], inputs: Sequence[Any]) -> Any:
-        """Trace a function of a new centred model, weights and inputs: another thread may trace the scored one."""
-        specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in inputs]
-        shapes = [tf.TensorSpec(shape) for shape in self.layout.shapes]
-        return _called(traced, partial(function, centred(new_model(self.problem.model))), shapes, specs)
+        key = "shifts", len(inputs[0])
+        found = self._called(key, partial(self._shifts_of, self._centred), weights, list(inputs), any_size=False)
+        return dict(zip(self._shifted, (shift.numpy() for shift in found), strict=True))
 
     def _shifts_of(self, model: Any, weights: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
         found = shifts_of(model, partial(self._outputs, model, weights, inputs))
@@ -168,9 +176,8 @@ class Network:
 
     def layer_inputs(self, weights: Sequence[Any], inputs: Sequence[Any]) -> dict[int, NDArray[np.float32]]:
         """Return the inputs of the centred layers in a call for a mini-batch, by the index of the kernel; traced."""
-        if self._inputs_of is None:
-            self._inputs_of = self._traced_apart(self._layer_inputs, inputs)
-        found = self._inputs_of(weights, inputs)
+        function = partial(self._layer_inputs, self._centred)
+        found = self._called("inputs", function, weights, list(inputs), any_size=False)
         return dict(zip(self._kernels, (each.numpy() for each in found), strict=True))
 
     def _layer_inputs(self, model: Any, weights: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
@@ -180,12 +187,8 @@ class Network:
 
     def measures_of(self, weights: Sequence[Any], parts: Sequence[Sequence[Any]]) -> list[tuple[Any, Any]]:
         """Return the values of a traced measure for each part, inputs and targets, and if its outputs are finite."""
-        parts = [list(map(list, part)) for part in parts]
-        if (found := self._measures_of.get(len(parts))) is None:
-            shapes = [tf.TensorSpec(shape) for shape in self.layout.shapes]
-            specs = tf.nest.map_structure(lambda tensor: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype), parts)
-            found = self._measures_of[len(parts)] = _called(traced, self._measures, shapes, specs)
-        values = iter(found(weights, parts))
+        given = [list(map(list, part)) for part in parts]
+        values = iter(self._called(("measures", len(parts)), self._measures, weights, given))
         return list(zip(values, values, strict=True))
 
     def _measures(self, weights: Sequence[Any], parts: Sequence[Sequence[Any]]) -> list[Any]:
@@ -201,16 +204,6 @@ class Network:
         for place, logits in zip(self.places, outputs[count:], strict=True):
             made[place]._keras_logits = logits
         return evaluator.traced(made, targets)
-
-
-def _called(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function that TensorFlow may have to trace.
-
-    A signal waits until the call returns. Under SCOOP a KeyboardInterrupt is raised in another greenlet. A trace that
-    it interrupts would leave the whole thread in the graph of the trace, and nothing could be saved.
-    """
-    with holding_signals():
-        return function(*arguments)
 
 
 def _as_typed(weight: Any, dtype: str) -> Any:

@@ -10,13 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from deap_nn.data.samples import flat
 from deap_nn.models.outputs import reason_of
 from deap_nn.models.tensorflow import keras, tf
 from deap_nn.problems.objectives import TARGETS, Objective, _make
-
-TRIED = 1000
-"""The number of samples, at most, on which functions are tried: enough to have every class of most data."""
 
 
 @dataclass(eq=False)
@@ -73,15 +69,8 @@ class ObjectiveEvaluator:
             values.append(objective.checked(value, finite, weight))
         return tuple(values)
 
-    def tried(self, outputs: Sequence[Any], targets: Sequence[Any]) -> list[str]:
-        """Compute all objectives of some samples; return a warning of each function that makes a matrix of them.
-
-        Raises
-        ------
-        ValueError
-            If an objective does not fit.
-        """
-        outputs, targets = trial_of(outputs, targets)
+    def check(self, outputs: Sequence[Any], targets: Sequence[Any]) -> None:
+        """Compute all objectives of some samples; raise ValueError if one does not fit."""
         try:
             # NumPy looks for what is not finite: the first call of each operation of TensorFlow takes milliseconds.
             finite = all(np.isfinite(output).all() for output in outputs)
@@ -89,8 +78,6 @@ class ObjectiveEvaluator:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 self.fitness([value.numpy().tolist() for value in values], finite, outputs, targets)
-                functions = [objective for objective in self.objectives if not objective.traced]
-                return list(filter(None, (_broadcast(one, *self._seen(one, outputs, targets)) for one in functions)))
         except Exception as error:
             shapes = f"outputs of shape {[o.shape for o in outputs]} and targets of {[t.shape for t in targets]}"
             raise ValueError(f"loss does not fit {shapes}: {reason_of(error)}") from error
@@ -110,6 +97,10 @@ class ObjectiveEvaluator:
             return _cross_entropy(output, target, weight, from_logits=logits)
         if objective.kind == "metric":
             return _measured(self._made[objective], output, target, weight)
+        if objective.kind == "compiled":
+            compiled: Any = objective.function
+            values = compiled(*of_one_rank(tf.cast(target, output.dtype), output))
+            return tf.cast(weighted_mean(values, weight), tf.float32)
         loss = self._made[objective]
         if isinstance(loss, keras.losses.Loss):
             return tf.cast(tf.reduce_mean(loss(target, output, weight)), tf.float32)
@@ -193,40 +184,6 @@ def _called(objective: Objective, outputs: Any, targets: Any, weight: Any, sampl
     return float(value)
 
 
-def trial_of(outputs: Sequence[Any], targets: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-    """Return repeated outputs of a few samples, and as many targets, at most `TRIED`, from all over the samples."""
-    few, count = len(outputs[0]), len(targets[0])
-    if any(output.shape[:1] != (min(few, count),) for output in outputs):
-        return list(outputs), [target[:few] for target in targets]
-    places = np.linspace(0, count - 1, min(TRIED, count)).astype(int)
-    tiled = [np.resize(output, (len(places), *output.shape[1:])) for output in outputs]
-    return tiled, [target[places] for target in targets]
-
-
-def _broadcast(objective: Objective, output: Any, target: Any) -> str:
-    """Return a warning of a user's function that combines its arrays to a matrix of all pairs of samples, or nothing.
-
-    Its value then differs from that of two flat arrays and of two columns, which agree.
-    """
-    shapes = [getattr(array, "shape", ()) for array in (target, output)]
-    if sorted(shapes) != [(count := len(target),), (count, 1)]:
-        return ""
-    numbers = np.linspace(0.01, 0.99, count, dtype=np.float32), np.sort(target, axis=0)
-    try:
-        value, flat, column = (
-            _called(objective, numbers[0].reshape(of_output), numbers[1].reshape(of_target), None, count)
-            for of_target, of_output in (shapes, [(count,)] * 2, [(count, 1)] * 2)
-        )
-    except Exception:  # it needs the shapes as they are
-        return ""
-    if np.isclose(value, flat, rtol=1e-5) or not np.isclose(flat, column, rtol=1e-5):
-        return ""
-    target, output, fix = ("(n,)", "(n, 1)", "y[:, None]") if shapes[0] == (count,) else ("(n, 1)", "(n,)", "y[:, 0]")
-    return (
-        f"{objective.name} gets targets {target} and outputs {output}: y_true - y_pred is an (n, n) array: give {fix}"
-    )
-
-
 def _all(objectives: Sequence[Objective]) -> list[Objective]:
     return [part for objective in objectives for part in (objective, *objective.parts)]
 
@@ -274,34 +231,3 @@ def _cross_entropy(output: Any, target: Any, weight: Any, *, from_logits: bool) 
     else:
         entropy = keras.ops.sparse_categorical_crossentropy(_classes(output, target), output, from_logits=from_logits)
     return weighted_mean(entropy, weight)
-
-
-class CompiledFunction:
-    """A loss function for Keras, which calls it with (targets, outputs) of each output, tensors of one type and rank.
-
-    Parameters
-    ----------
-    function : callable
-        Returns a loss for each sample, or one for all.
-    names : sequence of str
-        The names of the outputs.
-    """
-
-    def __init__(self, function: Callable[..., Any], names: Sequence[str]) -> None:
-        self.function, self.names = function, tuple(names)
-        self.__name__ = getattr(function, "__name__", type(function).__name__)
-
-    def __call__(self, outputs: Any, targets: Any, sample_weight: Any = None) -> float:
-        """Return the sum over the outputs of the mean loss of the samples, each times its weight."""
-        made, wanted, weights = map(self._in_order, (outputs, targets, sample_weight))
-        total = 0.0
-        for place, output in enumerate(map(tf.constant, made)):
-            values = self.function(*of_one_rank(tf.cast(wanted[place], output.dtype), output))
-            weight = weights[place] if len(weights) > 1 else weights[0]  # one for all outputs
-            total += float(np.mean(values) if weight is None else weighted_mean(values, weight))
-        return total
-
-    def _in_order(self, nest: Any) -> list[Any]:
-        if isinstance(nest, Mapping) and set(nest) == set(self.names):
-            return [nest[name] for name in self.names]
-        return flat(nest)

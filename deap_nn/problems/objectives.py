@@ -17,10 +17,15 @@ import numpy as np
 
 from deap_nn.core.arguments import did_you_mean
 from deap_nn.core.errors import WORST
-from deap_nn.models.custom_objects import custom_objects_of, left_out, missing_arguments, silent_on_lambdas
+from deap_nn.models.reference import custom_objects_of, silent_on_lambdas
 from deap_nn.models.tensorflow import keras
 
-Kind = Literal["error", "cross_entropy", "loss", "metric", "function", "sum"]
+Kind = Literal["error", "cross_entropy", "loss", "metric", "function", "compiled", "sum"]
+
+FitnessName = Literal["error", "cross_entropy"]
+
+CROSS_ENTROPIES = ("sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy")
+"""Keras' losses that are a cross-entropy in nats."""
 
 TARGETS = ("y_true", "targets")
 """The parameter names by which a function takes the targets."""
@@ -37,8 +42,9 @@ class Objective:
 
     Parameters
     ----------
-    kind : {"error", "cross_entropy", "loss", "metric", "function", "sum"}
-        The kind of objective; "sum" adds one objective for each of several outputs.
+    kind : {"error", "cross_entropy", "loss", "metric", "function", "compiled", "sum"}
+        The kind of objective. A "function" takes NumPy arrays, a "compiled" one tensors, as Keras calls it; "sum"
+        adds one objective for each of several outputs.
     name : str
         The name in messages.
     config : str
@@ -89,14 +95,6 @@ class Objective:
         return 1.0 if self.kind == "error" else -math.copysign(WORST, weight)
 
     @property
-    def doubt(self) -> str:
-        """A warning if the parameters of a function have no known names; otherwise empty."""
-        if self.kind != "function" or self.names:
-            return ""
-        called = f"{self.name} is called with (outputs, targets): name its parameters (y_true, y_pred) or "
-        return f"{called}(targets, outputs)"
-
-    @property
     def is_score(self) -> bool:
         """Whether more may be better: true for a metric, and for a score of scikit-learn or Keras by its name."""
         function = self.function
@@ -107,7 +105,22 @@ class Objective:
         return self.kind == "metric" or (library and name.endswith(("_score", "_accuracy")))
 
 
-def objective_of(given: Any, outputs: Sequence[str], argument: str) -> Objective:
+def followed(objectives: Sequence[Objective]) -> FitnessName | None:
+    """Return the objective that an `ErrorScaled` sigma can follow, if it is the only one; else None."""
+    if len(objectives) != 1:
+        return None
+    kind, name = objectives[0].kind, objectives[0].name
+    if kind == "error":
+        return "error"
+    return "cross_entropy" if kind == "cross_entropy" or (kind == "loss" and name in CROSS_ENTROPIES) else None
+
+
+def of_classes(fitness: FitnessName) -> Objective:
+    """Return the objective of a fitness by its name, for a model with one output."""
+    return Objective(fitness, fitness, place=0)
+
+
+def objective_of(given: Any, outputs: Sequence[str]) -> Objective:
     """Return the objective for a user's argument.
 
     Parameters
@@ -119,8 +132,6 @@ def objective_of(given: Any, outputs: Sequence[str], argument: str) -> Objective
         name or loss is summed over all.
     outputs : sequence of str
         The outputs' names.
-    argument : str
-        The name of the argument in errors.
 
     Raises
     ------
@@ -132,44 +143,55 @@ def objective_of(given: Any, outputs: Sequence[str], argument: str) -> Objective
     if isinstance(given, Mapping):
         if not given or not set(given) <= set(outputs):
             got = ", ".join(map(str, given)) or "none"
-            raise ValueError(f"{argument} must name some of the outputs {', '.join(outputs)}, got {got}")
-        parts = tuple(replace(_single(given[n], argument), place=i) for i, n in enumerate(outputs) if n in given)
+            raise ValueError(f"loss must name some of the outputs {', '.join(outputs)}, got {got}")
+        parts = tuple(replace(_single(given[n]), place=i) for i, n in enumerate(outputs) if n in given)
     else:
-        single = _single(given, argument)
+        single = _single(given)
         if single.kind in ("metric", "function"):
             return single
         parts = tuple(replace(single, place=i) for i in range(len(outputs)))
     if len(parts) == 1:
         return parts[0]
     if any(part.kind in ("metric", "function") for part in parts):
-        raise TypeError(f"{argument} must be a name or a Keras loss for each output if it names several outputs")
-    return Objective("sum", argument, parts=parts)
+        raise TypeError("loss must be a name or a Keras loss for each output if it names several outputs")
+    return Objective("sum", "loss", parts=parts)
 
 
-def _single(given: Any, argument: str) -> Objective:
+def _single(given: Any) -> Objective:
+    if isinstance(given, Objective):
+        return given
     if given in ("error", "cross_entropy"):
         return Objective(given, given)
     if isinstance(given, str):
         try:
-            return _of_keras("loss", given, keras.losses.get(_SHORT.get(given, given)), argument)
+            return _of_keras("loss", given, keras.losses.get(_SHORT.get(given, given)))
         except ValueError as error:
             known = (
                 "'error' (1 - accuracy), 'cross_entropy', 'mse', 'mae', a Keras loss or its name, or a metric itself"
             )
             names = ("error", "cross_entropy", *_SHORT, *vars(keras.losses))
-            raise ValueError(f"{argument} must be {known}, got {given!r}{did_you_mean(given, names)}") from error
+            raise ValueError(f"loss must be {known}, got {given!r}{did_you_mean(given, names)}") from error
     if isinstance(given, keras.losses.Loss):
-        return _of_keras("loss", given.name, given, argument)
+        return _of_keras("loss", given.name, given)
     if isinstance(given, keras.metrics.Metric):
-        return _of_keras("metric", given.name, given, argument)
+        return _of_keras("metric", given.name, given)
     if callable(given) and not isinstance(given, type):
         name = getattr(given, "__name__", type(given).__name__)
         if (getattr(given, "__module__", None) or "").partition(".")[0] == "keras":
-            return _of_function(name, given, argument)
+            return _of_function(name, given)
         names, takes_weights = _parameters(given)
         key = uuid.uuid4().hex
         return Objective("function", name, function=given, key=key, names=names, takes_weights=takes_weights)
-    raise TypeError(f"{argument} must be a name, a Keras loss or metric, or a function, got {type(given).__name__}")
+    raise TypeError(f"loss must be a name, a Keras loss or metric, or a function, got {type(given).__name__}")
+
+
+def as_compiled(loss: Any) -> Any:
+    """Return a compiled loss; a custom function, which Keras calls with tensors, as an objective."""
+    module = (getattr(loss, "__module__", None) or "").partition(".")[0]
+    if not callable(loss) or isinstance(loss, keras.losses.Loss | type) or module == "keras":
+        return loss
+    name = getattr(loss, "__name__", type(loss).__name__)
+    return Objective("compiled", name, function=loss, key=uuid.uuid4().hex)
 
 
 def _parameters(function: Callable[..., Any]) -> tuple[tuple[str, ...], bool]:
@@ -185,33 +207,51 @@ def _parameters(function: Callable[..., Any]) -> tuple[tuple[str, ...], bool]:
     return names if len(names) == 2 else (), "sample_weight" in found
 
 
-def _of_function(name: str, given: Any, argument: str) -> Objective:
+def _of_function(name: str, given: Any) -> Objective:
     """Return the objective of a Keras function: a loss if Keras has it as one, else a metric, as for accuracies."""
     with contextlib.suppress(ValueError):
         if keras.losses.get(name) is given:
-            return _of_keras("loss", name, given, argument)
-    return _of_keras("metric", name, keras.metrics.MeanMetricWrapper(given, name), argument)
+            return _of_keras("loss", name, given)
+    return _of_keras("metric", name, keras.metrics.MeanMetricWrapper(given, name))
 
 
-def _of_keras(kind: Literal["loss", "metric"], name: str, thing: Any, argument: str) -> Objective:
+def _of_keras(kind: Literal["loss", "metric"], name: str, thing: Any) -> Objective:
     if not isinstance(thing, keras.losses.Loss | keras.metrics.Metric):
         return Objective(kind, name, json.dumps(thing.__name__))  # a Keras function by its name
     own = custom_objects_of([thing])
-    said = f"{argument} {type(thing).__name__} cannot be built again: give it a get_config() "
+    said = f"loss {type(thing).__name__} cannot be built again: give it a get_config() "
     try:
         with silent_on_lambdas():
             config = keras.saving.serialize_keras_object(thing)
         if not own:  # some of Keras' configurations lack the arguments of the wrapped function
-            config["config"] = left_out(thing) | config["config"]
+            config["config"] = _left_out(thing) | config["config"]
         objective = Objective(kind, name, json.dumps(config), own, key=uuid.uuid4().hex if own else "")
         if kind == "metric" and "sample_weight" in inspect.signature(thing.update_state).parameters:
             objective = replace(objective, takes_weights=True)
         again = _make(objective)
     except Exception as error:  # Keras raises many types, with messages of many lines
         raise TypeError(f"{said}with the arguments of __init__, and define functions at the top of a module") from error
-    if names := missing_arguments(thing, again):
+    if names := _missing_arguments(thing, again):
         raise TypeError(f"{said}that returns {', '.join(names)}")
     return objective
+
+
+def _missing_arguments(thing: Any, again: Any) -> list[str]:
+    """Return the attributes that a loss or metric does not share with the one that its configuration makes, sorted."""
+    held, rebuilt = _plain(thing), _plain(again)
+    return sorted(name.lstrip("_") for name, value in held.items() if value != rebuilt.get(name))
+
+
+def _plain(thing: Any) -> dict[str, str]:
+    """Return the numbers, texts and arrays that a loss or metric holds, as texts."""
+    simple = (int, float, str, bytes, list, tuple, np.ndarray)
+    return {name: repr(value) for name, value in vars(thing).items() if isinstance(value, simple)}
+
+
+def _left_out(thing: Any) -> dict[str, Any]:
+    """Return the arguments of Keras' own loss or metric that it keeps for the function that it wraps."""
+    takes = inspect.signature(type(thing)).parameters
+    return {name: value for name, value in (getattr(thing, "_fn_kwargs", None) or {}).items() if name in takes}
 
 
 def _make(objective: Objective) -> Any:
@@ -241,9 +281,7 @@ def check_targets(objective: Objective, outputs: Sequence[Any], targets: Sequenc
         units = "1 output" if classes == 1 else f"{classes} outputs"
         needed = f"{part.name}: labels must be integers from 0 to {max(classes, 2) - 1} for {units}"
         if target.dtype.kind not in "biuf":
-            first = target.flat[0]
-            shown = first.decode() if isinstance(first, bytes) else str(first)
-            raise ValueError(f"{needed}, got strings such as {shown!r}")
+            raise ValueError(f"{needed}, got strings such as {str(target.reshape(-1)[:1].astype(str)[0])!r}")
         found = f"got {float(target.min()):g} to {float(target.max()):g}"
         if classes == 1:
             if not np.all((target == 0) | (target == 1)):

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-from deap_nn.data.registry import DataReference
-from deap_nn.models.reference import ModelReference
-from deap_nn.problems.objectives import Objective
+from deap_nn.data.dataset import Dataset
+from deap_nn.data.loading import find_dataset, load_dataset
+from deap_nn.data.minibatches import Strata
+from deap_nn.data.registry import NAMES, DataReference
 
-FitnessName = Literal["error", "cross_entropy"]
+if TYPE_CHECKING:  # functions import TensorFlow when they are called: it takes seconds
+    import keras
 
-CROSS_ENTROPIES = ("sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy")
-"""Keras' losses that are a cross-entropy in nats."""
+    from deap_nn.models.reference import ModelReference
+    from deap_nn.problems.objectives import FitnessName, Objective
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,9 @@ class Problem:
     @property
     def measure(self) -> Objective:
         """The objective of ``error_rate`` and the log: the error rate of images, else the first objective."""
-        return MISREAD if self.images else self.objectives[0]
+        from deap_nn.problems.objectives import of_classes
+
+        return of_classes("error") if self.images else self.objectives[0]
 
     @property
     def centred_layers(self) -> list[str]:
@@ -84,23 +88,72 @@ class Problem:
     @property
     def fitness(self) -> FitnessName | None:
         """The objective that an `ErrorScaled` sigma can follow, "error" or "cross_entropy", or None."""
+        from deap_nn.problems.objectives import followed
+
         return followed(self.objectives)
 
 
-def followed(objectives: Sequence[Objective]) -> FitnessName | None:
-    """Return the objective that an `ErrorScaled` sigma can follow, if it is the only one; else None."""
-    if len(objectives) != 1:
-        return None
-    kind, name = objectives[0].kind, objectives[0].name
-    if kind == "error":
-        return "error"
-    return "cross_entropy" if kind == "cross_entropy" or (kind == "loss" and name in CROSS_ENTROPIES) else None
+USUAL_BATCH_SIZE = 64
+"""The default number of samples in a mini-batch; all of them if they are fewer."""
 
 
-def of_classes(fitness: FitnessName) -> Objective:
-    """Return the objective of a fitness by its name, for a model with one output."""
-    return Objective(fitness, fitness, place=0)
+def checked(problem: Problem) -> Problem:
+    """Return a problem; ValueError if its mini-batches cannot be drawn, centred or stratified."""
+    samples, size = find_dataset(problem.data), problem.batch_size
+    count = samples.size("train")
+    if size > count:
+        raise ValueError(f"batch_size must be at most the {count} training samples, got {size}")
+    if problem.centred and size < 2:
+        raise ValueError(f"centred needs a mini-batch of at least 2 samples, got {size}: one has no other mean")
+    labelled = problem.objectives[0].kind in ("error", "cross_entropy")
+    if problem.stratified and not (labelled and Strata.of(samples.halves("train")[1][problem.pairs[0]])):
+        raise ValueError("stratified needs a target of classes, scored by 'error' or 'cross_entropy'")
+    return problem
 
 
-MISREAD = of_classes("error")
-"""The error rate of a model with one output."""
+def of_labelled_data(
+    model: str | keras.Model,
+    data: str | Path | Dataset,
+    fitness: FitnessName,
+    batch_size: int | None,
+    *,
+    centred: bool,
+    **settings: Any,
+) -> Problem:
+    """Return the problem of a model of classes on labelled data; `settings` are further arguments of `Problem`."""
+    from deap_nn.models.layers import check_centred
+    from deap_nn.models.outputs import check_fit, few_of, is_logits
+    from deap_nn.models.reference import model_of, reference_of
+    from deap_nn.problems.objectives import of_classes
+
+    dataset = _dataset(data)
+    reference = reference_of(model)
+    network = model_of(reference)
+    check_fit(network, dataset.x_train.shape[1:], dataset.classes)
+    few = few_of(network, dataset.x_train)
+    if not isinstance(model, str):
+        reference = replace(reference, inputs=few)
+    if centred:
+        check_centred(network)
+    return checked(
+        Problem(
+            reference,
+            dataset.reference,
+            (of_classes(fitness),),
+            batch_size or min(USUAL_BATCH_SIZE, len(dataset.x_train)),
+            from_logits=(is_logits(network, 0, lambda: network(few, training=False)),),
+            images=True,
+            centred=centred,
+            **settings,
+        )
+    )
+
+
+def _dataset(data: str | Path | Dataset) -> Dataset:
+    if isinstance(data, Dataset):
+        return data
+    if isinstance(data, str) and (data in NAMES or (Path(data).stem == data and not Path(data).exists())):
+        return load_dataset(data)  # its error for an unknown name lists the known ones
+    if isinstance(data, str | Path):
+        return load_dataset("auto", data)
+    raise TypeError(f"data must be a name, a path or a Dataset, got {type(data).__name__}")

@@ -19,7 +19,7 @@ from deap_nn.genome.vectors import Halves, Vector, empty_halves, split_vector
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.models.layers import CENTRING_BATCH, CENTRING_SAMPLES, centred, fold, mean_shifts, without_shifts
 from deap_nn.models.reference import ModelReference, model_of, new_model
-from deap_nn.models.tensorflow import check_not_forked, configure_tensorflow, gathered_tensor, shared_tensor, tf
+from deap_nn.models.tensorflow import check_not_forked, configure_tensorflow, shared_tensor, tf
 from deap_nn.problems import groups
 from deap_nn.problems.network import forget_networks, network_of
 from deap_nn.problems.problem import Problem
@@ -81,11 +81,8 @@ class Scorer:
             chosen = batch_indices(
                 self.problem.seed, generation, self.problem.batch_size, len(targets[0]), self._strata
             )
-            if self.problem.images or self.problem.device == "gpu":  # which would copy shared memory at each use
-                given = self._input_tensors(array[chosen] for array in inputs)
-                wanted = self._tensors(array[chosen] for array in targets)
-            else:
-                given, wanted = ([gathered_tensor(array, chosen) for array in half] for half in (inputs, targets))
+            given = self._input_tensors(array[chosen] for array in inputs)
+            wanted = self._tensors(array[chosen] for array in targets)
             self._batch = generation, (given, wanted)  # one assignment: no thread reads it with other tensors
         return self._batch[1]
 
@@ -198,9 +195,7 @@ class Scorer:
         return self._network.layer_inputs(self.weights(individual), self._minibatch(generation)[0])
 
     def genome(self, weights: WeightList) -> WeightList:
-        """Return the individual whose network, as `network` returns it, has the given weights."""
-        if not self.problem.centred:
-            return weights
+        """Return the individual whose network, as `network` returns it, has given weights, if layers are centred."""
         inputs = list(map(self._network.inputs, self._batches_for_means))
         return WeightList(fold(centred(new_model(self.problem.model)), weights, inputs, inverse=True))
 
@@ -225,14 +220,12 @@ class Scorer:
         outputs = outputs[: len(outputs) - len(self._network.places)]
         return evaluator.fitness(values.numpy().tolist(), bool(finite), outputs, [target.numpy() for target in targets])
 
-    def measures(self, individual: WeightList, generation: int | None, size: int) -> list[float]:
+    def measures(self, individual: WeightList, generation: int, size: int) -> list[float]:
         """Return the problem's traced measure on a generation's mini-batch, and on `size` validation samples if any.
 
-        One call of TensorFlow computes both: for a small network a call takes longer than the network. Without a
-        generation the mini-batch is any one.
+        One call of TensorFlow computes both: for a small network a call takes longer than the network.
         """
-        kept = self._batch if generation is None else None
-        parts = [self._minibatch(generation or 0) if kept is None else kept[1]]
+        parts = [self._minibatch(generation)]
         if size:
             if (held := self._validation) is None or held[0] != size:
                 first = [[array[:size] for array in half] for half in self.samples.halves("validation")]

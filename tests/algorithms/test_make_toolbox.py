@@ -255,18 +255,6 @@ def test_bad_arguments_are_named(digits, keywords, error, message):
         make_toolbox(arguments.pop("model"), arguments.pop("data"), **arguments)
 
 
-def test_a_model_for_bytes_is_warned_of(digits):
-    layers = [keras.Input((28, 28)), keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(10)]
-    model = keras.Sequential(layers)
-    said = "bytes are divided by 255 before the model gets them, and layer rescaling.* scales them again: remove it"
-    with pytest.warns(UserWarning, match=said):
-        make_toolbox(model, digits, seed=1)
-    make_toolbox(keras.Sequential([layers[0], keras.layers.Rescaling(2.0, -1.0), *layers[2:]]), digits, seed=1)
-    parts = [getattr(digits, f"{axis}_{part}") for part in ("train", "validation", "test") for axis in "xy"]
-    floats = Dataset(*[part.astype(np.float32) if part.ndim > 1 else part for part in parts])
-    make_toolbox(model, floats, seed=1)
-
-
 def test_a_fitness_that_is_maximised_is_warned_of(digits):
     with pytest.warns(UserWarning, match="container has a fitness that is maximised, but evaluate returns the cross"):
         make_toolbox("mlp", digits, **two_objectives((1.0,)))

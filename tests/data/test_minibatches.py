@@ -24,11 +24,12 @@ def test_a_stratified_epoch_has_all_samples_and_each_class_spread_out(labels, se
                 assert abs((drawn == label).sum() - share * size) < 2 + 2 * len(np.unique(labels)) * share
 
 
-def test_epochs_and_seeds_have_their_own_order():
-    labels = np.arange(100) % 4
-    first, second, third = (batch_indices(5, number, 100, 100, Strata.of(labels)) for number in range(3))
-    orders = {tuple(order) for order in (first, second, third, batch_indices(6, 0, 100, 100, Strata.of(labels)))}
-    assert len(orders) == 4
+@pytest.mark.parametrize("strata", [None, Strata.of(np.arange(100) % 4)])
+def test_epochs_and_seeds_have_their_own_order(strata):
+    walk = np.concatenate([batch_indices(5, number, 30, 100, strata) for number in range(10)])
+    epochs = [*walk.reshape(3, 100).tolist(), batch_indices(6, 0, 100, 100, strata).tolist()]
+    assert all(sorted(epoch) == list(range(100)) for epoch in epochs)
+    assert len(set(map(tuple, epochs))) == 4
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
-"""Small Keras models with their data, for the tests of `KerasProblem` and of `evolve_model`."""
+"""Small Keras models with their data, and scored members of them, for tests of `KerasProblem` and `evolve_model`."""
 
 import numpy as np
 from deap import base, creator
 
-from deap_nn import WeightList
+from deap_nn import KerasProblem, WeightList, make_toolbox
 from deap_nn.models.tensorflow import keras
 
 layers = keras.layers
@@ -19,6 +19,14 @@ def two_objectives(weights=(-1.0, -1.0)):
         creator.create(f"{name}Fitness", base.Fitness, weights=weights)
         creator.create(name, WeightList, fitness=getattr(creator, f"{name}Fitness"))
     return {"container": getattr(creator, name), "seed": 1}
+
+
+def scored(model, x, y, *, weights=(-1.0,), batch_size=None, **words):
+    """The toolbox of a problem without validation samples, a member, and the outputs of the member's model."""
+    problem = KerasProblem(model, x, y, **({"validation_split": 0} | words))
+    toolbox = make_toolbox(problem, batch_size=batch_size, **two_objectives(weights))
+    individual = toolbox.individual()
+    return toolbox, individual, toolbox.to_model(individual).predict(x, verbose=0)
 
 
 def dense(units=3, last=None, width=4):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deap_nn.models.layers import CentredDense, centred, fold, inputs_of, shifts_of
+from deap_nn.models.layers import CentredDense, centred, fold
 from deap_nn.models.tensorflow import keras
 
 layers = keras.layers
@@ -57,12 +57,3 @@ def test_folded_means_give_the_model_the_outputs_of_its_clone_and_come_out_again
     assert np.asarray(model(X)) == pytest.approx(wanted, abs=1e-5)
     for matrix, other in zip(fold(clone, folded, [X], inverse=True), weights, strict=True):
         assert matrix == pytest.approx(other, abs=1e-5)
-
-
-def test_a_call_shows_the_inputs_and_the_means_of_centred_layers_by_the_places_of_their_weights():
-    model = centred(keras.Sequential([keras.Input((6,)), layers.Dense(3), layers.Dense(2)]))
-    found = inputs_of(model, lambda: model(X[:4]), 4)
-    assert {place: np.asarray(rows).tolist() for place, rows in found.items()} == {0: X[:4].tolist()}
-    shifts = shifts_of(model, lambda: model(X))
-    assert np.asarray(shifts[1]) == pytest.approx((X @ model.layers[0].get_weights()[0]).mean(axis=0), abs=1e-5)
-    assert shifts.keys() == {1, 3}

@@ -17,11 +17,11 @@ from deap_nn.genome.vectors import empty_vector
 from deap_nn.models.built_in import BUILT_IN
 from deap_nn.models.reference import reference_of
 from deap_nn.models.tensorflow import configure_tensorflow, keras, tf
-from deap_nn.problems import measures, network
-from deap_nn.problems.evaluate import Evaluate
-from deap_nn.problems.measures import ErrorRate
+from deap_nn.problems import evaluate
+from deap_nn.problems.evaluate import ErrorRate, Evaluate
 from deap_nn.problems.network import Network
-from deap_nn.problems.problem import Problem, of_classes
+from deap_nn.problems.objectives import of_classes
+from deap_nn.problems.problem import Problem
 from deap_nn.problems.scorer import Scorer, forget_all
 
 
@@ -56,17 +56,8 @@ def test_fitness_is_error_rate_and_cross_entropy(digits, mlp):
         error = (logits.argmax(axis=1) != labels).mean()
         assert at(Evaluate(problem(digits, mlp, fitness="error")), generation)(individual) == (error,)
     assert isinstance(Evaluate(problem(digits, mlp))(individual)[0], float)
-
-
-def test_each_epoch_passes_over_the_whole_training_set_in_a_new_order():
-    samples, batch = 100, 30
-    walk = np.concatenate([batch_indices(5, generation, batch, samples) for generation in range(10)])
-    epochs = walk.reshape(3, samples)
-    assert all(sorted(epoch.tolist()) == list(range(samples)) for epoch in epochs)
-    assert not (epochs[0] == epochs[1]).all()
-    assert not (epochs[1] == epochs[2]).all()
-    assert not np.array_equal(walk[:30], batch_indices(6, 0, batch, samples))
-    assert sorted(batch_indices(1, 0, 100, 100).tolist()) == list(range(100))
+    with pytest.raises(ValueError, match="individual must have the shapes"):
+        Evaluate(problem(digits, mlp))(Individual([np.zeros((784, 64))]))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -120,21 +111,21 @@ def test_a_huge_cross_entropy_is_what_it_is(digits, mlp):
     assert 1e15 < Evaluate(problem(digits, mlp))(individual)[0] < WORST
 
 
-def test_misread_counts_agree_with_numpy_over_all_stretches(digits, mlp):
+def test_misread_counts_agree_with_numpy_over_all_stretches(digits, mlp, monkeypatch):
     individual = individual_for(mlp, seed=2)
-    toolbox = make_toolbox("mlp", digits, GA(centred=False), seed=1)
+    toolbox = make_toolbox("mlp", digits, GA(centred=False, stratified=False), seed=1, validation_size=30)
     for split in ("train", "validation", "test"):
         images, labels = digits.part(split)
         expected = (mlp_logits(individual, images).argmax(axis=1) != labels).mean()
-        assert toolbox.error_rate(individual, split) == expected
-
-
-def test_assess_scores_the_first_validation_samples(digits, mlp):
-    individual = individual_for(mlp, seed=2)
-    toolbox = make_toolbox("mlp", digits, GA(centred=False, stratified=False), seed=1, validation_size=30)
+        assert toolbox.error_rate(individual, split) == toolbox.error_rate(individual, split, size=10_000) == expected
+        with monkeypatch.context() as patched:
+            patched.setattr(evaluate, "GROUPED_CHUNK", 20)
+            assert toolbox.error_rate(individual, split) == expected
+    with pytest.raises(ValueError, match="size must be at least 1"):
+        toolbox.error_rate(individual, "validation", size=0)
     wrong = mlp_logits(individual, digits.x_validation).argmax(axis=1) != digits.y_validation
     found = toolbox.assess(individual, 4)
-    assert found["val_error"] == wrong[:30].mean()
+    assert found["val_error"] == wrong[:30].mean() == toolbox.error_rate(individual, "validation", size=30)
     chosen = batch_indices(1, 4, 64, len(digits.x_train))
     on_batch = mlp_logits(individual, digits.x_train[chosen]).argmax(axis=1) != digits.y_train[chosen]
     assert found["train_error"] == on_batch.mean()
@@ -143,7 +134,7 @@ def test_assess_scores_the_first_validation_samples(digits, mlp):
 def assessed(problem, individual, size):
     """Return what one call of a small network assesses, and the number of tasks."""
     tasks = []
-    found = measures.Assess(problem, size)(
+    found = evaluate.Assess(problem, size)(
         individual, 4, map=lambda function, given: map(function, tasks.extend(given) or tasks)
     )
     return found, len(tasks)
@@ -162,28 +153,10 @@ def test_one_call_assesses_a_small_network_as_slices_do(digits, mlp, monkeypatch
     one_call = [assessed(case, member, size) for case, member, size, _ in cases]
     assert one_call[0][0]["val_error"] != one_call[1][0]["val_error"]  # otherwise the size would not matter here
     assert [tasks for _, tasks in one_call] == [tasks for *_, tasks in cases]
-    monkeypatch.setattr(measures, "is_small", lambda model: False)
+    monkeypatch.setattr(evaluate, "is_small", lambda model: False)
     for (found, _), (case, member, size, _) in zip(one_call, cases, strict=True):
         assert found == assessed(case, member, size)[0]
         assert list(found) == ["train_error", "val_error"][: 1 + (size > 0)]
-
-
-def test_an_error_rate_on_validation_data_is_the_assessment_and_traces_nothing(digits, mlp, monkeypatch):
-    individual, scored = individual_for(mlp, seed=4), measures.ErrorRate(problem(digits, mlp))
-    forget_all()
-    found = measures.Assess(scored.problem, 30)(individual, 4)
-    traced = []
-    monkeypatch.setattr(network, "traced", lambda *arguments: traced.append(arguments))
-    assert scored(individual, "validation", size=30) == found["val_error"]
-    sizes = (None, 1, 30, 10_000)
-    rates = [scored(individual, "validation", size=size) for size in sizes]
-    assert rates[0] == rates[3] != rates[2]
-    assert traced == []
-    monkeypatch.undo()
-    monkeypatch.setattr(measures, "GROUPED_CHUNK", 20)  # then larger parts are scored in slices
-    assert rates == [scored(individual, "validation", size=size) for size in sizes]
-    with pytest.raises(ValueError, match="size must be at least 1"):
-        scored(individual, "validation", size=0)
 
 
 def test_what_is_no_individual_is_named(digits):
@@ -241,17 +214,14 @@ def test_a_signal_waits_for_what_is_being_traced(digits, mlp, monkeypatch):
     assert tf.executing_eagerly()
 
 
-@pytest.mark.parametrize("fitness", ["error", "cross_entropy"])
-def test_groups_of_any_size_give_the_bits_of_a_single_member(digits, mlp, fitness):
+def test_groups_of_any_size_give_the_bits_of_a_single_member_wherever_they_lie(digits, mlp):
     individuals = [individual_for(mlp, seed) for seed in range(50)]
     individuals[7][3][0] = np.nan
-    evaluate = at(Evaluate(problem(digits, mlp, fitness=fitness)), 2)
+    evaluate = at(Evaluate(problem(digits, mlp)), 2)
     assert evaluate.scores_groups
     expected = [evaluate(individual) for individual in individuals]
     genomes = np.stack([individual.flat for individual in individuals])
-    for size in (1, 2, 7, 50):
-        groups = [evaluate.many(genomes[start : start + size]) for start in range(0, 50, size)]
-        assert [values for group in groups for values in group] == expected
+    assert evaluate.many(genomes[:7]) + evaluate.many(genomes[7:]) == expected
     aligned = empty_vector(genomes.size).reshape(genomes.shape)  # TensorFlow reads it as it is
     aligned[:] = genomes
     assert evaluate.many(aligned) == expected
@@ -268,11 +238,6 @@ def test_evaluate_is_small_to_send(digits, mlp):
     individual = individual_for(mlp)
     assert again(individual) == evaluate(individual)
     assert again.generation == 5
-
-
-def test_an_individual_of_another_shape_raises(digits, mlp):
-    with pytest.raises(ValueError, match="individual must have the shapes"):
-        Evaluate(problem(digits, mlp))(Individual([np.zeros((784, 64))]))
 
 
 def test_data_are_loaded_once_a_process(digits_file, mlp, monkeypatch):

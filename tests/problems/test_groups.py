@@ -1,7 +1,5 @@
 """Small networks are scored in groups, each in the bits that it has alone."""
 
-import sys
-
 import numpy as np
 import pytest
 from keras_models import two_objectives
@@ -142,23 +140,3 @@ def test_where_a_size_changes_a_bit_a_loop_goes_through_the_genomes(monkeypatch,
     sizes.clear()
     check_doubled(kernel, 300)
     assert sizes == []
-
-
-INNER = None
-
-
-def doubled_loss(individual):
-    return (2 * INNER(individual)[0],)
-
-
-def test_an_evaluate_of_ones_own_is_called_in_the_generation(digits, monkeypatch):
-    def run(*twice, **settings):
-        toolbox = make_toolbox("mlp", digits, GA(sigma=0.1, schedule="constant"), seed=1)
-        if twice:
-            monkeypatch.setattr(sys.modules[__name__], "INNER", toolbox.evaluate)
-            toolbox.register("evaluate", *twice)
-        return [row["min"] for row in evolve(toolbox.population(n=4), toolbox, 3, seed=1, **settings)[1]]
-
-    usual = run()
-    assert run(doubled_loss) == [2 * value for value in usual]
-    assert len(set(usual)) == 4

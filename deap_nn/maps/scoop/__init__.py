@@ -61,7 +61,7 @@ def prepare_worker(*modules: str) -> None:
     Parameters
     ----------
     *modules : str
-        Modules that the first task needs, such as ``"deap_nn.problems.measures"``: they are imported in advance.
+        Modules that the first task needs, such as ``"deap_nn.problems.evaluate"``: they are imported in advance.
     """
     if not running_under_scoop() or sys.modules["scoop"].IS_ORIGIN:
         return

@@ -1,14 +1,20 @@
-"""TensorFlow's notices at its start: none is shown, and nothing else is hidden."""
+"""TensorFlow's start: no notice is shown, Keras may be imported without its extras; and tensors share memory."""
 
+import importlib
 import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from conftest import ROOT
 
 from deap_nn import make_toolbox
-from deap_nn.models.tensorflow import _without_start_up_notices
+from deap_nn.core import environment
+from deap_nn.core.environment import EXTRAS
+from deap_nn.genome.vectors import empty_vector
+from deap_nn.models.tensorflow import _without_start_up_notices, shared_tensor
 
 NOTICES = [
     "WARNING: All log messages before absl::InitializeLog() is called are written to STDERR",
@@ -58,6 +64,9 @@ def test_a_script_as_the_pages_have_it_shows_none_and_nor_do_its_workers(run, tm
 
 FITNESS = """
 from deap_nn import make_toolbox
+from deap_nn.core import environment
+from deap_nn.core.environment import EXTRAS
+from deap_nn.genome.vectors import empty_vector
 for model in ("mlp", "lenet5"):
     toolbox = make_toolbox(model, "mnist5k", seed=1)
     print(*toolbox.evaluate(toolbox.individual()))
@@ -89,3 +98,52 @@ def test_another_backend_of_keras_is_named(backend):
     )
     assert answer.returncode == 1
     assert "Error: Keras must use TensorFlow: set KERAS_BACKEND=tensorflow" in answer.stderr.splitlines()[-1]
+
+
+LEFT_OUT = f"""
+import importlib, sys
+from deap_nn.core.environment import leave_out_extras
+leave_out_extras()
+import deap_nn.models.tensorflow
+print(sorted(set({EXTRAS}) & set(sys.modules)))
+for name in {EXTRAS}:
+    importlib.import_module(name)
+"""
+
+AS_EVER = """
+import deap_nn.models.tensorflow
+from keras.wrappers import SKLearnClassifier
+SKLearnClassifier(model=None)
+"""
+
+
+@pytest.mark.parametrize(("code", "printed"), [(LEFT_OUT, "[]\n"), (AS_EVER, "")], ids=["left-out", "as-ever"])
+def test_keras_goes_without_its_extras_only_after_leave_out(code, printed):
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False, timeout=120
+    )
+    assert (answer.returncode, answer.stdout) == (0, printed), answer.stderr
+
+
+def test_other_threads_find_them(tmp_path, monkeypatch):
+    (tmp_path / "an_extra.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(environment, "EXTRAS", ("an_extra",))
+    monkeypatch.setattr(environment, "_left_out", [True])
+    with environment.extras_hidden():
+        with pytest.raises(ModuleNotFoundError, match="without an_extra"):
+            importlib.import_module("an_extra")
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(importlib.import_module, "an_extra").result().__name__ == "an_extra"
+    del sys.modules["an_extra"]
+    assert importlib.import_module("an_extra")
+    del sys.modules["an_extra"]
+
+
+def test_aligned_weights_are_read_where_they_are():
+    weights = empty_vector(100)
+    weights[:] = 1
+    for array, shared in ((weights, True), (weights[1:], False)):
+        tensor = shared_tensor(array)
+        array[0] = 5
+        assert tensor.numpy()[0] == (5 if shared else 1)
