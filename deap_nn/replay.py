@@ -23,6 +23,7 @@ from deap_nn.core.errors import InputError
 from deap_nn.core.files import writing
 from deap_nn.data.dataset import DataError, Dataset
 from deap_nn.data.loading import load_dataset
+from deap_nn.genome.population import load
 from deap_nn.process import signals
 from deap_nn.process.cli import Parser, integer, run_command
 from deap_nn.runs.checkpoint import CheckpointError, Generation, read_generations
@@ -112,9 +113,9 @@ def breed(options: argparse.Namespace, config: dict[str, Any], toolbox: base.Too
     lineage = Lineage(breeder, map)
     with contextlib.closing(lineage):
         keyframe = check_keyframe(Path(options.run, "checkpoint"), last.number)
-        lineage.past.remember([generation.bred for generation in past[1:]], keyframe)
-        member = lineage.past.recall(last.number, place)
-        member.flat  # noqa: B018  (reading it breeds the weights, for which the lineage's cache must still be open)
+        lineage.remember([generation.bred for generation in past[1:]], keyframe)
+        member = lineage.recall(last.number, place)
+        load([member])  # while the lineage's cache is open
     return member, place
 
 

@@ -163,7 +163,7 @@ class Run:
     def _score(self) -> None:
         evolution, population = self.evolution, self.evolution.population
         evolution.scored, last_call = 0, time.monotonic()
-        answers = self.lineage.score(evolution.toolbox.evaluate, population, evolution.generation)
+        answers = self.lineage.map(evolution.toolbox.evaluate, population)
         for individual, values in zip(population, answers, strict=True):
             individual.fitness.values = _checked(values, individual.fitness.weights, evolution)
             evolution.scored += 1

@@ -16,8 +16,8 @@ from typing import Any, cast
 import numpy as np
 from deap import base, tools
 
+from deap_nn.breeding.keyframes import Keyframe, KeyframeError
 from deap_nn.breeding.lineage import Lineage
-from deap_nn.breeding.store.keyframes import Keyframe, KeyframeError
 from deap_nn.callbacks.base import Callback, Evolution, naming
 from deap_nn.core.environment import environment
 from deap_nn.core.files import plain
@@ -28,9 +28,11 @@ from deap_nn.operators.describe import as_json, digest, named, settings_of
 from deap_nn.operators.selection import operator_of
 from deap_nn.runs.checkpoint import Checkpoint, CheckpointError, Generation, keyframes_in
 
-KEYFRAME_SECONDS = 20.0
+KEYFRAME_WEIGHTS = 3 * 10**10
+"""A keyframe is made when the parents to recompute would have more weights than this, which takes some 20 s."""
+
 KEYFRAME_BYTES = 2 << 30
-"""A keyframe is made when recomputing the parents would take longer than this, unless it would be larger."""
+"""The most bytes of a keyframe."""
 
 KEYFRAME_RECIPES, RECIPE_BYTES = 20_000, 1 << 24
 """A keyframe is also made if it releases so many recipes, some megabytes, or so many bytes of layer inputs."""
@@ -105,14 +107,14 @@ def go_on(
     if last.number > evolution.generations:
         least = f"the {last.number} generations of {folder}"
         raise CheckpointError(f"ngen must be at least {least}, got {evolution.generations}")
-    lineage.past.remember([record.bred for record in past[1:]], check_keyframe(folder, last.number))
+    lineage.remember([record.bred for record in past[1:]], check_keyframe(folder, last.number))
     if lineage.ancestry.history != last.history:
         own = "the toolbox's mates, and around a centre its parents and step "
         own += "(the step follows from make_toolbox(generations=N)),"
         same = f"seed, cxpb, mutpb, the population's seed or weights and sigmas, {own} must be the same"
         raise CheckpointError(f"{folder} is of another run: {same}")
     if last.number:
-        population[:] = lineage.past.last_members()
+        population[:] = lineage.present(lineage.ancestry.members(last.number))
     for member, wvalues in zip(population, last.wvalues.tolist(), strict=True):
         member.fitness.wvalues = tuple(wvalues)
     for generation in past:
@@ -122,15 +124,15 @@ def go_on(
     evolution.parents = last.parents
     evolution.seconds, evolution.elapsed = last.seconds, last.elapsed
     evolution.best = max(population, key=attrgetter("fitness"))
-    evolution.member = lineage.past.recall
+    evolution.member = lineage.recall
     clock.restore(last.number, last.adaptation)
     for name, callback in _named(watching):
         with naming(callback, "restore"):
             callback.restore(evolution, [generation.states.get(name, {}) for generation in past])
     wanted = _members(watching)
-    lineage.past.replay(lineage.past.line(wanted) if last.number else [], wanted)
+    lineage.replay(lineage.line(wanted) if last.number else [], wanted)
     evolution.member = None
-    lineage.past.forget()
+    lineage.forget()
 
 
 def check_keyframe(folder: Path, generation: int) -> Path | None:
@@ -180,13 +182,14 @@ def keep_keyframe(lineage: Lineage, checkpoint: Checkpoint, watching: Iterable[C
     """Make a keyframe if recomputing the parents would take too long, or if it releases enough recipes."""
     if not lineage.generation:
         return
-    few = lineage.past.dispensable < KEYFRAME_RECIPES and lineage.past.dispensable_bytes < RECIPE_BYTES
-    if few and lineage.past.seconds_to_breed() <= KEYFRAME_SECONDS:
+    recipes, size = lineage.dispensable
+    few = recipes < KEYFRAME_RECIPES and size < RECIPE_BYTES
+    if few and lineage.bred_since * lineage.genomes.size <= KEYFRAME_WEIGHTS:
         return
     others = [member for member in _members(watching) if hasattr(member, "recipe")]
-    if lineage.past.keyframe_bytes(others) <= KEYFRAME_BYTES:
+    if 4 * lineage.genomes.size * (len(lineage.known.parents) + len(others)) <= KEYFRAME_BYTES:
         checkpoint.sync()  # a crash must not leave a keyframe of a generation that the checkpoint has lost
-        lineage.past.keep_keyframe(checkpoint.keyframe_path(lineage.generation), others)
+        lineage.keep_keyframe(checkpoint.keyframe_path(lineage.generation), others)
         checkpoint.keep_newest_keyframe()
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -111,8 +113,8 @@ class Ancestry:
         self.take_inputs(inputs)
 
     def forget(self) -> None:
-        """Release all but the last three generations, from which the present one and its centroids are bred."""
-        self._bred = {number: bred for number, bred in self._bred.items() if number >= self.last - 2}
+        """Release all but the last four generations: on these the recipes of the present parents depend."""
+        self._bred = {number: bred for number, bred in self._bred.items() if number >= self.last - 3}
 
     def size(self, generation: int) -> int:
         """Return the number of members of a generation after the initial one."""
@@ -200,12 +202,6 @@ class Ancestry:
         """Return the genomes that the last generation is bred from, besides `carriers`, of those drawn for it."""
         return [self.centre(self.last - 1)] if self._around_centre else list(drawn)
 
-    def example(self) -> Child | Centre:
-        """Return a recipe that takes as long to breed as a genome that the cache holds, to be timed."""
-        if self._around_centre:
-            return self.recombined(self.last, range(self.size(self.last)), whole=True)
-        return Child(1, 0, tuple(range(self._breeder.reproduction.mates)))
-
     def recipe(self, key: int) -> Genome:
         """Return the recipe of an id, as far as its generation is remembered."""
         generation, kind, place = generation_of(key), kind_of(key), place_of(key)
@@ -234,3 +230,58 @@ class Ancestry:
             self._history.update(self._breeder.reproduction.weights_of_ranks(len(drawn)))
         self._bred[self.last] = Bred(np.asarray(drawn, np.uint32), own)
         self._history.update(packed(drawn) + repr(own).encode())
+
+
+MOST_DRAWN = 1 << 12
+"""Recipes with more bytes of drawn places and layer inputs are sent only to the processes that lack them."""
+
+
+@dataclass
+class Known:
+    """The known ancestors of a generation; each task gets a part of them.
+
+    Attributes
+    ----------
+    recipes : dict
+        The recipes of the ancestors, by id.
+    slots : dict
+        The slots in this host's cache, by the id of the genome.
+    parents : set
+        The ids of the genomes that the present generation is bred from, and of the means and the step for these.
+    generation : int
+        The present generation.
+    keyframe : Path, optional
+        A file of weights that need not be recomputed.
+    keyframe_history : str
+        The run's history up to that keyframe.
+    """
+
+    recipes: dict[int, Genome] = field(default_factory=dict)
+    slots: dict[int, int] = field(default_factory=dict)
+    parents: set[int] = field(default_factory=set)
+    generation: int = 0
+    keyframe: Path | None = None
+    keyframe_history: str = ""
+
+    def near(self, keys: Iterable[int]) -> dict[int, Genome]:
+        """Return the recipes of some ids, and the centroids of opposites among them; without large recipes."""
+        found = {key: self.recipes[key] for key in keys if key in self.recipes}
+        centroids = {recipe.centroid for recipe in found.values() if isinstance(recipe, Mirror)}  # for other hosts
+        found |= {key: self.recipes[key] for key in centroids if key in self.recipes}
+        small = (Founder, Child, Mirror)
+        return {
+            key: recipe
+            for key, recipe in found.items()
+            if isinstance(recipe, small) or sum(len(part) for part in recipe if isinstance(part, bytes)) <= MOST_DRAWN
+        }
+
+    def ancestry(self, keys: Iterable[int], since: int = 0) -> dict[int, Genome]:
+        """Return the recipes of some ids and of all their ancestors from a generation on."""
+        found: dict[int, Genome] = {}
+        waiting = list(keys)
+        while waiting:
+            key = waiting.pop()
+            if key not in found and key in self.recipes and self.recipes[key].generation >= since:
+                found[key] = self.recipes[key]
+                waiting.extend(found[key].parents)
+        return found

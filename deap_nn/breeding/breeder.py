@@ -106,15 +106,20 @@ class Breeder:
     def _factors_by_sigma(self) -> dict[float | None, NDArray[np.float32]]:
         return {}
 
+    @functools.cached_property
+    def _bounds(self) -> tuple[float, float] | None:
+        bounds = words_of(self.mutate).get("bounds") if function_of(self.mutate) is mutGaussianAdaptive else None
+        return None if bounds is None else check_bounds(bounds)
+
     def clip(self, genomes: Iterable[Vector]) -> None:
-        """Clip genomes, in place, to the bounds of the registered mutation, if it has any."""
-        clip(self.mutate, genomes)
+        """Clip genomes, in place, to the bounds of the registered `mutGaussianAdaptive`, if it has any."""
+        if self._bounds is not None:
+            for genome in genomes:
+                np.clip(genome, *self._bounds, out=genome)
 
     def individual_of(self, genome: Vector) -> Any:
         """Return a new individual that has a genome as its weights, without a copy."""
-        made = self.container(())
-        made._adopt(genome, self.shapes)
-        return made
+        return self.container.from_flat(genome, self.shapes)
 
     def copy_of(self, genome: Vector) -> Any:
         """Return a new individual with a copy of the weights of a genome."""
@@ -136,15 +141,6 @@ class Breeder:
         else:  # a parent may be an opposite, beyond the bounds
             np.copyto(out, child.flat)
             self.clip((out,))
-
-
-def clip(mutate: Callable[..., Any], genomes: Iterable[Vector]) -> None:
-    """Clip genomes, in place, to the bounds of a registered `mutGaussianAdaptive`, if it has any."""
-    bounds = words_of(mutate).get("bounds") if function_of(mutate) is mutGaussianAdaptive else None
-    if bounds is not None:
-        low, high = check_bounds(bounds)
-        for genome in genomes:
-            np.clip(genome, low, high, out=genome)
 
 
 def founder(individual: Callable[..., Any], seed: int, place: int) -> Any:

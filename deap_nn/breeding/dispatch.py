@@ -9,13 +9,12 @@ import pickletools
 import reprlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
-from deap_nn.breeding.kinds import KINDS, Genome, Mirror
-from deap_nn.breeding.store.ancestors import LackingError
-from deap_nn.breeding.store.genomes import Genomes
-from deap_nn.breeding.store.known import Known, is_large
+from deap_nn.breeding.ancestry import Known
+from deap_nn.breeding.genomes import Genomes
+from deap_nn.breeding.kinds import KINDS, Genome
 from deap_nn.breeding.task import MOST_CONTEXTS, Context, Group, SentContext, Task, run_group, run_here
 from deap_nn.core.environment import environment, environment_digest
 from deap_nn.core.errors import EvaluationError
@@ -82,11 +81,9 @@ class Dispatch:
         self._known = known
         self._workers = worker_count(map)
         self._dumps = pickler(map)
-        self._travels: Any = None
         self._warned_of: set[str] = set()  # hosts
         self._shares_noise = shares_noise
-        self._digests: set[bytes] = set()
-        self._contexts: dict[bytes, tuple[SentContext, bytes]] = {}
+        self._contexts: dict[bytes, tuple[bytes, SentContext]] = {}
 
     @cached_property
     def _breeder(self) -> bytes:
@@ -94,9 +91,9 @@ class Dispatch:
         return self._dumps((self._genomes.breeder, self._shares_noise))
 
     def map(
-        self, function: Callable[[Any], Any], items: Sequence[Any], recipe_of: Callable[[Any], Genome | None]
+        self, function: Callable[[Any], Any], items: Sequence[Any], recipes: Sequence[Genome | None]
     ) -> Iterator[Any]:
-        """Map a function over members, or over tuples that begin with one; recipes are sent instead of weights.
+        """Return the results of a function for members, or for tuples that begin with one; recipes are sent for them.
 
         The function scores in the run's present generation, see `scoring`.
 
@@ -106,118 +103,72 @@ class Dispatch:
             The function to map.
         items : sequence
             The members or tuples.
-        recipe_of : callable
-            Returns the recipe of a member, or None if it does not give the member's weights: then weights are sent.
+        recipes : sequence
+            The recipe of each member, or None if it does not give the member's weights: then weights are sent.
         """
-        recipes = [recipe_of(_member_of(item)) for item in items]
-        whole = self._of_whole(function, [item for item, recipe in zip(items, recipes, strict=True) if recipe is None])
-        made = [(item, recipe) for item, recipe in zip(items, recipes, strict=True) if recipe is not None]
-        sent = [(recipe, *item[1:]) if isinstance(item, tuple) else recipe for item, recipe in made]
-        answers = self._of_recipes(function, sent)
+        both, generation = [*zip(items, recipes, strict=True)], self._known.generation
+        sent = [
+            (recipe, *item[1:]) if isinstance(item, tuple) else recipe for item, recipe in both if recipe is not None
+        ]
+        results = itertools.chain.from_iterable(self._of_groups(function, sent, generation))
+        whole = [item for item, recipe in both if recipe is None]
         if not whole:
-            yield from answers
-            return
-        for recipe in recipes:
-            yield whole.pop() if recipe is None else next(answers)
+            return results
+        of_whole = iter(list(self._map(at(function, generation), whole)))
+        return (next(of_whole) if recipe is None else next(results) for recipe in recipes)
 
-    def _of_whole(self, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
-        """Return the results for items that are sent with their weights, in reverse order: `map` pops them."""
-        if not items:
-            return []
-        return list(self._map(at(function, self._known.generation), items))[::-1]
-
-    def _of_recipes(self, function: Callable[[Any], Any], sent: Sequence[Any]) -> Iterator[Any]:
-        if not sent:
-            return
+    def _of_groups(self, function: Callable[[Any], Any], sent: Sequence[Any], generation: int) -> Iterator[list[Any]]:
+        """Yield the results of each group; a caller may take the last ones in a later generation."""
         mates = self._genomes.breeder.reproduction.mates
         sizes = list(group_sizes(len(sent), self._workers, weights=self._genomes.size, mates=mates))
         groups = [tuple(sent[end - size : end]) for size, end in zip(sizes, itertools.accumulate(sizes), strict=True)]
+        here = partial(run_here, Context(self._genomes, function), generation=generation, known=self._known)
         if is_serial(self._map):
-            generation = self._known.generation  # a caller may take the last answers in a later one
-            for group in groups:
-                yield from self._here(function, group, generation)
+            yield from map(here, groups)
             return
-        context, digest = self._context(self._dumps(at(function, 0)))
         at_once = MOST_TASKS * self._workers
         for start in range(0, len(groups), at_once):
-            yield from self._answers(digest, context, groups[start : start + at_once])
+            yield from self._answers(function, groups[start : start + at_once], generation, here)
 
-    def _here(self, function: Callable[[Any], Any], group: tuple[Any, ...], generation: int) -> list[Any]:
-        try:
-            return run_here(Context(self._genomes, function), group, generation, self._known)
-        except LackingError as error:
-            raise self._lacking() from error
-
-    def _lacking(self) -> LackingError:
-        return LackingError(f"generation {self._known.generation} cannot be bred: recipes of its ancestors are missing")
-
-    def _answers(self, digest: bytes, context: SentContext, groups: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
-        """Send groups to the workers, a second time with the data that a worker lacks; yield the results in order."""
-        known = digest in self._digests
-        self._digests.add(digest)
-        tasks = [
-            self._task(digest, None if known else context, group, whole=False)._replace(number=number)
-            for number, group in enumerate(groups)
-        ]
-        # A map may return answers out of order, and a task that was repeated twice.
-        lacking: dict[int, tuple[Any, ...]] = {}
-        waiting: dict[int, list[Any]] = {}
-        twice: list[Any] = []
-        due = 0  # the number of the group whose answers are next
-        for answer in self._map(run_group, tasks):
-            self._note(answer)
-            if answer.values is None:
-                lacking[answer.number] = groups[answer.number]
-            elif answer.number < due or answer.number in waiting:
-                twice += answer.values
-            else:
-                waiting[answer.number] = answer.values
-            while due in waiting:
-                yield from waiting.pop(due)
-                due += 1
-        content: bytes | None = None
-        keyframe, whole = self._known.keyframe, bool(lacking) and not self._known.has_large_recipes()
-        while lacking:
-            again = [
-                self._task(digest, context, group, whole=whole, large=True)._replace(number=number)
-                for number, group in lacking.items()
-            ]
-            if content is not None:  # several copies: a host that lacks the file may get any of the tasks
+    def _answers(
+        self,
+        function: Callable[[Any], Any],
+        groups: Sequence[tuple[Any, ...]],
+        generation: int,
+        here: Callable[..., Any],
+    ) -> Iterator[list[Any]]:
+        """Send groups to the workers, again with more data if a worker lacks some; yield the results in order."""
+        digest, context, is_new = self._context(function, generation)
+        left, found, due = dict(enumerate(groups)), dict[int, list[Any]](), 0
+        # At first the recipes of parents; then those since the last generation, of all ancestors, and a keyframe.
+        for attempt, since in enumerate((None, generation - 1, 0, 0)):
+            sent = context if is_new or attempt else None
+            tasks = [self._task(number, group, generation, since, digest, sent) for number, group in left.items()]
+            if attempt == 3 and self._known.keyframe is not None:
+                # A host without the keyframe's file gets it with one task, and keeps it for its other processes. There
+                # are several copies: a host that lacks the file may get any of the tasks.
+                content = self._known.keyframe.read_bytes() if tasks else b""
                 copies = max(1, MOST_SENT // max(1, len(content)))
-                again[:copies] = [task._replace(content=content) for task in again[:copies]]
-            answers = self._values(self._map(run_group, again))
-            if content is not None and len(answers) < len(lacking):  # at last this process does them
-                answers = self._values(map(run_group, again))
-            waiting.update(answers)
-            lacking = {number: group for number, group in lacking.items() if number not in answers}
-            if lacking and not whole:  # the large recipes were not enough: send all ancestors
-                whole = True
-                continue
-            if lacking and (content is not None or keyframe is None):
-                raise self._lacking()
-            # A host without the keyframe's file gets it with one task, and keeps it for its other processes.
-            content = keyframe.read_bytes() if lacking and keyframe is not None else None
-        while due in waiting:
-            yield from waiting.pop(due)
-            due += 1
-        if due < len(groups) or twice:
-            what = "no answer to a task" if due < len(groups) else "more answers than there are tasks"
-            raise EvaluationError(f"generation {self._known.generation}: the map gave {what}")
-
-    def _values(self, answers: Iterable[Group]) -> dict[int, list[Any]]:
-        """Return the results by the numbers of their tasks, without tasks for which a worker lacks data."""
-        found: dict[int, list[Any]] = {}
-        for answer in answers:
-            self._note(answer)
-            if answer.values is not None:
-                found[answer.number] = answer.values
-        return found
+                tasks[:copies] = [task._replace(content=content) for task in tasks[:copies]]
+            unanswered = set(left)
+            for answer in self._map(run_group, tasks) if tasks else ():
+                if not isinstance(answer, Group) or answer.number not in unanswered:
+                    raise EvaluationError(f"generation {generation}: the map gave more answers: {reprlib.repr(answer)}")
+                unanswered.remove(answer.number)
+                self._note(answer)
+                if answer.values is not None:
+                    found[answer.number] = answer.values
+                    del left[answer.number]
+                while due in found:  # a map may return answers out of order
+                    yield found.pop(due)
+                    due += 1
+            if unanswered:
+                raise EvaluationError(f"generation {generation}: the map gave no answer to a task")
+        for number in range(due, len(groups)):  # at last this process does those that are left
+            yield found[number] if number in found else here(left[number])
 
     def _note(self, answer: Group) -> None:
-        """Warn once per host of another environment; raise EvaluationError if the answer is not a `Group`."""
-        if not isinstance(answer, Group):
-            answered = f"{reprlib.repr(answer)} to a task: a worker may have another version of deap_nn"
-            raise EvaluationError(f"generation {self._known.generation}: the map answered {answered}")
+        """Warn once per host of another environment."""
         if answer.environment is not None and answer.host not in self._warned_of:
             self._warned_of.add(answer.host)
             here = environment()
@@ -226,56 +177,50 @@ class Dispatch:
             warnings.warn(f"a process on {answer.host} may compute other last bits: {differs}", stacklevel=2)
 
     def _task(
-        self, digest: bytes, context: SentContext | None, items: tuple[Any, ...], *, whole: bool, large: bool = False
+        self,
+        number: int,
+        items: tuple[Any, ...],
+        generation: int,
+        since: int | None,
+        digest: bytes,
+        context: SentContext | None,
     ) -> Task:
-        """Return the task of a group with the recipes of its parents, or of all its ancestors if `whole`.
-
-        Large recipes are left out unless `large`.
-        """
+        """Return the task of a group with the recipes of its parents, or of its ancestors since a generation."""
         known = self._known
         recipes = [item if isinstance(item, KINDS) else item[0] for item in items]
         parents = {parent for recipe in recipes for parent in recipe.parents}
-        if whole:
-            ancestors = known.ancestry(parents)
-        elif large:  # a host that lacks the step breeds all parents of the generation for it
-            ancestors = known.ancestry(parents, known.generation - 1)
-        else:
-            found = {key: known.recipes[key] for key in parents & known.recipes.keys()}
-            centroids = {recipe.centroid for recipe in found.values() if isinstance(recipe, Mirror)}
-            found |= {key: known.recipes[key] for key in centroids & known.recipes.keys()}  # for other hosts
-            ancestors = {key: recipe for key, recipe in found.items() if not is_large(recipe)}
-        useful = parents | {parent for recipe in ancestors.values() for parent in recipe.parents}
-        useful |= {recipe.id for recipe in recipes}
-        slots = tuple((key, known.slots[key]) for key in sorted(useful) if key in known.slots)
-        keyframe = str(known.keyframe) if known.keyframe is not None else None
-        places = self._genomes.token, str(self._genomes.place), environment_digest(), digest, context, known.generation
-        return Task(*places, items, tuple(ancestors.values()), slots, keyframe, known.keyframe_history)
+        ancestors = known.near(parents) if since is None else known.ancestry(parents, since)
+        useful = parents.union(*[recipe.parents for recipe in ancestors.values()], [recipe.id for recipe in recipes])
+        return Task(
+            number,
+            self._genomes.token,
+            str(self._genomes.place),
+            environment_digest(),
+            digest,
+            context,
+            generation,
+            items,
+            ancestors,
+            {key: known.slots[key] for key in useful & known.slots.keys()},
+            str(known.keyframe) if known.keyframe is not None else None,
+            known.keyframe_history,
+        )
 
-    def check_travels(self, evaluate: Callable[[Any], Any]) -> None:
-        """Raise EvaluationError if ``evaluate`` cannot be pickled for another process; the same one is checked once."""
-        if is_serial(self._map) or evaluate is self._travels:
-            return
+    def _context(self, mapped: Callable[[Any], Any], generation: int) -> tuple[bytes, SentContext, bool]:
+        """Return the context of a function, the digest under which workers keep it, and whether it is new to them."""
         try:
-            self._dumps(at(evaluate, 0))
+            function = self._dumps(at(mapped, 0))
         except (pickle.PicklingError, AttributeError, TypeError) as error:
-            reason = f"generation {self._known.generation}: evaluate cannot be pickled: {error}"
+            reason = f"generation {generation}: evaluate cannot be pickled: {error}"
             raise EvaluationError(f"{reason}: define it at the top of a module") from error
-        self._travels = evaluate
-
-    def _context(self, function: bytes) -> tuple[SentContext, bytes]:
-        """Return the context of a pickled function, and the digest under which workers keep it."""
         key = hashlib.blake2b(function).digest()  # the function may hold much data
-        if key not in self._contexts:
+        is_new = key not in self._contexts
+        if is_new:
             # Other references to an object can change the memo of its pickle, and so the digest of the same function:
             # `optimize` removes unused entries of the memo.
             context = self._breeder, pickletools.optimize(function)
-            known_by = b"".join((self._genomes.token.encode(), *context[:2]))  # another run has other genomes
-            self._contexts[key] = context, hashlib.sha256(known_by).digest()[:12]
+            known_by = b"".join((self._genomes.token.encode(), *context))  # another run has other genomes
+            self._contexts[key] = hashlib.sha256(known_by).digest()[:12], context
             while len(self._contexts) > MOST_CONTEXTS:
                 self._contexts.pop(next(iter(self._contexts)))
-        return self._contexts[key]
-
-
-def _member_of(item: Any) -> Any:
-    """Return the member of an item, without the other elements of a tuple."""
-    return item[0] if isinstance(item, tuple) else item
+        return *self._contexts[key], is_new

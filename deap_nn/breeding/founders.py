@@ -11,12 +11,12 @@ from typing import Any, NoReturn
 from deap import base
 
 from deap_nn.breeding.breeder import Breeder, founder, self_adaptive_of, without_state
+from deap_nn.breeding.genomes import LackingError
+from deap_nn.breeding.keyframes import write_keyframe
 from deap_nn.breeding.kinds import Founder, place_of
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.breeding.reproduction import reproduction_of
-from deap_nn.breeding.store.ancestors import LackingError
-from deap_nn.breeding.store.keyframes import write_keyframe
-from deap_nn.breeding.store.slots import free_bytes
+from deap_nn.breeding.slots import free_bytes
 from deap_nn.core.arguments import check_count
 from deap_nn.core.registered import Registered
 from deap_nn.genome.population import LightMember, Population, light_members

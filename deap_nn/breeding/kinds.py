@@ -23,6 +23,9 @@ _KIND_BITS, PLACE_BITS = 4, 28
 LOCAL = (1 << _KIND_BITS + PLACE_BITS) - 1
 """The bits of an id that tell genomes of one generation apart: the kind and the place."""
 
+_MIRRORED = MIRROR - MEMBER << PLACE_BITS
+"""The difference between the ids of an opposite and its member."""
+
 Locals = Sequence[int] | NDArray[np.uint32]
 """The kinds and places of genomes of one generation, as in their ids."""
 
@@ -150,7 +153,7 @@ class Mirror(NamedTuple):
     @property
     def id(self) -> int:
         """The genome's id."""
-        return id_of(self.generation, MIRROR, self.place)
+        return self.member.id + _MIRRORED
 
     @property
     def parents(self) -> tuple[int, ...]:
@@ -315,12 +318,12 @@ class Average(NamedTuple):
         """The genome's id, which is negative."""
         return hashed(self.generation, self.parents, b"")
 
-    def breed(self, breeder: Breeder, parents: Sequence[Vector], out: Vector) -> None:
+    def breed(self, breeder: Breeder, parents: Iterable[Vector], out: Vector) -> None:
         """Write the weights into `out`."""
         total = np.zeros(out.size)
         for parent in parents:
             total += parent
-        np.divide(total, len(parents), out=out, casting="same_kind")
+        np.divide(total, len(self.parents), out=out, casting="same_kind")
 
 
 Genome = Founder | Child | Mirror | Mean | Centroid | Shift | Centre | Average
@@ -338,17 +341,3 @@ def places_in(recipe: Genome) -> int | list[int]:
     if isinstance(recipe, Average):
         return [place_of(key) for key in recipe.parents]
     return unpacked(recipe.drawn) if isinstance(recipe, Centre) else place_of(recipe.id)
-
-
-def size_of(recipe: Genome) -> int:
-    """Return the bytes of the arrays in a recipe, which make some too large to be sent with every task."""
-    return sum(len(part) for part in recipe if isinstance(part, bytes))
-
-
-def are_siblings(first: Genome, second: Genome) -> bool:
-    """Return whether two genomes are children of the same parents at neighbouring places."""
-    if not isinstance(first, Child) or not isinstance(second, Child):
-        return False
-    turned = first.group[1:] + first.group[:1]  # siblings have the same group, turned by one
-    alike = (first.generation, first.place + 1, turned, first.sigma, first.shift)
-    return alike == (second.generation, second.place, second.group, second.sigma, second.shift)

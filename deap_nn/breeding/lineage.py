@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import uuid
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_nn.breeding.ancestry import Ancestry
+from deap_nn.breeding.ancestry import Ancestry, Known
 from deap_nn.breeding.breeder import Breeder
 from deap_nn.breeding.dispatch import Dispatch, Map
-from deap_nn.breeding.kinds import KINDS, LOCAL, Average, Child, Founder, Genome, Mirror, place_of
-from deap_nn.breeding.past import Past
-from deap_nn.breeding.reproduction.base import Reproduction
-from deap_nn.breeding.store.ancestors import LackingError
-from deap_nn.breeding.store.genomes import Genomes
-from deap_nn.breeding.store.known import Known
-from deap_nn.breeding.store.slot_table import SlotTable
-from deap_nn.breeding.store.slots import FEWEST_SLOTS, default_place, free_bytes, segment_bytes, slots_in, sweep
+from deap_nn.breeding.genomes import Genomes, LackingError
+from deap_nn.breeding.keyframes import Keyframe, write_keyframe
+from deap_nn.breeding.kinds import (
+    KINDS,
+    LOCAL,
+    MEMBER,
+    PLACE_BITS,
+    Average,
+    Child,
+    Founder,
+    Genome,
+    Locals,
+    Mirror,
+    generation_of,
+    kind_of,
+    place_of,
+)
+from deap_nn.breeding.reproduction import Reproduction
+from deap_nn.breeding.slots import FEWEST_SLOTS, SlotTable, default_place, free_bytes, slots_in, sweep
 from deap_nn.breeding.task import contexts, genomes_by_run
 from deap_nn.core.environment import processors
 from deap_nn.core.seeding import busy
 from deap_nn.genome.layer_inputs import inputs_of_centre
-from deap_nn.genome.population import LightMember, light_members
-from deap_nn.genome.vectors import Vector, empty_vector
+from deap_nn.genome.population import LightMember, light_members, load
+from deap_nn.genome.vectors import Vector
 from deap_nn.process.workers import is_serial
 
 
@@ -52,16 +65,13 @@ class Lineage:
         The known ancestors; tasks get a part of them.
     genomes : Genomes
         The genomes of this process.
-    bred_since : int
-        The number of genomes that were bred since the last keyframe.
-    seconds_for_one : float
-        The seconds to breed one, 0 until it is measured.
     """
 
     fixed: tuple[str, ...] = ("clone", "mate", "mates", "mutate", "reproduction", "step", "recombination_weights")
 
     def __init__(self, breeder: Breeder, map: Map) -> None:
         self.breeder = breeder
+        self.reproduction: Reproduction = breeder.reproduction
         place = default_place()
         sweep(place)
         self.genomes = Genomes(breeder, uuid.uuid4().hex, place)
@@ -81,27 +91,13 @@ class Lineage:
         if self._slots.count < FEWEST_SLOTS:
             self.close()
             held = f"{self._slots.count} genomes of {self._genome_mib:.1f} MiB, at least {FEWEST_SLOTS} are needed"
-            held += f" and its files have {segment_bytes(self.genomes.size) / 2**20:.0f} MiB each"
-            helps = "name a folder with more room by TMPDIR"
-            raise ValueError(f"cache: {room / 2**20:.1f} MiB in {place} hold {held}: {helps}")
+            raise ValueError(f"cache: {room / 2**20:.1f} MiB in {place} hold {held}: name a folder with more by TMPDIR")
         self.known = Known(slots=self._slots.held)
         self._averaged: set[int] = set()
         self._present: set[int] = set()  # the `id` of each member of the present generation
         self.ancestry = Ancestry(breeder)
-        self.bred_since = 0
+        self.bred_since = 0  # the number of genomes bred since the last keyframe
         self._dispatch = Dispatch(self.genomes, map, self.known, shares_noise=shares_noise)
-        self.seconds_for_one = 0.0
-
-    @property
-    def reproduction(self) -> Reproduction:
-        """How children come from their parents."""
-        reproduction: Reproduction = self.breeder.reproduction
-        return reproduction
-
-    @property
-    def past(self) -> Past:
-        """The generations before the present one."""
-        return Past(self)  # not kept: a cycle of references would outlive the run, with its cache
 
     @property
     def generation(self) -> int:
@@ -156,11 +152,6 @@ class Lineage:
         self._present |= set(map(id, made))
         return made
 
-    def score(self, evaluate: Callable[[Any], Any], population: Sequence[Any], generation: int) -> Iterator[Any]:
-        """Map the evaluation over the population; an error names the child."""
-        self._dispatch.check_travels(evaluate)
-        return self.map(evaluate, population)
-
     def mean(self, members: Iterable[Any]) -> Any:
         """Return the mean of members of this generation as a light member; read it before the next generation."""
         members = list(members)
@@ -212,22 +203,20 @@ class Lineage:
             helps = "name a folder with more room by TMPDIR, or take fewer parents"
             helps = f"which are recomputed at each use: {helps}"
             warnings.warn(f"the cache has no room for {missing}, {helps}", stacklevel=2)
-        known.parents, known.earliest = set(parents), min(parents)
+        known.parents, known.generation = set(parents), 1 + generation_of(min(parents))
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
         """Map a function over members, or over tuples that begin with one, as `Dispatch` does."""
-        found: dict[int, Genome | None] = {}
+        # The generator of one result keeps the lineage, with its cache, until the last item is taken.
+        return itertools.chain.from_iterable(self._mapped(function, items))
 
-        def recipe_of(member: Any) -> Genome | None:
-            if isinstance(member, LightMember):  # nothing is compared, so nothing is worth remembering
-                return self.recipe_of(member)
-            key = id(member)
-            if key not in found:
-                found[key] = self.recipe_of(member)
-            return found[key]
-
-        # `yield from`, not `return`: the generator keeps the lineage, with its cache, until the last result.
-        yield from self._dispatch.map(function, list(items), recipe_of)
+    def _mapped(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Iterable[Any]]:
+        every = list(items)
+        members = [item[0] if isinstance(item, tuple) else item for item in every]
+        compared = {id(member): member for member in members if not isinstance(member, LightMember)}
+        known = {key: self.recipe_of(member) for key, member in compared.items()}
+        recipes = [one.recipe if isinstance(one, LightMember) else known[id(one)] for one in members]
+        yield self._dispatch.map(function, every, recipes)
 
     def _of_present(self, members: Sequence[Any]) -> list[Any]:
         """Return the recipes of members of the present generation, from which the next one is bred."""
@@ -291,10 +280,7 @@ class Lineage:
             If its ancestors are not known any more.
         """
         with busy, self._explaining(recipe):
-            genomes = self.informed()
-            flat = empty_vector(genomes.size)
-            genomes.breed((recipe,), (flat,))
-        return flat
+            return self.informed().bred(recipe)
 
     @contextlib.contextmanager
     def _explaining(self, recipe: Genome) -> Iterator[None]:
@@ -306,6 +292,139 @@ class Lineage:
                 f"the weights of a member of generation {recipe.generation} can no longer be bred in generation "
                 f"{self.generation}: copy it in its own generation (copy.deepcopy), or return it by Callback.members()"
             ) from error
+
+    # The generations before the present one: their keyframes, and their recomputation in a resumed run.
+
+    def remember(self, past: Sequence[tuple[Locals, float | None, bytes]], keyframe: Path | None = None) -> None:
+        """Take over a run's past from a checkpoint, before any genome is bred.
+
+        Parameters
+        ----------
+        past : sequence of (drawn, sigma, inputs)
+            For each generation from 1 on the genomes `drawn` for it, as in `Bred`, the mutation step size, and the
+            layer inputs.
+        keyframe : Path, optional
+            A file of weights that need not be recomputed.
+        """
+        found = Keyframe(keyframe) if keyframe is not None else None
+        for generation, (drawn, sigma, inputs) in enumerate(past, start=1):
+            self.ancestry.remember(drawn, sigma, inputs)
+            if found is not None and (found.generation, found.history) == (generation, self.ancestry.history):
+                self.known.keyframe, self.known.keyframe_history = keyframe, found.history
+                self.genomes.use_keyframe(keyframe, found.history)
+
+    def forget(self) -> None:
+        """Release the data that `remember` took over; then no member of an earlier generation can be recalled."""
+        self.ancestry.forget()
+        self.known.recipes = self.known.ancestry(self.known.parents)
+
+    def line(self, wanted: Iterable[Any] = ()) -> list[list[Genome]]:
+        """Return the genomes from which each generation must be bred, for the last one and for some earlier members.
+
+        The first ones come from the seeds or from the keyframe.
+        """
+        ancestry, found = self.ancestry, dict[int, Genome]()
+        last = ancestry.members(ancestry.last)
+        needed = last[:1] if self.reproduction.shares_parents else last
+        waiting = [key for recipe in needed for key in recipe.parents]
+        for recipe in [member.recipe for member in wanted if isinstance(member, LightMember)]:
+            if not self.reproduction.shares_parents and not self.genomes.in_keyframe(recipe.id):
+                waiting.extend(recipe.parents)
+        while waiting:
+            key = waiting.pop()
+            if key not in found:
+                found[key] = ancestry.recipe(key)
+                if not self.genomes.in_keyframe(key):
+                    waiting.extend(found[key].parents)
+        line: dict[int, list[Genome]] = {}
+        for key in sorted(found):  # a generation is bred from members of the one before, and from means of its own
+            line.setdefault(generation_of(key) + (kind_of(key) >= MEMBER), []).append(found[key])
+        return [line[generation] for generation in sorted(line)]
+
+    def replay(self, line: Sequence[Sequence[Genome]], wanted: Iterable[Any] = ()) -> None:
+        """Recompute the parents that a resumed run needs, on all processors, and some members.
+
+        Parameters
+        ----------
+        line : sequence
+            The parents of each generation, as `line` returns them.
+        wanted : iterable
+            Members that become full individuals.
+        """
+        waiting: dict[int, list[Any]] = {}
+        for member in wanted:
+            if isinstance(member, LightMember):
+                waiting.setdefault(member.recipe.generation, []).append(member)
+        for parents in line:
+            self.settle({recipe.id: recipe for recipe in parents})
+            self.bred_since += len(parents)
+            with busy:
+                genomes = self.informed()
+                genomes.keep((recipe.id for recipe in parents), threads=processors())
+            load(waiting.pop(self.generation, ()))  # while their parents are in the cache
+        for members in waiting.values():
+            load(members)
+
+    def recall(self, generation: int, place: int | Sequence[int]) -> Any:
+        """Return a member of an earlier generation of a resumed run, or the mean of several."""
+        if isinstance(place, int):
+            if place >= 1 << PLACE_BITS:
+                raise ValueError(f"place must be that of a member, got {place}")
+            recipe: Genome = self.ancestry.member(generation, place)
+        else:
+            recipe = self.mean_of([self.ancestry.member(generation, one) for one in place])
+        waiting = [] if self.genomes.in_keyframe(recipe.id) else list(recipe.parents)
+        while waiting:
+            key = waiting.pop()
+            if key not in self.known.recipes:
+                self.known.recipes[key] = self.ancestry.recipe(key)
+                if not self.genomes.in_keyframe(key):
+                    waiting.extend(self.known.recipes[key].parents)
+        return self.members([recipe])[0]
+
+    @property
+    def dispensable(self) -> tuple[int, int]:
+        """The number of recipes that a keyframe makes superfluous here, and the bytes of their layer inputs."""
+        parents = len(self.known.parents)
+        generations = max(0, self.bred_since // max(1, parents) - 1)  # the last one's inputs stay
+        return len(self.known.recipes) - parents, generations * len(self.ancestry.inputs)
+
+    def keep_keyframe(self, path: Path, others: Iterable[Any] = ()) -> None:
+        """Write the weights of the present generation's parents, and release the recipes of their ancestors.
+
+        Parameters
+        ----------
+        path : Path
+            The file, under a new name.
+        others : iterable
+            Other members to write as well.
+        """
+        more = {member.recipe.id: self._as_bred(member) for member in others}
+        keys = sorted(self.known.parents | more.keys())
+        with busy:
+            genomes = self.informed()
+            history = self.ancestry.history
+            write_keyframe(
+                path,
+                self.generation,
+                history,
+                keys,
+                lambda key: more[key] if key not in self.known.parents else genomes.bred(self.known.recipes[key]),
+            )
+            self.known.keyframe, self.known.keyframe_history = path, history
+            genomes.use_keyframe(path, history)
+        self.known.recipes = {key: self.known.recipes[key] for key in self.known.parents}
+        self.bred_since = 0
+
+    def _as_bred(self, member: Any) -> Vector:
+        """Return a member's weights.
+
+        For a member of the present generation that was changed these are the weights of its recipe, since children by
+        recipes descend from those.
+        """
+        written = member.recipe.generation == self.generation and self.recipe_of(member) is None
+        weights: Vector = self.weights(member.recipe) if written else member.flat
+        return weights
 
 
 def _bits(individual: Any) -> NDArray[np.uint32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import operator
 import pickle
 import platform
 from collections import OrderedDict
@@ -13,10 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from deap_nn.breeding.ancestry import Known
+from deap_nn.breeding.genomes import Genomes, LackingError
 from deap_nn.breeding.kinds import KINDS, Genome, places_in
-from deap_nn.breeding.store.ancestors import LackingError
-from deap_nn.breeding.store.genomes import Genomes
-from deap_nn.breeding.store.known import Known
 from deap_nn.core.environment import environment, environment_digest
 from deap_nn.core.errors import EvaluationError
 from deap_nn.core.registered import at, evaluation_of, scoring
@@ -29,14 +29,15 @@ SentContext = tuple[bytes, bytes]
 class Task(NamedTuple):
     """A task for a worker: the recipes of a group, and the data to breed their parents.
 
-    ``token`` is the run's name, and ``place`` the folder of its cache. ``environment`` is the digest of the main
-    process' environment. ``context`` holds the pickled breeder and function; it is None if the worker should have it
-    under its ``digest`` already. ``items`` are recipes, or tuples that begin with one. ``known`` has recipes of
-    ancestors, ``slots`` pairs of an id and its slot, and ``generation`` is the generation to score. ``keyframe`` is the
-    path of a keyframe, if the run has one, ``history`` the run's history up to it, and ``content`` its bytes, for a
-    host that lacks the file. The answer has the same ``number``.
+    The answer has the same ``number``. ``token`` is the run's name, and ``place`` the folder of its cache.
+    ``environment`` is the digest of the main process' environment. ``context`` holds the pickled breeder and function;
+    it is None if the worker should have it under its ``digest`` already. ``items`` are recipes, or tuples that begin
+    with one. ``known`` has recipes of ancestors and ``slots`` the slots of genomes, by id; ``generation`` is the one to
+    score. ``keyframe`` is the path of a keyframe, if the run has one, ``history`` the run's history up to it, and
+    ``content`` its bytes, for a host that lacks the file.
     """
 
+    number: int
     token: str
     place: str
     environment: bytes
@@ -44,12 +45,11 @@ class Task(NamedTuple):
     context: SentContext | None
     generation: int
     items: tuple[Any, ...]
-    known: tuple[Genome, ...]
-    slots: tuple[tuple[int, int], ...]
+    known: dict[int, Genome]
+    slots: dict[int, int]
     keyframe: str | None = None
     history: str = ""
     content: bytes | None = None
-    number: int = 0
 
 
 MOST_CONTEXTS = 8
@@ -140,21 +140,15 @@ def run_group(task: Task) -> Group:
     """
     with busy, contextlib.suppress(LackingError), workers.ending_without_memory():
         context = _context(task)
-        values = _answers(task, context)
+        genomes = context.genomes
+        genomes.recipes, genomes.slots = task.known, task.slots
+        path = Path(task.keyframe) if task.keyframe is not None else None
+        genomes.use_keyframe(path, task.history, task.content)
+        values = _results(context, task.items, task.generation)
         if task.environment == environment_digest():
             return Group(task.number, values)
         return Group(task.number, values, platform.node(), environment())
     return Group(task.number, None)  # the main process sends the task again, with the missing data
-
-
-def _answers(task: Task, context: Context) -> list[Any]:
-    """Return the function's results for the items of a task."""
-    genomes = context.genomes
-    genomes.recipes = {recipe.id: recipe for recipe in task.known}
-    genomes.slots = dict(task.slots)
-    path = Path(task.keyframe) if task.keyframe is not None else None
-    genomes.use_keyframe(path, task.history, task.content)
-    return _results(genomes, context.function, task.items, task.generation)
 
 
 def run_here(context: Context, items: Sequence[Any], generation: int, known: Known) -> list[Any]:
@@ -169,57 +163,52 @@ def run_here(context: Context, items: Sequence[Any], generation: int, known: Kno
     EvaluationError
         As `run_group` does.
     """
-    genomes, function = context.genomes, context.function
+    genomes = context.genomes
     with busy, workers.ending_without_memory():
         genomes.recipes, genomes.slots = known.recipes, known.slots
         genomes.use_keyframe(known.keyframe, known.keyframe_history)
-        return _results(genomes, function, items, generation, may_keep=True)
+        try:
+            return _results(context, items, generation, may_keep=True)
+        except LackingError as error:
+            text = f"generation {generation} cannot be bred: recipes of its ancestors are missing"
+            raise LackingError(text) from error
 
 
-def _results(
-    genomes: Genomes,
-    function: Callable[[Any], Any],
-    items: Sequence[Any],
-    generation: int,
-    *,
-    may_keep: bool = False,
-) -> list[Any]:
+def _results(context: Context, items: Sequence[Any], generation: int, *, may_keep: bool = False) -> list[Any]:
     """Return the function's results for some recipes, or tuples that begin with one; `may_keep` as `run_here` says."""
+    genomes, answers = context.genomes, list[Any]()
     with scoring(generation):
-        function = at(function, generation)
+        function = at(context.function, generation)
         evaluation = evaluation_of(function)
+        recipes = [item if isinstance(item, KINDS) else item[0] for item in items]
         bound = getattr(function, "args", ()) or getattr(function, "keywords", {})
-        alone = all(isinstance(item, KINDS) for item in items)
-        bare = alone and not bound
-        recipes = items if alone else [item if isinstance(item, KINDS) else item[0] for item in items]
-        answers: list[Any] = []
+        bare = not bound and all(map(operator.is_, recipes, items))
 
-        def scored(score: Callable[[], Any], item: Any, recipe: Genome) -> Any:
+        def scored(score: Callable[[], Any], item: Any, recipe: Genome) -> None:
             answer = _call(score, (recipe,))
-            if genomes.is_whole(recipe):
-                return answer
-            # A late task of an earlier generation overwrote the slot during the call: breed and score a copy.
-            individual = genomes.rebred(recipe)
-            given = individual if isinstance(item, KINDS) else (individual, *item[1:])
-            return _call(partial(function, given), (recipe,))
+            if not genomes.is_whole(recipe):
+                # A late task of an earlier generation overwrote the slot during the call: breed and score a copy.
+                answer = _call(call_of(item, genomes.breeder.individual_of(genomes.bred(recipe))), (recipe,))
+            answers.append(answer)
+
+        def call_of(item: Any, individual: Any) -> Callable[[], Any]:
+            return partial(function, individual if isinstance(item, KINDS) else (individual, *item[1:]))
 
         if bare and evaluation.scores_groups:
-            for genomes_together in genomes.groups(recipes, kept=evaluation.leaves_weights):
-                some = recipes[len(answers) : len(answers) + len(genomes_together)]
-                answers.extend(_call(partial(evaluation.many, genomes_together), some))
-            return answers
-        if bare and any(evaluation.rounded):
-            rounded = np.array(evaluation.rounded)
-            for recipe, (flat, halves) in zip(recipes, genomes.rounded(recipes, rounded), strict=True):
-                answers.append(scored(partial(evaluation.of_rounded, flat, halves), recipe, recipe))
-            return answers
-        individuals = genomes.individuals(recipes, kept=evaluation.leaves_weights)
-        if may_keep and not evaluation.leaves_weights:  # else the next ones would overwrite their weights
-            individuals = (genomes.breeder.copy_of(individual.flat) for individual in individuals)
-        for item, recipe, individual in zip(items, recipes, individuals, strict=True):
-            given = individual if isinstance(item, KINDS) else (individual, *item[1:])
-            answers.append(scored(partial(function, given), item, recipe))
-        return answers
+            for block in genomes.groups(recipes, kept=evaluation.leaves_weights):
+                some = recipes[len(answers) : len(answers) + len(block)]
+                answers.extend(_call(partial(evaluation.many, block), some))
+        elif bare and any(evaluation.rounded):
+            bred = genomes.rounded(recipes, np.array(evaluation.rounded))
+            for recipe, (flat, halves) in zip(recipes, bred, strict=True):
+                scored(partial(evaluation.of_rounded, flat, halves), recipe, recipe)
+        else:
+            individuals = genomes.individuals(recipes, kept=evaluation.leaves_weights)
+            if may_keep and not evaluation.leaves_weights:  # else the next ones would overwrite their weights
+                individuals = (genomes.breeder.copy_of(individual.flat) for individual in individuals)
+            for item, recipe, individual in zip(items, recipes, individuals, strict=True):
+                scored(call_of(item, individual), item, recipe)
+    return answers
 
 
 run_group.may_be_done_twice = True  # type: ignore[attr-defined]  # it is a pure function

@@ -63,7 +63,7 @@ def config_of(evolution: Evolution, given: Mapping[str, Any]) -> dict[str, Any]:
         "fitness_weights": list(evolution.population[0].fitness.weights),
         **_of_the_problem(registered),
         **{name: _operator_text(operator) for name, operator in operators.items() if operator is not None},
-        **{name: getattr(registered, name) for name in ("step", "mates") if name in registered.has},
+        **{name: getattr(registered, name) for name in ("step", "mates") if hasattr(toolbox, name)},
         **({} if registered.reproduction is None else {"reproduction": settings_of(registered.reproduction)}),
         "algorithm": describe_algorithm(toolbox),
     }

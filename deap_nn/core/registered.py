@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -14,10 +14,6 @@ from typing import Any
 import numpy as np
 from deap import base
 from numpy.typing import NDArray
-
-_MISSING = object()
-"""The value of an attribute that a toolbox lacks."""
-
 
 OF_MADE = frozenset({"algorithm", "clock", "generations", "members", "seed"})
 """The settings of a toolbox by `make_toolbox` alone: in a plain one these names are the script's own."""
@@ -31,8 +27,6 @@ class Registered:
 
     Attributes
     ----------
-    has : frozenset of str
-        The names that the toolbox has.
     algorithm : GA, ES or None
         The algorithm of a made toolbox.
     assess : callable or None
@@ -63,7 +57,6 @@ class Registered:
         The recombination weights of an evolution strategy; None without a ``step``.
     """
 
-    has: frozenset[str] = frozenset()
     algorithm: Any = None
     assess: Any = None
     clock: Any = None
@@ -88,22 +81,11 @@ class Registered:
     @classmethod
     def read(cls, toolbox: base.Toolbox) -> Registered:
         """Return the functions and settings that a toolbox has now."""
-        names: Iterable[str] = cls.__dataclass_fields__
-        if getattr(type(toolbox), "is_made", False):  # to raise and catch AttributeError takes longer
-            names = [name for name in names if name in vars(toolbox) or hasattr(type(toolbox), name)]
-        else:
-            names = [name for name in names if name not in OF_MADE]
-        every = {name: getattr(toolbox, name, _MISSING) for name in names}
-        found: dict[str, Any] = {name: value for name, value in every.items() if value is not _MISSING}
-        found["has"] = frozenset(found)
+        names = cls.__dataclass_fields__.keys() - (() if getattr(toolbox, "is_made", False) else OF_MADE)
+        found = {name: getattr(toolbox, name) for name in names if hasattr(toolbox, name)}
         if found.get("step") is None:  # a genetic algorithm has no recombination weights
-            found["recombination_weights"] = None
+            found.pop("recombination_weights", None)
         return cls(**found)
-
-    @property
-    def sigma(self) -> Any:
-        """The argument ``sigma`` of the registered mutation, or None."""
-        return words_of(self.mutate).get("sigma")
 
 
 def words_of(registered: Any) -> Mapping[str, Any]:

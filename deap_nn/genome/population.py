@@ -63,7 +63,7 @@ def mean_of(individuals: Sequence[Any]) -> Any:
     if not individuals:
         raise ValueError("individuals must not be empty")
     made = copy.deepcopy(individuals[0])
-    # Summed in float64, in the order of the members, as `Ancestors` does it by recipes: the bits are the same.
+    # Summed in float64, in the order of the members, as `Genomes` does it by recipes: the bits are the same.
     total = np.zeros(made.flat.size)
     for individual in individuals:
         if individual.shapes != made.shapes:
@@ -176,6 +176,13 @@ def light_members(
         attributes["recipe"], attributes["make"], attributes["light_shapes"] = recipe, make, shapes
         members.append(member)
     return members
+
+
+def load(members: Iterable[Any]) -> None:
+    """Make the weights of light members, which become individuals."""
+    for member in members:
+        if isinstance(member, LightMember):
+            member._load()
 
 
 @functools.lru_cache(maxsize=16)

@@ -12,7 +12,7 @@ from concurrent.futures import CancelledError
 from typing import Any
 
 from deap_nn.breeding import task
-from deap_nn.breeding.store.slots import default_place, sweep
+from deap_nn.breeding.slots import default_place, sweep
 from deap_nn.core import environment
 from deap_nn.core.environment import optional
 from deap_nn.core.errors import MapError

@@ -15,7 +15,7 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from typing import Any
 
-from deap_nn.breeding.store.slots import GenomeCache, default_place, sweep
+from deap_nn.breeding.slots import GenomeCache, default_place, sweep
 from deap_nn.core import environment
 from deap_nn.core.errors import MapError
 from deap_nn.maps.tasks import Lending, TaskMap, be_worker, call_with_files

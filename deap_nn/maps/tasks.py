@@ -16,7 +16,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from deap_nn.breeding.store.slots import GenomeCache, default_place, free_bytes, slots_in, sweep
+from deap_nn.breeding.slots import GenomeCache, default_place, free_bytes, slots_in, sweep
 from deap_nn.breeding.task import unpickled
 from deap_nn.core.errors import call_sendably
 from deap_nn.core.registered import evaluation_of

@@ -77,7 +77,7 @@ def test_it_is_resumed_and_its_checkpoint_has_the_inputs(digits, tmp_path, expec
 
 
 def test_a_keyframe_in_place_of_the_first_generations_gives_the_same_bytes(digits, tmp_path, expected):
-    run(made(digits), 3, checkpoint=tmp_path, keyframe_seconds=0)
+    run(made(digits), 3, checkpoint=tmp_path, keyframe_weights=0)
     assert list(tmp_path.glob("keyframe-*"))
     assert run(made(digits), checkpoint=tmp_path)[:2] == expected[:2]
 
@@ -89,7 +89,7 @@ def test_a_process_without_the_centre_breeds_it_from_the_recipe(digits, expected
     def elsewhere(function, tasks):
         tasks = list(tasks)
         if tasks[0].generation > 1 and isinstance(tasks[0].items[0], KINDS):  # they score
-            known = [recipe for task in tasks for recipe in task.known]
+            known = [recipe for task in tasks for recipe in task.known.values()]
             sent.append([len(recipe.inputs) for recipe in known if isinstance(recipe, Centre)])
         return map(function, [task._replace(slots=()) for task in tasks])
 

@@ -13,11 +13,10 @@ from wirings import OtherHost, mapping
 
 from deap_nn import GA, SelfAdaptive
 from deap_nn.algorithms import resuming
-from deap_nn.breeding.kinds import Centroid, Child
+from deap_nn.breeding.kinds import Centroid
 from deap_nn.breeding.reproduction import Pairs
 from deap_nn.callbacks.base import Callback
 from deap_nn.genome.layer_inputs import unpacked_inputs
-from deap_nn.operators.compiled import crossing
 from deap_nn.runs.checkpoint import CheckpointError, read_generations
 
 USUAL = GA()
@@ -96,24 +95,10 @@ def test_another_host_makes_the_centroids_from_recipes_of_one_generation(digits,
     assert run(digits, map_=elsewhere, group_size=4) == expected
     elsewhere.forget()
     inputs = [
-        (task.generation, [recipe.generation for recipe in task.known if isinstance(recipe, Centroid)]) for task in sent
+        (task.generation, [one.generation for one in task.known.values() if isinstance(one, Centroid)]) for task in sent
     ]
     found = [(generation, found) for generation, found in inputs if found]
     assert found == [(generation, [generation - 1]) for generation in range(3, GENERATIONS + 1)]
-
-
-def test_small_networks_are_bred_in_one_call(digits, monkeypatch, expected):
-    calls, breed = [], Pairs.breed_many
-
-    def noting(self, variation, runs, found, outs):
-        done = breed(self, variation, runs, found, outs)
-        calls.append((isinstance(runs[0][1][0], Child) and runs[0][1][0].shift is not None, done))
-        return done
-
-    monkeypatch.setattr(Pairs, "breed_many", noting)
-    monkeypatch.setattr(crossing, "SMALL", 1 << 16)
-    assert run(digits) == expected
-    assert (True, MEMBERS // 4) in calls
 
 
 def test_a_keyframe_is_made_if_layer_inputs_take_much_memory(digits, tmp_path, monkeypatch):
@@ -171,7 +156,7 @@ def test_it_is_resumed_and_its_checkpoint_has_the_inputs(digits, tmp_path, expec
 
 
 def test_a_keyframe_in_place_of_the_first_generations_gives_the_same_bytes(digits, tmp_path, expected):
-    run(digits, generations=3, checkpoint=tmp_path, keyframe_seconds=0)
+    run(digits, generations=3, checkpoint=tmp_path, keyframe_weights=0)
     assert list(tmp_path.glob("keyframe-*"))
     assert run(digits, checkpoint=tmp_path) == expected
 

@@ -348,8 +348,8 @@ def test_what_stops_a_run(tmp_path, whole, before, after):
     [
         {"group_size": 3},
         {"cache": "cache", "cache_size": 50 << 20},
-        {"keyframe_seconds": 0.0},
-        {"keyframe_seconds": None, "keyframe_bytes": 0},
+        {"keyframe_weights": 0.0},
+        {"keyframe_weights": None, "keyframe_bytes": 0},
         {"map": "threads"},
         {"callbacks": "some"},
         {"verbose": True},

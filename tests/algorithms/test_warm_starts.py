@@ -29,7 +29,7 @@ def test_a_hall_of_fame_is_kept_and_restored_at_resume(tmp_path, keyframes, kind
         keys = [fitness.wvalues for fitness in hall.keys]
         return [(type(member), member.flat.tobytes(), member.fitness.wvalues) for member in hall], keys
 
-    kept = {"checkpoint": tmp_path / "kept", "keyframe_seconds": keyframes}
+    kept = {"checkpoint": tmp_path / "kept", "keyframe_weights": keyframes}
     for ngen in (2, 5, 5):
         assert run(ngen, **kept) == run(ngen)
     assert len(run(5)[0]) == (4 if kind is not tools.ParetoFront else 1)
@@ -65,7 +65,7 @@ def test_a_warm_start_goes_by_recipes_to_the_same_bytes(tmp_path, kind, options)
     assert run(5, copy.deepcopy(given)) == whole
     assert run(5, warm_populations()[kind]) == whole
     for keyframes in (None, 0.0):
-        kept = {"checkpoint": tmp_path / str(keyframes), "keyframe_seconds": keyframes}
+        kept = {"checkpoint": tmp_path / str(keyframes), "keyframe_weights": keyframes}
         run(2, copy.deepcopy(given), **kept)
         if keyframes is None:
             with pytest.raises(CheckpointError, match="the population's seed or weights"):
@@ -99,7 +99,7 @@ def test_a_warm_start_keeps_the_sigma_of_each_member(tmp_path, kind):
     expected = [weights for weights, _ in whole[0]][:8], whole[1]
     assert reference(with_own_sigmas(), population=own_sigmas()[kind], ngen=5) == expected
     for keyframes in (None, 0.0):
-        kept = {"checkpoint": tmp_path / str(keyframes), "keyframe_seconds": keyframes}
+        kept = {"checkpoint": tmp_path / str(keyframes), "keyframe_weights": keyframes}
         run(0 if keyframes is None else 2, own_sigmas()[kind], **kept)
         other = [copy.deepcopy(member) for member in own_sigmas()[kind]]
         other[7].strategy = 0.25

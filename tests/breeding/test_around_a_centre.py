@@ -87,11 +87,9 @@ def test_parents_that_are_no_number_are_refused(parents):
         evolve(toolbox.population(n=8), toolbox, 1, seed=1)
 
 
-def test_each_member_has_a_weight():
-    toolbox = around(recombination_weights=lambda number: np.ones(3))
-    with pytest.raises(ValueError, match="recombination_weights must return a finite weight for each of 8 members"):
-        evolve(toolbox.population(n=8), toolbox, 1, seed=1)
-    toolbox = around(recombination_weights=lambda number: [float("nan")] * number)
+@pytest.mark.parametrize("weights", [lambda number: np.ones(3), lambda number: [float("nan")] * number])
+def test_each_member_has_a_weight(weights):
+    toolbox = around(recombination_weights=weights)
     with pytest.raises(ValueError, match="recombination_weights must return a finite weight for each of 8 members"):
         evolve(toolbox.population(n=8), toolbox, 1, seed=1)
 

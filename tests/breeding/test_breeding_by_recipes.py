@@ -11,7 +11,7 @@ from own_callbacks import Watch
 from reference_loop import reference
 from wirings import LAYOUT, result, sum_of_squares, wired
 
-from deap_nn import Evaluation, Individual, cxMask, evolve, make_toolbox
+from deap_nn import Evaluation, Individual, evolve, make_toolbox
 from deap_nn.breeding.founders import breeder_of, initPopulation
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.genome.population import LightMember
@@ -66,12 +66,6 @@ def test_a_member_recalled_again_is_itself_after_twins_too():
     assert found == [(member.flat.tobytes(), i) for i, member in enumerate(chosen)]
 
 
-@pytest.mark.parametrize("wrong", [{"mate": partial(cxMask, indpb=1.5)}, {"mate": partial(cxMask, indpb=float("nan"))}])
-def test_what_an_operator_refuses_is_refused(wrong):
-    with pytest.raises(ValueError, match="indpb must be"):
-        result(wired(**wrong))
-
-
 class Penalised(Evaluation):
     """Scores groups, but was registered with an argument that ``many`` does not take."""
 
@@ -102,4 +96,4 @@ def test_a_place_that_is_no_members_is_refused():
     toolbox = wired()
     lineage = Lineage(breeder_of(toolbox.population(n=4), toolbox, seed=1, cxpb=1.0, mutpb=1.0), map)
     with contextlib.closing(lineage), pytest.raises(ValueError, match="place must be that of a member"):
-        lineage.past.recall(0, 0xFFFFFFFF)
+        lineage.recall(0, 0xFFFFFFFF)

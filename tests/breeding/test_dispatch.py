@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from limits import evolve, limited
 from reference_loop import reference
-from wirings import OtherHost, result, wired
+from wirings import FOUR_WITH_OPPOSITES, OtherHost, result, wired
 
-from deap_nn import make_toolbox
 from deap_nn.breeding import dispatch
 from deap_nn.breeding.founders import breeder_of
 from deap_nn.breeding.kinds import Centre, Founder
@@ -39,9 +38,13 @@ def test_groups_hold_everybody_and_keep_siblings_together(members, workers, weig
     assert sizes.count(1) <= 4 * workers
 
 
-@pytest.mark.parametrize("group_size", [1, 2, 3, 5, 100])
-def test_groups_change_nothing(group_size):
-    assert result(wired(), group_size=group_size) == reference(wired())
+@pytest.mark.parametrize("registered", [{}, FOUR_WITH_OPPOSITES], ids=["pairs", "four with opposites"])
+@pytest.mark.parametrize("group_size", [1, 3, 5, 100])
+def test_groups_and_threads_change_nothing(registered, group_size):
+    expected = reference(wired(**registered))
+    assert result(wired(**registered), group_size=group_size) == expected
+    with ThreadPoolExecutor(3) as pool:
+        assert result(wired(**registered, map=pool.map), group_size=group_size) == expected
 
 
 def test_a_large_population_is_given_to_the_map_in_parts(monkeypatch):
@@ -63,11 +66,6 @@ def test_work_is_shared_out_for_any_map_but_the_built_in_one():
         assert worker_count(pool.map) == os.cpu_count()
 
 
-def test_a_map_of_threads_changes_nothing():
-    with ThreadPoolExecutor(3) as pool:
-        assert result(wired(map=pool.map), group_size=2) == reference(wired())
-
-
 def test_a_task_is_small():
     sizes = []
 
@@ -84,14 +82,16 @@ def test_a_task_is_small():
 
 def test_a_centre_too_large_for_every_task_reaches_a_host_that_lacks_it(tmp_path, monkeypatch):
     """A host without the cache is sent the recipe of the centre first, and all its ancestors only if it knows none."""
-    monkeypatch.setattr("deap_nn.breeding.store.known.MOST_DRAWN", 8)
+    monkeypatch.setattr("deap_nn.breeding.ancestry.MOST_DRAWN", 8)
     around = {"step": 2.5}
     expected, sent = result(wired(**around)), []
 
     elsewhere = OtherHost(tmp_path, sent)
     assert result(wired(**around, map=elsewhere), group_size=4) == expected
     elsewhere.forget()
-    centres = [sum(isinstance(recipe, Centre) for recipe in task.known) for task in sent if task.generation == 6]
+    centres = [
+        sum(isinstance(recipe, Centre) for recipe in task.known.values()) for task in sent if task.generation == 6
+    ]
     assert set(centres) == {0, 1}
 
 
@@ -126,19 +126,11 @@ def first_twice(function, items):
     return [*answers, answers[0]]
 
 
-def test_answers_out_of_order_are_put_at_their_places(digits):
-    logged = []
-    for map_ in (map, backwards):
-        toolbox = make_toolbox("mlp", digits, seed=2, batch_size=16)
-        toolbox.register("map", map_)
-        population, logbook = evolve(toolbox.population(n=9), toolbox, 3, group_size=2)
-        logged.append(([member.fitness.values for member in population], list(logbook)))
-    assert logged[0] == logged[1]
+def test_answers_out_of_order_are_put_at_their_places():
+    assert result(wired(map=backwards), group_size=2) == reference(wired())
 
 
-@pytest.mark.parametrize(("map_", "said"), [(only_first, "the map gave no answer"), (first_twice, "answer")])
-def test_too_few_and_too_many_answers_are_an_error(digits, map_, said):
-    toolbox = make_toolbox("mlp", digits, seed=2, batch_size=16)
-    toolbox.register("map", map_)
-    with pytest.raises(EvaluationError, match=said):
-        evolve(toolbox.population(n=9), toolbox, 1, group_size=2)
+@pytest.mark.parametrize(("map_", "said"), [(only_first, "no answer to a task"), (first_twice, "more answers")])
+def test_too_few_and_too_many_answers_are_an_error(map_, said):
+    with pytest.raises(EvaluationError, match=f"^generation 0: the map gave {said}"):
+        result(wired(map=map_), group_size=2)

@@ -7,87 +7,46 @@ import numpy as np
 import pytest
 from own_callbacks import Watch
 from reference_loop import reference
-from wirings import LAYOUT, TABLE, Squares, Together, logged, result, sum_of_squares, wired
+from wirings import FOUR_WITH_OPPOSITES, LAYOUT, TABLE, Squares, Together, result, sum_of_squares, wired
 
 from deap_nn import (
-    GA,
     NoiseTable,
-    cxBiased,
     cxScanning,
     evolve,
-    make_toolbox,
     mutGaussianAdaptive,
-    selRankBoosted,
 )
-from deap_nn.breeding import lineage
-from deap_nn.breeding.store import slot_table
-from deap_nn.breeding.store.ancestors import Ancestors
-from deap_nn.breeding.store.genomes import Genomes
+from deap_nn.breeding import lineage, slots
+from deap_nn.breeding.genomes import Genomes
 from deap_nn.breeding.task import forget, genomes_by_run
 from deap_nn.core.logbooks import rows_of
-from deap_nn.genome.population import LightMember
-from deap_nn.genome.vectors import empty_vector
 
 
-def are_light(evolution):
-    members = [member for member in evolution.population if member is not evolution.best]
-    assert all(isinstance(member, LightMember) for member in members)
-
-
-@pytest.mark.parametrize("n", [12, 7])
-def test_a_crossover_that_wants_the_fitter_first_is_given_it(n):
-    pairs = []
-
-    def select(individuals, k, *, rng):
-        chosen = selRankBoosted(individuals, k, rng=rng)
-        pairs.append([min(pair, key=sum_of_squares).flat.tobytes() for pair in zip(chosen[::2], chosen[1::2])])  # noqa: B905  (the last may be alone)
-        return chosen
-
-    toolbox = wired(select=select, mate=partial(cxBiased, indpb=0.0), mutate=partial(mutGaussianAdaptive, sigma=0.0))
-    children = []
-
-    def watch(evolution):
-        children.append([member.flat.tobytes() for member in evolution.population])
-
-    evolve(toolbox.population(n=n), toolbox, 3, seed=1, callbacks=[Watch(watch)])
-    for fitter, made in zip(pairs, children[1:], strict=True):
-        assert [made[2 * i : 2 * i + 2] for i in range(len(fitter))] == [[weights] * 2 for weights in fitter]
-
-
-def test_recipes_alone_give_a_member_back_after_100_generations(tmp_path):
-    kept = []
-    population, _ = evolve(
-        wired().population(n=12), wired(), 100, seed=1, callbacks=[Watch(lambda run: kept.append(run.best.recipe))]
-    )
-    weights = population[0].flat.copy()
+@pytest.mark.parametrize(("registered", "generations"), [({}, 100), (FOUR_WITH_OPPOSITES, 30)])
+def test_recipes_alone_give_a_member_back_after_many_generations(tmp_path, registered, generations):
+    population, _ = evolve(wired(**registered).population(n=12), wired(**registered), generations, seed=1)
     lineage = population[1].make.__self__
-    recipes = dict(lineage.known.recipes)
-    recipe = population[0].recipe
-    assert recipe.generation == 100
     alone = Genomes(lineage.breeder, "alone", tmp_path)
-    alone.recipes = recipes
-    out = empty_vector(LAYOUT.size)
-    alone.breed([recipe], [out])
+    alone.recipes = dict(lineage.known.recipes)
+    assert alone.bred(population[0].recipe).tobytes() == population[0].flat.tobytes()
     alone.cache.remove()
-    assert out.tobytes() == weights.tobytes()
 
 
 def lodge(monkeypatch):
     """Let children have slots of their own, however small and however many parents they have."""
-    monkeypatch.setattr(slot_table, "LODGED_WEIGHTS", 1)
-    monkeypatch.setattr(slot_table, "LODGED_MATES", 1)
+    monkeypatch.setattr(slots, "LODGED_WEIGHTS", 1)
+    monkeypatch.setattr(slots, "LODGED_MATES", 1)
 
 
 def count(monkeypatch, note):
     """Note each recipe that is bred alone: siblings are bred together."""
-    breed_with = Ancestors._breed_with
+    breed_with = Genomes._breed_with
 
     def noting(self, parents, recipes, outs):
         if len(recipes) == 1:
             note(recipes[0])
         breed_with(self, parents, recipes, outs)
 
-    monkeypatch.setattr(Ancestors, "_breed_with", noting)
+    monkeypatch.setattr(Genomes, "_breed_with", noting)
 
 
 OVERWRITTEN = Counter()
@@ -158,12 +117,6 @@ def test_children_have_a_fifth_of_the_cache(monkeypatch):
 
     assert result(wired(evaluate=Squares()), callbacks=[Watch(note)]) == reference(wired())
     assert lodged == [0] + [8] * 6
-    lodged.clear()
-    monkeypatch.setattr(slot_table, "LODGED_MATES", 3)
-    result(wired(evaluate=Squares()), callbacks=[Watch(note)])
-    assert lodged == [0] * 7
-    result(wired(evaluate=Squares(), mate=cxScanning, mates=4), callbacks=[Watch(note)])
-    assert lodged[7:] == [0] + [8] * 6
 
 
 def test_two_runs_of_one_seed_in_a_process_have_genomes_of_their_own():
@@ -187,9 +140,3 @@ def test_a_noise_vector_with_gaps_and_a_float32_sigma_change_nothing():
             recipes = result(wired(mutate=partial(mutGaussianAdaptive, **keywords)), n=6, ngen=2)
             plain = reference(wired(mutate=partial(mutGaussianAdaptive, **keywords)), n=6, ngen=2)
             assert recipes == plain
-
-
-def test_the_cnn_sized_toolbox_agrees_too(digits):
-    toolbox = make_toolbox("mlp", digits, GA(parents=4), seed=1)
-    found = logged(*evolve(toolbox.population(n=8), toolbox, 3, callbacks=[Watch(are_light)]))
-    assert found == reference(toolbox, n=8, ngen=3)

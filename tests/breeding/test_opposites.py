@@ -1,9 +1,9 @@
 """Opposites: parents that are bad members, mirrored at the mean of their generation's parents."""
 
+import contextlib
 import copy
 import pickle
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -16,9 +16,9 @@ from reference_loop import reference
 from wirings import (
     FOUR_WITH_OPPOSITES,
     HALF,
-    LAYOUT,
     TABLE,
     OtherHost,
+    Squares,
     members,
     result,
     wired,
@@ -30,10 +30,10 @@ from deap_nn import (
     mutGaussianAdaptive,
     selRankBoosted,
 )
-from deap_nn.breeding import task as genome_tasks
-from deap_nn.breeding.kinds import MEAN, Mean, Mirror, id_of
-from deap_nn.breeding.past import Past
-from deap_nn.breeding.store.genomes import Genomes
+from deap_nn.breeding.genomes import Genomes
+from deap_nn.breeding.kinds import Mean, Mirror
+from deap_nn.breeding.lineage import Lineage
+from deap_nn.breeding.slots import GenomeCache
 from deap_nn.genome.population import LightMember, mean_of
 from deap_nn.genome.vectors import empty_vector, mirror
 from deap_nn.operators import selection
@@ -183,15 +183,6 @@ def test_a_light_opposite_is_read_copied_and_sent_as_any_member():
     assert found == result(wired(select=HALF, mutate=own))
 
 
-@pytest.mark.parametrize("group_size", [1, 3, 5, 100])
-def test_groups_and_workers_change_nothing(group_size):
-    expected = reference(wired(**FOUR_WITH_OPPOSITES))
-    assert result(wired(**FOUR_WITH_OPPOSITES), group_size=group_size) == expected
-    with ThreadPoolExecutor(2) as pool:
-        assert result(wired(**FOUR_WITH_OPPOSITES, map=pool.map), group_size=group_size) == expected
-    assert expected != result(wired(**FOUR_WITH_OPPOSITES | {"select": partial(HALF, opposites=0.0)}))
-
-
 def test_threads_breed_no_opposite_before_the_centroid(tmp_path):
     population, _ = evolve(wired(**FOUR_WITH_OPPOSITES).population(n=12), wired(**FOUR_WITH_OPPOSITES), 4, seed=1)
     lineage = population[0].make.__self__
@@ -205,28 +196,8 @@ def test_threads_breed_no_opposite_before_the_centroid(tmp_path):
         assert made[key].tobytes() == lineage.weights(lineage.known.recipes[key]).tobytes()
 
 
-@pytest.mark.filterwarnings("ignore:the cache has no room")
-@pytest.mark.parametrize("slots", [4, 7])
-def test_a_cache_with_less_room_than_parents_changes_nothing(monkeypatch, slots):
-    monkeypatch.setattr("deap_nn.breeding.lineage.slots_in", lambda *_: slots)
-    assert result(wired(**FOUR_WITH_OPPOSITES)) == reference(wired(**FOUR_WITH_OPPOSITES))
-
-
 def test_no_opposites_are_those_of_a_selection_without_the_option():
-    assert result(wired(select=partial(HALF, opposites=0.0))) == result(wired())
-
-
-def test_the_centroid_is_in_the_cache_before_the_tasks_are_sent():
-    held = []
-
-    def noting(function, tasks):
-        for task in tasks:
-            key, slots = id_of(max(0, task.generation - 1), MEAN), dict(task.slots)
-            held.append(key in slots and genome_tasks.genomes_by_run[task.token].cache.holds(slots[key], key))
-            yield function(task)
-
-    assert result(wired(**FOUR_WITH_OPPOSITES, map=noting), group_size=12) == result(wired(**FOUR_WITH_OPPOSITES))
-    assert held == [False, False] + [True] * 5
+    assert result(wired(select=partial(HALF, opposites=0.0))) == result(wired()) != result(wired(select=HALF))
 
 
 def test_another_host_makes_the_centroid_without_a_second_task(tmp_path):
@@ -236,24 +207,13 @@ def test_another_host_makes_the_centroid_without_a_second_task(tmp_path):
     assert result(wired(**FOUR_WITH_OPPOSITES, map=elsewhere), group_size=12) == expected
     elsewhere.forget()
     assert Counter(task.generation for task in sent) == dict.fromkeys(range(7), 1)
-    centroids = [sum(isinstance(recipe, Mean) for recipe in task.known) for task in sent]
+    centroids = [sum(isinstance(recipe, Mean) for recipe in task.known.values()) for task in sent]
     assert centroids == [0, 0, 1, 1, 1, 1, 1]
 
 
-def test_recipes_give_a_member_back_after_many_generations(tmp_path):
-    population, _ = evolve(wired(**FOUR_WITH_OPPOSITES).population(n=12), wired(**FOUR_WITH_OPPOSITES), 30, seed=1)
-    recipe, lineage = population[0].recipe, population[1].make.__self__
-    alone = Genomes(lineage.breeder, "alone", tmp_path)
-    alone.recipes = dict(lineage.known.recipes)
-    out = empty_vector(LAYOUT.size)
-    alone.breed([recipe], [out])
-    alone.cache.remove()
-    assert out.tobytes() == population[0].flat.tobytes()
-
-
 def test_a_resumed_run_breeds_each_centroid_with_the_opposites_that_need_it(tmp_path, monkeypatch):
-    lines, line = [], Past.line
-    monkeypatch.setattr(Past, "line", lambda self, wanted: lines.append(line(self, wanted)) or lines[-1])
+    lines, line = [], Lineage.line
+    monkeypatch.setattr(Lineage, "line", lambda self, wanted: lines.append(line(self, wanted)) or lines[-1])
     result(wired(**FOUR_WITH_OPPOSITES), ngen=4, checkpoint=tmp_path)
     assert result(wired(**FOUR_WITH_OPPOSITES), checkpoint=tmp_path) == result(wired(**FOUR_WITH_OPPOSITES))
     (found,) = lines
@@ -263,3 +223,91 @@ def test_a_resumed_run_breeds_each_centroid_with_the_opposites_that_need_it(tmp_
         assert {recipe.generation for recipe in recipes if recipe not in means} == {generation}
         assert bool(mirrors) == bool(generation)
         assert {recipe.centroid for recipe in mirrors} <= {mean.id for line in found[: generation + 1] for mean in line}
+
+
+# Opposites that are made of their members in the slots that these were bred into.
+
+
+@pytest.fixture
+def plain():
+    return reference(wired(**FOUR_WITH_OPPOSITES))
+
+
+@pytest.fixture
+def lodged(monkeypatch):
+    """A toolbox whose children have slots of their own, however small they are."""
+    monkeypatch.setattr("deap_nn.breeding.slots.LODGED_WEIGHTS", 1)
+    return wired(**FOUR_WITH_OPPOSITES, evaluate=Squares())
+
+
+@pytest.fixture
+def bred(monkeypatch):
+    """The recipes that are bred one by one."""
+    noted, breed = [], Genomes._breed_with
+
+    def noting(self, parents, recipes, outs):
+        noted.extend(recipes if len(recipes) == 1 else [])
+        breed(self, parents, recipes, outs)
+
+    monkeypatch.setattr(Genomes, "_breed_with", noting)
+    return noted
+
+
+def test_an_opposite_is_made_of_its_member_in_the_slot_of_both(plain, lodged, bred):
+    assert result(lodged) == plain
+    assert sum(isinstance(recipe, Mean) for recipe in bred) == 5
+    assert not any(isinstance(recipe, Mirror) for recipe in bred)
+
+
+def test_a_member_that_is_a_parent_too_keeps_its_slot(lodged, bred):
+    def select(individuals, k, *, rng, mirror):
+        chosen = HALF(individuals, k, rng=rng, mirror=mirror)
+        mirrored = {one.recipe.place for one in chosen if isinstance(one.recipe, Mirror)}
+        twins = [one for one in individuals if one.recipe.place in mirrored] * k
+        return [*chosen[: k // 2], *(twins or chosen)][:k]
+
+    expected = result(wired(**FOUR_WITH_OPPOSITES | {"select": select}))
+    bred.clear()
+    lodged.register("select", select)
+    assert result(lodged) == expected
+    assert any(isinstance(recipe, Mirror) for recipe in bred)  # not made of the slot that its member needs
+
+
+@pytest.mark.parametrize("when", ["before", "while"])
+def test_a_member_that_is_lost_before_it_is_mirrored_is_bred_again(monkeypatch, plain, lodged, when):
+    lost, writing = [], GenomeCache.writing
+
+    def losing(self, slot, key, *, over=None):
+        if over is not None and key not in lost and len(lost) < 8:
+            lost.append(key)
+            with writing(self, slot, 12345) as room:
+                room[:] = 7
+            if when == "while":  # as it is after a process was killed here
+                with contextlib.suppress(ZeroDivisionError), writing(self, slot, 1) as room:
+                    room[:] = 1 / 0
+        return writing(self, slot, key, over=over)
+
+    monkeypatch.setattr(GenomeCache, "writing", losing)
+    assert result(lodged) == plain
+    assert len(lost) == 8
+
+
+def test_an_opposite_is_not_made_of_a_centroid_whose_slot_is_used_again(monkeypatch, plain, lodged):
+    at_work, lost, breed_from = [], [], Genomes._breed_from
+
+    def noting(self, recipes, *others, **keywords):
+        at_work[:] = [(self, recipes[0].parents[-1])] if isinstance(recipes[0], Mirror) else []
+        breed_from(self, recipes, *others, **keywords)
+
+    def losing(vector, centre):
+        if len(lost) < 3:
+            (genomes, centroid), *_ = at_work
+            lost.append(centroid)
+            with genomes.cache.writing(genomes.slots[centroid], 12345) as room:
+                room[:] = 7
+        mirror(vector, centre)
+
+    monkeypatch.setattr(Genomes, "_breed_from", noting)
+    monkeypatch.setattr("deap_nn.breeding.genomes.mirror", losing)
+    assert result(lodged) == plain
+    assert len(lost) == 3

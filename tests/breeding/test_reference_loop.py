@@ -28,7 +28,7 @@ from deap_nn import (
     recombination_weights,
     selRankBoosted,
 )
-from deap_nn.breeding.store import slot_table
+from deap_nn.breeding import slots
 
 ALGORITHMS = {
     "GA": (GA(), {}),
@@ -124,7 +124,7 @@ def test_a_toolbox_of_ones_own_has_the_bytes_of_the_plain_loop(registered, proba
 @pytest.mark.parametrize("registered", OPERATORS.values(), ids=OPERATORS)
 def test_children_with_slots_of_their_own_have_them_too(monkeypatch, registered):
     for name in ("LODGED_WEIGHTS", "LODGED_MATES"):
-        monkeypatch.setattr(slot_table, name, 1)
+        monkeypatch.setattr(slots, name, 1)
     lodged = []
     watch = Watch(lambda run: lodged.append(len(run.population[0].make.__self__.known.slots)))
     assert result(wired(**registered(), evaluate=Squares()), callbacks=[watch]) == reference(wired(**registered()))

@@ -86,7 +86,7 @@ def test_so_is_one_that_fails_at_a_checkpoint(digits, tmp_path, method):
         toolbox = make_toolbox("mlp", digits, seed=1)
         checkpoint = Checkpoint(tmp_path / "checkpoint")
         try:
-            with limited(keyframe_seconds=0):
+            with limited(keyframe_weights=0):
                 population = toolbox.population(n=4)
                 evolve(population, toolbox, generations, seed=1, callbacks=[callback], checkpoint=checkpoint)
         finally:

@@ -11,8 +11,8 @@ from own_callbacks import Stop
 
 from deap_nn import ES, GA, Checkpoint, WeightList, make_toolbox
 from deap_nn.breeding import task as genome_tasks
+from deap_nn.breeding.genomes import Genomes
 from deap_nn.breeding.kinds import Average
-from deap_nn.breeding.store.ancestors import Ancestors
 from deap_nn.callbacks.base import Callback, Evolution
 from deap_nn.callbacks.candidates import Candidates
 from deap_nn.callbacks.run_directory import RunDirectory
@@ -90,9 +90,9 @@ def test_the_mean_is_bred_where_it_is_scored(toolbox, tmp_path, monkeypatch):
     monkeypatch.setitem(vars(toolbox), "map", elsewhere)
     evolve(toolbox.population(n=20), toolbox, 3, seed=1, callbacks=[Score()])
     assert found["there"] == found["here"]
-    lacking, whole = tasks_sent  # the second time with all that it needs
-    assert {recipe.generation for recipe in lacking.known} == {3}
-    assert {recipe.generation for recipe in whole.known} == {0, 1, 2, 3}
+    lacking, *_, whole = tasks_sent  # at last with all that it needs
+    assert {recipe.generation for recipe in lacking.known.values()} == {3}
+    assert {recipe.generation for recipe in whole.known.values()} == {0, 1, 2, 3}
 
 
 def total(individual):
@@ -134,15 +134,15 @@ def test_an_error_rate_is_that_of_the_first_training_samples(toolbox):
         toolbox.error_rate(network, "exam")
 
 
-@pytest.mark.parametrize("keyframe_seconds", [None, 0.0])
+@pytest.mark.parametrize("keyframe_weights", [None, 0.0])
 @pytest.mark.parametrize("stop", [24, 25, 27])
-def test_a_resumed_run_keeps_the_mean(toolbox, tmp_path, stop, keyframe_seconds, monkeypatch):
+def test_a_resumed_run_keeps_the_mean(toolbox, tmp_path, stop, keyframe_weights, monkeypatch):
     # From the start a mean that cannot be beaten, so that it has to be given back.
     monkeypatch.setitem(vars(toolbox), "error_rate", PreferMean(toolbox.error_rate))
     whole = scored(toolbox)
     assert (whole.kind, whole.generation) == ("mean of the parents", 25)
-    assert scored(toolbox, tmp_path, stop=stop, keyframe_seconds=keyframe_seconds) is None
-    found = scored(toolbox, tmp_path, keyframe_seconds=keyframe_seconds)
+    assert scored(toolbox, tmp_path, stop=stop, keyframe_weights=keyframe_weights) is None
+    found = scored(toolbox, tmp_path, keyframe_weights=keyframe_weights)
     assert (found.kind, found.generation, found.validation_error) == ("mean of the parents", 25, 0.0)
     assert found.individual.flat.tobytes() == whole.individual.flat.tobytes()
     assert found.rows == whole.rows
@@ -152,7 +152,7 @@ def test_a_resumed_run_keeps_the_mean(toolbox, tmp_path, stop, keyframe_seconds,
 
 
 def test_what_a_mean_descends_from_is_bred_once(toolbox, tmp_path, monkeypatch):
-    bred, breed = [], Ancestors._breed_with
+    bred, breed = [], Genomes._breed_with
 
     def counted(self, parents, recipes, outs):
         bred.extend(recipe.id for recipe in recipes)
@@ -161,7 +161,7 @@ def test_what_a_mean_descends_from_is_bred_once(toolbox, tmp_path, monkeypatch):
     class Recall(Callback):
         def restore(self, evolution, states):
             with monkeypatch.context() as counting:
-                counting.setattr(Ancestors, "_breed_with", counted)
+                counting.setattr(Genomes, "_breed_with", counted)
                 evolution.member(15, list(range(6))).flat  # noqa: B018  (to see what it takes)
 
     for callbacks in ([Stop(20)], [Recall(), Stop(21)]):

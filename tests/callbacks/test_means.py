@@ -8,7 +8,7 @@ from limits import evolve
 from own_callbacks import Stop
 
 from deap_nn import ES, GA, Checkpoint, WeightList, make_toolbox
-from deap_nn.breeding.store.genomes import Genomes
+from deap_nn.breeding.genomes import Genomes
 from deap_nn.callbacks.candidates import Candidates
 from deap_nn.genome.population import mean_of
 
@@ -36,7 +36,7 @@ def test_a_mean_that_did_best_is_the_same_network_after_a_resume(digits, tmp_pat
         toolbox = make_toolbox("mlp", digits, algorithm, seed=1, batch_size=16)
         candidates = Candidates(toolbox)
         candidates._score = lambda evolution, candidate, kind, _: score(candidates, evolution, candidate, kind)
-        arguments = {"seed": 1, "checkpoint": checkpoint, "keyframe_seconds": None}
+        arguments = {"seed": 1, "checkpoint": checkpoint, "keyframe_weights": None}
         callbacks = [candidates, *([Stop(stop)] if stop is not None else [])]
         try:
             evolve(toolbox.population(n=80), toolbox, 14, callbacks=callbacks, **arguments)

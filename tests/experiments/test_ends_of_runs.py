@@ -13,7 +13,7 @@ import pytest
 from conftest import MNIST, interrupt, start, status_of
 from small_run import FILES, SETTING, in_turn
 
-from deap_nn.breeding.store.slots import sweep
+from deap_nn.breeding.slots import sweep
 from deap_nn.core.logbooks import read_csv
 from deap_nn.models.tensorflow import keras
 

@@ -1,4 +1,4 @@
-"""``experiments/mnist.py`` with the cache in the folder CACHE, and a keyframe after KEYFRAME_SECONDS: variables."""
+"""``experiments/mnist.py`` with the cache in the folder CACHE, and a keyframe after KEYFRAME_WEIGHTS: variables."""
 
 import os
 import sys
@@ -14,8 +14,8 @@ from deap_nn.process.cli import run_command
 
 if "CACHE" in os.environ:
     lineage.default_place = lambda: Path(os.environ["CACHE"])
-if "KEYFRAME_SECONDS" in os.environ:
-    resuming.KEYFRAME_SECONDS = float(os.environ["KEYFRAME_SECONDS"])
+if "KEYFRAME_WEIGHTS" in os.environ:
+    resuming.KEYFRAME_WEIGHTS = float(os.environ["KEYFRAME_WEIGHTS"])
 
 if __name__ == "__main__":
     run_command(mnist.main)

@@ -41,7 +41,7 @@ def kill_everything(folder: Path) -> str:
         going_on = (output / "config.json").exists()
         shutil.rmtree(output, ignore_errors=True) if not going_on else None
         arguments = again if going_on else (*CNN, "--output", output)
-        command = Command(folder, *LAUNCH, MNIST_WITHIN, *arguments, KEYFRAME_SECONDS=0)
+        command = Command(folder, *LAUNCH, MNIST_WITHIN, *arguments, KEYFRAME_WEIGHTS=0)
         time.sleep(draw.uniform(0.3, 7.0))
         if command.process.poll() is not None:  # it was quicker: what it left is compared, and another one begun
             must(command.process.returncode == 0, f"status {command.process.returncode}: {command.said}")

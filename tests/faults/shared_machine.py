@@ -98,7 +98,7 @@ def another_user(folder: Path) -> None:
         for form, path in named.items():
             as_nobody(f"import os; os.umask(0); p = {str(path)!r}; {forms[form]}")
             code = (
-                "import sys; from pathlib import Path; from deap_nn.breeding.store.slots import GenomeCache\n"
+                "import sys; from pathlib import Path; from deap_nn.breeding.slots import GenomeCache\n"
                 f"cache = GenomeCache({path.name.removeprefix('deap_nn-0-')!r}, 8, Path('/dev/shm'))\n"
                 "print(cache.folder, oct(cache.folder.stat().st_mode), cache.folder.stat().st_uid); cache.remove()"
             )

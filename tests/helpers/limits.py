@@ -18,12 +18,12 @@ def in_groups(size):
 
 MADE = {
     "group_size": ("breeding.dispatch.group_sizes", in_groups),
-    "keyframe_seconds": ("algorithms.resuming.KEYFRAME_SECONDS", lambda value: math.inf if value is None else value),
+    "keyframe_weights": ("algorithms.resuming.KEYFRAME_WEIGHTS", lambda value: math.inf if value is None else value),
     "keyframe_bytes": ("algorithms.resuming.KEYFRAME_BYTES", lambda value: value),
     "cache": ("breeding.lineage.default_place", lambda value: lambda: value),
     "cache_size": ("breeding.lineage.free_bytes", lambda value: lambda place: value),
 }
-"""By name: what is replaced, and by what for a value. No keyframe is made if ``keyframe_seconds`` is None."""
+"""By name: what is replaced, and by what for a value. No keyframe is made if ``keyframe_weights`` is None."""
 
 
 @contextlib.contextmanager

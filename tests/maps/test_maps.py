@@ -51,7 +51,7 @@ GUARDED = """
 import os
 import keras, numpy as np
 from deap_nn import KerasProblem, evolve, make_toolbox, open_map
-from deap_nn.breeding.store.slots import default_place
+from deap_nn.breeding.slots import default_place
 
 def run(problem, map_=map):
     toolbox = make_toolbox(problem, seed=1, batch_size=20)

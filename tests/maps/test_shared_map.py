@@ -8,7 +8,7 @@ import threading
 import numpy as np
 
 from deap_nn import Individual, WeightList
-from deap_nn.breeding.store.slots import GenomeCache
+from deap_nn.breeding.slots import GenomeCache
 from deap_nn.maps.tasks import SharedMap, forget
 
 

@@ -13,10 +13,10 @@ from wirings import logged
 
 from deap_nn import GA, Individual, evolve, make_toolbox
 from deap_nn.algorithms.algorithm import ALGORITHMS
-from deap_nn.breeding.kinds import Child
+from deap_nn.breeding import slots
+from deap_nn.breeding.genomes import Genomes
+from deap_nn.breeding.kinds import Child, Founder
 from deap_nn.breeding.reproduction import AroundCentre, Reproduction
-from deap_nn.breeding.store import slot_table
-from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.breeding.task import forget, genomes_by_run
 from deap_nn.core.registered import at
 from deap_nn.genome.vectors import empty_halves, empty_vector
@@ -97,8 +97,8 @@ def test_halves_that_do_not_fit_are_refused():
 )
 def test_recipes_are_rounded_and_score_what_whole_genomes_do(digits, monkeypatch, name, mutpb, lodged):
     monkeypatch.setattr(groups, "GROUPED_WEIGHTS", 1)  # each genome alone, as those of large networks
-    monkeypatch.setattr(slot_table, "LODGED_WEIGHTS", lodged)
-    monkeypatch.setattr(slot_table, "LODGED_MATES", 1)
+    monkeypatch.setattr(slots, "LODGED_WEIGHTS", lodged)
+    monkeypatch.setattr(slots, "LODGED_MATES", 1)
     toolbox = make_toolbox("mlp", digits, ALGORITHMS[name](), seed=101, precision="bfloat16")
     passes, scored = [], []
 
@@ -116,7 +116,7 @@ def test_recipes_are_rounded_and_score_what_whole_genomes_do(digits, monkeypatch
 
 def test_a_rounded_genome_whose_slot_is_used_again_while_it_is_scored_is_scored_again(digits, monkeypatch):
     monkeypatch.setattr(groups, "GROUPED_WEIGHTS", 1)
-    monkeypatch.setattr(slot_table, "LODGED_WEIGHTS", 1)
+    monkeypatch.setattr(slots, "LODGED_WEIGHTS", 1)
     toolbox = make_toolbox("mlp", digits, seed=111, precision="bfloat16")
     whole = reference(toolbox, n=8, ngen=3, seed=111)
     overwritten = set()
@@ -187,12 +187,14 @@ def test_a_centre_that_is_overwritten_while_it_is_read_is_read_again(tmp_path):
         shapes, container, noise_table = ((3,),), Individual, None
         reproduction = Rounding()
 
-    genomes = Genomes(Overwriting(), "run", tmp_path)
-    genomes.slots = {1: 0}
-    genomes._kept[1] = np.full(3, 5, np.float32)
-    with genomes.cache.writing(0, 1) as room:
+        def founder(self, place):
+            return Individual([np.full(3, 5)])
+
+    genomes, centre = Genomes(Overwriting(), "run", tmp_path), Founder(0)
+    genomes.slots, genomes.recipes = {centre.id: 0}, {centre.id: centre}
+    with genomes.cache.writing(0, centre.id) as room:
         room[:] = 5
-    ((_, halves),) = genomes.rounded([Child(1, 0, (1,))], np.array([True]))
+    ((_, halves),) = genomes.rounded([Child(1, 0, (centre.id,))], np.array([True]))
     assert halves.view(ml_dtypes.bfloat16).tolist() == [5, 5, 5]
     assert genomes.breeder.reproduction.calls == 1
     genomes.cache.remove()

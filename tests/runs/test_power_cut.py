@@ -57,7 +57,7 @@ def test_what_is_durable_is_on_the_disk_before_it_has_its_name(tmp_path, disk):
 def test_each_file_of_a_run_that_is_written_once_is_durable(digits, tmp_path, disk):
     toolbox = make_toolbox("mlp", digits, seed=1)
     with RunDirectory(tmp_path / "run") as directory:
-        options = {"checkpoint": tmp_path / "run" / "checkpoint", "keyframe_seconds": 0.0}
+        options = {"checkpoint": tmp_path / "run" / "checkpoint", "keyframe_weights": 0.0}
         evolve(toolbox.population(n=4), toolbox, 2, callbacks=[directory], **options)
     for name in ("keyframe-1", "keyframe-2"):
         assert disk.is_durable(name, "checkpoint"), name

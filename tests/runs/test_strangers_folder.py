@@ -11,8 +11,8 @@ from strangers import only_line, resume
 
 from deap_nn import RunDirectory, read_run, replay
 from deap_nn.algorithms.resuming import check_keyframe
-from deap_nn.breeding.store import keyframes
-from deap_nn.breeding.store.keyframes import write_keyframe
+from deap_nn.breeding import keyframes
+from deap_nn.breeding.keyframes import write_keyframe
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import open_append, printable
 from deap_nn.runs.files import read_arrays, read_json

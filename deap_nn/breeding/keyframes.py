@@ -81,10 +81,6 @@ class Keyframe:
         }
         self._checked: set[int] = set()
 
-    def __contains__(self, key: int) -> bool:
-        """Return whether the file has a member."""
-        return key in self._genomes
-
     def find(self, key: int) -> Vector | None:
         """Return the weights of a member, always the same view; None if they are missing or damaged."""
         genome = self._genomes.get(key)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import heapq
+import itertools
 import mmap
 import os
 import shutil
 import tempfile
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 
@@ -64,23 +66,25 @@ def _segment(weights: int) -> tuple[int, int, int]:
     return stride, slots, -(-slots * 8 // _PAGE) * _PAGE
 
 
-def segment_bytes(weights: int) -> int:
-    """Return the bytes of each file of a cache for genomes of a number of weights."""
-    stride, slots, head = _segment(weights)
-    return head + slots * stride
-
-
 def slots_in(size: int, weights: int) -> int:
     """Return the number of genomes of a number of weights that a cache of `size` bytes holds."""
-    _, slots, _ = _segment(weights)
-    return size // segment_bytes(weights) * slots
+    stride, slots, head = _segment(weights)
+    return size // (head + slots * stride) * slots
+
+
+class _Segment(NamedTuple):
+    """A file of a cache: the mark of each slot, which is the id of its genome, and the genomes as views."""
+
+    file: IO[bytes]
+    marks: memoryview
+    genomes: list[Vector]
 
 
 class GenomeCache:
     """Slots for genomes, shared by the processes of a run on this host.
 
     A slot is marked with its genome's id only while it holds all of the genome, so a reader finds it whole. After
-    reading it checks the mark again (`holds`): the slot may have been overwritten meanwhile.
+    reading it checks the mark again (`find`): the slot may have been overwritten meanwhile.
 
     Parameters
     ----------
@@ -97,7 +101,7 @@ class GenomeCache:
         self.folder = place / f"{_PREFIX}{os.getuid()}-{token}"
         self._weights = weights
         self._stride, self.per_segment, self._head = _segment(weights)
-        self._segments: dict[int, tuple[IO[bytes], memoryview, mmap.mmap, dict[int, Vector]]] = {}
+        self._segments: dict[int, _Segment] = {}
         # One open file per segment: by POSIX, closing a second one would end this process' locks on it.
         self._opening = threading.Lock()
         self.full = False
@@ -129,30 +133,22 @@ class GenomeCache:
                         return lock
                 lock.close()
 
-    def _open(self, number: int, *, create: bool) -> bool:
+    def _segment(self, number: int, *, create: bool) -> _Segment | None:
+        """Return a segment, opened or, with `create`, made before; None if there is none."""
         with self._opening:
-            return number in self._segments or self._open_now(number, create=create)
-
-    def _open_now(self, number: int, *, create: bool) -> bool:
-        path = self.folder / f"segment{number}"
-        if not path.exists() and (self.full or not create or not self._create(path)):
-            return False
-        file = open(path, "r+b")  # noqa: SIM115  (kept open for its locks)
-        mapping = mmap.mmap(file.fileno(), 0)
-        # The marks are aligned integers of 8 bytes: another process sees a store to one whole or not at all.
-        keys = memoryview(mapping)[: self.per_segment * 8].cast("q")
-        self._segments[number] = file, keys, mapping, {}
-        return True
-
-    def _view(self, number: int, place: int) -> Vector:
-        """Return a slot's memory as an array, always the same object."""
-        *_, mapping, views = self._segments[number]
-        # One object per slot: `Ancestors` compares identities to learn whether a genome is still in it.
-        found = views.get(place)
-        if found is None:
-            start = self._head + place * self._stride
-            found = views.setdefault(place, np.frombuffer(mapping, np.float32, self._weights, start))
-        return found
+            if number not in self._segments:
+                path = self.folder / f"segment{number}"
+                if not path.exists() and (self.full or not create or not self._create(path)):
+                    return None
+                file = open(path, "r+b")  # noqa: SIM115  (kept open for its locks)
+                mapping = mmap.mmap(file.fileno(), 0)
+                # The marks are aligned integers of 8 bytes: another process sees a store to one whole or not at all.
+                marks = memoryview(mapping)[: self.per_segment * 8].cast("q")
+                shape, strides = (self.per_segment, self._weights), (self._stride, 4)
+                # One object per slot: `Genomes` compares identities to learn whether a genome is still in it.
+                genomes = [*np.ndarray(shape, np.float32, mapping, self._head, strides)]
+                self._segments[number] = _Segment(file, marks, genomes)
+            return self._segments[number]
 
     def _create(self, path: Path) -> bool:
         """Claim the space of a segment; return False if there is none."""
@@ -161,16 +157,19 @@ class GenomeCache:
         self.full = not appear(path, room, lambda file: os.pwrite(file, keys, 0))
         return not self.full
 
+    def find(self, slots: Mapping[int, int]) -> dict[int, Vector]:
+        """Return those of some genomes that their slots hold, as views of these; `slots` are by their ids."""
+        found = {}
+        for key, slot in slots.items():
+            number, place = divmod(slot, self.per_segment)
+            segment = self._segments.get(number) or self._segment(number, create=False)
+            if segment is not None and segment.marks[place] == key:
+                found[key] = segment.genomes[place]
+        return found
+
     def read(self, slot: int, key: int) -> Vector | None:
         """Return the genome `key` as a view of its slot; None if the slot does not hold it."""
-        number, place = divmod(slot, self.per_segment)
-        if number not in self._segments and not self._open(number, create=False):
-            return None
-        _, keys, _, views = self._segments[number]
-        if keys[place] != key:
-            return None
-        found = views.get(place)
-        return self._view(number, place) if found is None else found
+        return self.find({key: slot}).get(key)
 
     def holds(self, slot: int, key: int) -> bool:
         """Return whether a slot holds the genome `key`."""
@@ -184,36 +183,36 @@ class GenomeCache:
         slot does not hold the genome of that id, from which the new one is made.
         """
         number, place = divmod(slot, self.per_segment)
-        if number not in self._segments and not self._open(number, create=True):
-            yield None
-            return
-        file, keys, *_ = self._segments[number]
-        # The lock covers the slot's own mark and ends with its process, so a killed process blocks no other.
+        segment = self._segment(number, create=True)
         try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 8, place * 8)
+            # The lock covers the slot's own mark and ends with its process, so a killed process blocks no other.
+            if segment is not None:
+                fcntl.lockf(segment.file, fcntl.LOCK_EX | fcntl.LOCK_NB, 8, place * 8)
         except OSError:  # another process is writing it
+            segment = None
+        if segment is None:
             yield None
             return
         try:
             # After a second write of it a reader would find the mark that it found before.
-            if keys[place] == key or over not in (None, keys[place]):
+            if segment.marks[place] == key or over not in (None, segment.marks[place]):
                 yield None
                 return
             # Readers take no lock. The mark is cleared before the first write and set after the last, so a marked slot
-            # is whole; after reading they check the mark again (`holds`). Compiled passes write past the processor's
-            # caches and end with a memory fence: their writes are visible before the mark.
-            keys[place] = _EMPTY
-            yield self._view(number, place)
-            keys[place] = key
+            # is whole; after reading they check the mark again. Compiled passes write past the processor's caches and
+            # end with a memory fence: their writes are visible before the mark.
+            segment.marks[place] = _EMPTY
+            yield segment.genomes[place]
+            segment.marks[place] = key
         finally:
-            fcntl.lockf(file, fcntl.LOCK_UN, 8, place * 8)
+            fcntl.lockf(segment.file, fcntl.LOCK_UN, 8, place * 8)
 
     def close(self) -> None:
         """Close the files, and remove them if this process was the run's last on this host; again: nothing."""
         if self._lock.closed:
             return
-        for file, *_ in self._segments.values():
-            file.close()
+        for segment in self._segments.values():
+            segment.file.close()
         self._segments.clear()
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -226,3 +225,71 @@ class GenomeCache:
         """Remove the files, even if other processes use them: their mappings stay valid."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.close()
+
+
+LODGED_WEIGHTS = 1_000_000
+"""Children with fewer weights get no slots: breeding them a second time is cheap."""
+
+LODGED_MATES = 3
+"""Children of fewer parents get no slots: to breed only one of a pair costs just a third more than its share."""
+
+LODGED_SHARE = 0.2
+"""The largest share of the cache for the children of a generation: other runs on the host use the same memory."""
+
+
+class SlotTable:
+    """The assignment of slots to genomes.
+
+    Parameters
+    ----------
+    count : int
+        The number of slots in the cache.
+
+    Attributes
+    ----------
+    held : dict
+        The slot of each genome that has one, by its id.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.held: dict[int, int] = {}
+        self._free: list[int] = []  # a heap: low slots are used again first, so that files of the cache stay few
+        self._fresh = 0  # the first slot that was never used
+
+    def take(self, key: int) -> bool:
+        """Give a genome a slot, unless it has one, and return whether it has one now."""
+        if key not in self.held:
+            if self._free:
+                self.held[key] = heapq.heappop(self._free)
+            elif self._fresh < self.count:
+                self.held[key], self._fresh = self._fresh, self._fresh + 1
+        return key in self.held
+
+    def lodge(self, children: Iterable[int], weights: int, mates: int) -> None:
+        """Give children slots of their own: then children chosen as parents are not bred a second time.
+
+        To breed only one child of four parents costs about twice its share of breeding all four siblings.
+
+        Parameters
+        ----------
+        children : iterable of int
+            Their ids.
+        weights : int
+            The number of weights of each.
+        mates : int
+            The number of their parents.
+        """
+        if weights >= LODGED_WEIGHTS and mates >= LODGED_MATES:
+            for child in itertools.islice(children, int(self.count * LODGED_SHARE)):
+                self.take(child)
+
+    def pass_on(self, old: int, new: int) -> None:
+        """Give the slot of a genome to another one, which is made from it there, if only the first has a slot."""
+        if old in self.held and new not in self.held:
+            self.held[new] = self.held.pop(old)
+
+    def keep_only(self, needed: Container[int]) -> None:
+        """Free the slots of all genomes except the needed ones."""
+        for key in [key for key in self.held if key not in needed]:
+            heapq.heappush(self._free, self.held.pop(key))
