@@ -22,7 +22,6 @@ test-all: test test-extras dist
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup -m long
 	FUZZED=10000 $(BIN)/python -m pytest tests/breeding/test_fuzz.py
 	$(BIN)/python tests/faults/faults.py
-	$(BIN)/python tests/faults/shared_machine.py
 	$(BIN)/python tests/faults/soak.py mlp & mlp=$$!; trap 'kill $$mlp' INT TERM; $(BIN)/python tests/faults/soak.py cnn; cnn=$$?; wait $$mlp && exit $$cnn
 
 EXTRAS := browser,dask,gymnasium,mlflow,mpi,notebook,package,parquet,ray,sklearn,tensorboard

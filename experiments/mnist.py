@@ -117,8 +117,7 @@ def fresh_directory(options: argparse.Namespace) -> RunDirectory:
         stem = f"{time.strftime('%Y%m%d-%H%M%S')}-seed{options.seed}"
         names = itertools.chain([stem], (f"{stem}-{i}" for i in itertools.count(2)))
         folder = next(path for path in (Path("runs", name) for name in names) if not os.path.lexists(path))
-    asked = options.generations
-    return RunDirectory.create(check_new_folder(folder, "--output"), "--output", asked_generations=asked)
+    return RunDirectory(check_new_folder(folder, "--output"), asked_generations=options.generations)
 
 
 def settings(options: argparse.Namespace, dataset: Dataset, toolbox: Toolbox) -> dict[str, Any]:

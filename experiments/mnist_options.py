@@ -23,7 +23,7 @@ from deap_nn.core.seeding import MAX_SEED
 from deap_nn.data.registry import NAMES as DATA_SETS
 from deap_nn.maps import MAP_OPTIONS, add_map_options
 from deap_nn.process.cli import Parser
-from deap_nn.runs.files import FILES, kept_files, read_config, requested_generations, restore_config
+from deap_nn.runs.files import FILES, kept_files, read_config, requested_generations
 
 MAY_CHANGE = (
     "resume",
@@ -133,7 +133,6 @@ def _preset_in(arguments: Sequence[str]) -> str:
     named = dict(itertools.pairwise(words))
     name = named.get("--preset")
     if "--resume" in named and name is None:
-        restore_config(named["--resume"])
         name = read_config(named["--resume"], "--resume").get("preset")
     return name if name in ALGORITHMS else Settings.preset
 

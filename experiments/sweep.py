@@ -35,7 +35,7 @@ from deap_nn.data.loading import load_dataset
 from deap_nn.maps import MAP_OPTIONS, add_map_options
 from deap_nn.maps.scoop import prepare_worker
 from deap_nn.process.cli import Parser, run_command
-from deap_nn.runs.files import FILES, read_config, read_status, restore_config
+from deap_nn.runs.files import FILES, read_config, read_status
 from deap_nn.runs.files import digest_of as digest_of_file
 
 leave_out_extras()
@@ -190,7 +190,6 @@ def check(study: Study, output: Path, data: Sequence[str], *, only_draw: bool) -
         except InputError as error:
             raise InputError(f"argument STUDY: settings.{name}: {error}") from error
         folder = output / f"{name}-{seed}"
-        restore_config(folder)
         status = read_status(folder)
         whole &= status.get("state") == "finished"
         if not (folder / "config.json").exists():

@@ -6,7 +6,6 @@ import shlex
 import shutil
 import sys
 import textwrap
-from pathlib import Path
 
 from deap_nn.callbacks.progress import ProgressBar
 from deap_nn.callbacks.run_directory import RunDirectory
@@ -40,10 +39,8 @@ class Terminal:
     def begin(self, directory: RunDirectory, classes: int, *, can_resume: bool = False) -> None:
         """Show that a run begins, with its folder and the number of classes of its data."""
         self._directory, self._classes, self._can_resume = directory, classes, can_resume
-        if self.bar is not None:
-            self.bar.hint = f"watch this run: {_report_of(directory).as_uri()}"
-            if self.bar.is_bar:  # in a log the first line is the algorithm
-                self.bar.show("importing TensorFlow")
+        if self.bar is not None and self.bar.is_bar:  # in a log the first line is the algorithm
+            self.bar.show("importing TensorFlow")
 
     def describe(self, algorithm: str, data: str) -> None:
         """Print the algorithm, the data and the run's folder."""
@@ -67,7 +64,7 @@ class Terminal:
             if former := status.get("tested_before"):
                 ends = ", ".join(f"{error:.4g} at generation {printable(at)}" for at, error in former.items())
                 print(f"test error before the resume: {ends}; compare validation errors")
-        report = _report_of(self._directory)
+        report = self._directory.path.absolute() / REPORT_FILE
         if report.is_file():
             print(f"report: {report.as_uri()}", flush=True)
 
@@ -82,10 +79,6 @@ class Terminal:
 
 def _python() -> str:
     return "python" if shutil.which("python") == sys.executable else shlex.quote(sys.executable)
-
-
-def _report_of(directory: RunDirectory) -> Path:
-    return directory.path.absolute() / REPORT_FILE
 
 
 def _program() -> str:

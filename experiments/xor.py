@@ -114,7 +114,7 @@ def main() -> int:
     with (
         signals.interruptible(),
         chosen_map(options) as map_,
-        RunDirectory.create(options.output, "--output") as directory,
+        RunDirectory(options.output) as directory,
     ):
         directory.trace_weights(LAYOUT, options.seed)
         left_out = {"output", "no_progress", *MAP_OPTIONS}

@@ -27,8 +27,7 @@ class Evolution:
 
     A callback that sets ``stop`` to a reason ends the run after the generation. ``best`` is the best member of the last
     logged generation, and ``row`` the record of that generation. ``scored`` is the number of scored members of the
-    present generation. ``error`` is the exception that ends the run, if one does, and ``interrupted`` is true if it is
-    Ctrl-C.
+    present generation. ``error`` is the exception that ends the run, if one does.
 
     While a callback is restored, ``member(generation, place)`` returns a member of an earlier generation, or with
     several places the mean of these members.
@@ -54,7 +53,6 @@ class Evolution:
     seconds: float = 0.0
     elapsed: float = 0.0
     stop: str | None = None
-    interrupted: bool = False
     error: BaseException | None = None
     scored: int = 0
     member: Callable[..., Any] | None = None
@@ -64,6 +62,11 @@ class Evolution:
     settings: Mapping[str, Any] = field(default_factory=dict)
     watching: Sequence[Callback] = ()
     phase: str = ""
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the exception that ends the run is Ctrl-C."""
+        return isinstance(self.error, KeyboardInterrupt)
 
     @property
     def row(self) -> dict[str, Any]:
@@ -194,31 +197,23 @@ class CallbackError(RuntimeError):
 
 def checked_callbacks(callbacks: Iterable[Callback | Callable[[Evolution], object]]) -> list[Callback]:
     """Return callbacks as a list, with an `OnGeneration` for each plain function; TypeError for other objects."""
-    if not isinstance(callbacks, Iterable):
-        raise TypeError(f"callbacks must be a list, got {callbacks!r}")
     return [one if isinstance(one, Callback) else OnGeneration(one) for one in callbacks]
 
 
-class naming:  # noqa: N801  (a context manager; one made of a generator cannot rename StopIteration)
+@contextlib.contextmanager
+def naming(callback: Callback, method: str) -> Iterator[None]:
     """Turn an exception of the body, a call of a callback's method, into a `CallbackError`.
 
     An `EvaluationError` or `CallbackError`, which already names its source, is left unchanged, as is one for lack of
     memory.
     """
-
-    def __init__(self, callback: Callback, method: str) -> None:
-        self._callback, self._method = callback, method
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if not isinstance(error, Exception) or isinstance(error, CallbackError | EvaluationError):
-            return
-        if out_of_memory(error):
-            return
-        made = CallbackError(f"{type(self._callback).__name__}.{self._method}: {type(error).__name__}: {error}")
-        made.callback, made.method = self._callback, self._method
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, CallbackError | EvaluationError) or out_of_memory(error):
+            raise
+        made = CallbackError(f"{type(callback).__name__}.{method}: {type(error).__name__}: {error}")
+        made.callback, made.method = callback, method
         raise made from error
 
 
@@ -243,20 +238,14 @@ def telling_start_and_end(callbacks: Iterable[Callback], evolution: Evolution) -
             tell([callback], "on_start", evolution)
         yield
     except BaseException as error:
-        evolution.error, evolution.interrupted = error, isinstance(error, KeyboardInterrupt)
-        _tell_end(started, evolution)
-        raise
-    _tell_end(started, evolution)
-    if evolution.error is not None:
-        raise evolution.error
-
-
-def _tell_end(callbacks: Iterable[Callback], evolution: Evolution) -> None:
-    for callback in callbacks:
+        evolution.error = error
+    for callback in started:
         try:
             tell([callback], "on_end", evolution)
         except (Exception, KeyboardInterrupt) as error:
             if evolution.error is None:
-                evolution.error, evolution.interrupted = error, isinstance(error, KeyboardInterrupt)
+                evolution.error = error
             else:
                 evolution.error.add_note(f"and then: {type(error).__name__}: {error}")
+    if evolution.error is not None:
+        raise evolution.error

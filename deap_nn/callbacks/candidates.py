@@ -11,7 +11,7 @@ from deap import base
 
 from deap_nn.breeding.kinds import places_in
 from deap_nn.callbacks.base import Callback, Evolution
-from deap_nn.core.files import append_text, write_text
+from deap_nn.core.files import write_text
 from deap_nn.core.logbooks import format_row
 
 SCORED_EVERY = 25
@@ -33,7 +33,7 @@ class Candidates(Callback):
     toolbox : deap.base.Toolbox
         With ``error_rate``.
     path : path-like, optional
-        A CSV file for ``rows``, a row per scoring; replaced when a run begins.
+        A CSV file for ``rows``, a row per scoring.
 
     Attributes
     ----------
@@ -117,7 +117,7 @@ class Candidates(Callback):
             self.kind = state["readout"]
         rows = [state["row"] for state in states if state.get("row")]
         self.rows = list({row["gen"]: row for row in rows}.values())
-        self._write(all_rows=True)
+        self._write()
 
     def members(self) -> Sequence[Any]:
         """Return the best candidate so far."""
@@ -130,12 +130,6 @@ class Candidates(Callback):
             self.validation_error, self.generation, self.kind = error, evolution.row["gen"], kind
         return error
 
-    def _write(self, *, all_rows: bool = False) -> None:
-        """Append the last row to the file; replace the file if the row is the first one, or with `all_rows`."""
-        if self.path is None:
-            return
-        all_rows |= len(self.rows) == 1
-        if all_rows:
-            write_text(self.path, "")
-        lines = [format_row(list(row.values())) for row in (self.rows if all_rows else self.rows[-1:])]
-        append_text(self.path, "".join([format_row(COLUMNS), *lines] if all_rows and lines else lines))
+    def _write(self) -> None:
+        if self.path is not None and self.rows:
+            write_text(self.path, "".join(map(format_row, [COLUMNS, *(list(row.values()) for row in self.rows)])))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deap_nn.callbacks.base import Callback, Evolution
-from deap_nn.core.arguments import check_count, check_number
+from deap_nn.core.arguments import check_count
 
 
 class EarlyStopping(Callback):
@@ -25,24 +24,19 @@ class EarlyStopping(Callback):
     patience : int, optional
         Stop after this number of generations, at least 1, without a new lowest error.
     max_seconds : float, optional
-        Stop after the generation in which the run's time reaches this number of seconds, at least 0.
+        Stop after the generation in which the run's time reaches this number of seconds.
 
     Raises
     ------
     ValueError
-        If a number is out of range.
+        If `patience` is out of range.
     """
 
     def __init__(
         self, *, target: float | None = None, patience: int | None = None, max_seconds: float | None = None
     ) -> None:
-        self.target = None if target is None else check_number(target, "target")
-        if self.target is not None and math.isnan(self.target):
-            raise ValueError("target must be a number that an error can reach, got nan")
+        self.target, self.max_seconds = target, max_seconds
         self.patience = None if patience is None else check_count(patience, "patience")
-        self.max_seconds = None if max_seconds is None else check_number(max_seconds, "max_seconds")
-        if self.max_seconds is not None and not self.max_seconds >= 0:
-            raise ValueError(f"max_seconds must be at least 0, got {max_seconds!r}")
         self._lowest, self._since = float("inf"), 0
 
     def on_start(self, evolution: Evolution) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deap_nn.callbacks.base import Callback, Evolution
 from deap_nn.core.arguments import check_count
@@ -111,28 +110,20 @@ EVERY = 25
 MOST_WEIGHTS = 100_000
 """The most weights of a matrix in a histogram: for millions TensorFlow takes some seconds and a gigabyte."""
 
-MOST_FILTERS = 64
-"""The largest number of filters in an image; they are the first ones."""
-
-SMALLEST_SIDE = 4
-"""The least side of an image, in pixels: a dense layer with fewer inputs than its square reads no images."""
-
 
 class TensorBoardLogger(Callback):
     """Write a run as events for TensorBoard (``tensorboard --logdir PATH``).
 
     Each column of the logbook is a scalar by generation; the name of a chapter's is ``chapter.column``. Every `every`
-    generations, and at the end, there is a histogram of each matrix of the best member, and an image of its first
-    layer's filters if that layer reads images. Such filters are the kernel of a convolution of 1 or 3 channels, or the
-    weights of each unit of a dense layer with a square number of inputs. A resumed run writes into the same folder, and
-    writes no generation twice.
+    generations, and at the end, there is a histogram of each matrix of the best member. A resumed run writes into the
+    same folder, and writes no generation twice.
 
     Parameters
     ----------
     path : path-like
         A folder of this run alone.
     every : int
-        Generations between two histograms and images, at least 1; 0 for none.
+        Generations between two histograms, at least 1; 0 for none.
 
     Raises
     ------
@@ -169,9 +160,6 @@ class TensorBoardLogger(Callback):
                 for name, matrix in weights.items():
                     some = matrix.ravel()[:: math.ceil(matrix.size / MOST_WEIGHTS)]
                     self._write(self._summary.histogram, f"weights/{name}", some)
-                first = next(iter(weights), "")
-                if weights and (sheet := filter_sheet(weights[first])) is not None:
-                    self._write(self._summary.image, f"filters/{first}", sheet[None])
         self._writer.flush()
 
     def on_end(self, evolution: Evolution) -> None:
@@ -190,39 +178,6 @@ class TensorBoardLogger(Callback):
     def _write(self, summary: Callable[[str, Any], object], name: str, value: Any) -> None:
         if (name, self._last) not in self._there:
             summary(name, value)
-
-
-def filter_sheet(matrix: NDArray[np.float32]) -> NDArray[np.float32] | None:
-    """Return a picture of a layer's filters side by side, or None if the layer reads no images.
-
-    Parameters
-    ----------
-    matrix : numpy.ndarray
-        The layer's weights: shape (height, width, channels, filters) with 1 or 3 channels, or (inputs, filters) with a
-        square number of inputs.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (height, width, channels), from 0 to 1: half for a weight of 0, black lines between the filters.
-
-    Examples
-    --------
-    >>> filter_sheet(np.ones((5, 5, 1, 4), np.float32)).shape
-    (13, 13, 1)
-    """
-    side = math.isqrt(len(matrix))
-    if matrix.ndim == 2 and side >= SMALLEST_SIDE and side * side == len(matrix):
-        matrix = matrix.reshape(side, side, 1, -1)
-    if matrix.ndim != 4 or matrix.shape[2] not in (1, 3):
-        return None
-    filters = np.moveaxis(matrix[..., :MOST_FILTERS], -1, 0)
-    tiles = np.pad(0.5 + filters / (2 * (np.abs(filters).max() or 1.0)), ((0, 0), (1, 0), (1, 0), (0, 0)))
-    count, height, width, channels = tiles.shape
-    columns = math.ceil(math.sqrt(count))
-    tiles = np.pad(tiles, ((0, -count % columns), (0, 0), (0, 0), (0, 0)))
-    sheet = tiles.reshape(-1, columns, height, width, channels).swapaxes(1, 2).reshape(-1, columns * width, channels)
-    return np.pad(sheet, ((0, 1), (0, 1), (0, 0)))
 
 
 def written_in(path: Path) -> set[tuple[str, int]]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from deap_nn.callbacks.base import Evolution
 from deap_nn.callbacks.traces import image_shape
-from deap_nn.core.files import write_arrays, write_with
+from deap_nn.core.files import write_arrays
 from deap_nn.core.registered import Registered
 
 MOST_CLASSES = 2_000
@@ -79,13 +79,6 @@ def best_model(evolution: Evolution, path: Path) -> Any:
     except ValueError as error:  # Keras cannot build the model again
         warnings.warn(f"{path} is not written: {error}", stacklevel=3)
     return None
-
-
-def write_model(path: Path, model: Any) -> None:
-    """Write a Keras model as a ``.keras`` file."""
-    with warnings.catch_warnings():  # Keras' own, of NumPy 2
-        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
-        write_with(path, model.save, durable=True)
 
 
 def _predicted(problem: Any, individual: Any, size: int | None) -> tuple[Any, NDArray[Any], NDArray[Any]] | None:

@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from deap_nn.callbacks.base import Callback, Evolution
-from deap_nn.core.registered import evaluation_of
-from deap_nn.process.cli import print_above_bar
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -22,54 +20,29 @@ def in_notebook() -> bool:
     return "IPKernelApp" in getattr(shell, "config", ())
 
 
-def _bar_class(notebook: bool) -> Any:
-    """Return the class of the bar: a widget in a notebook with ipywidgets, else text."""
-    if not notebook:
-        from tqdm import tqdm
-
-        return tqdm
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # without ipywidgets tqdm warns, and falls back to text
-        from tqdm.auto import tqdm as found
-    return found
-
-
 FORMAT = "{desc}|{bar}| {elapsed}{postfix}"
 """The format of the bar's line, as tqdm's ``bar_format``."""
-
-REDRAW_SECONDS = 0.1
-"""The least time between two drawings of the bar after a generation, in seconds."""
-
-LONG_SECONDS = 60.0
-"""If a run takes longer than this, in seconds, its `hint` is printed."""
 
 
 class ProgressBar(Callback):
     """Show generation, time left, validation error, the best fitness, sigma, and evaluations per second.
 
-    The best fitness is called an error or a loss, or a fitness if it is neither. The output is a bar on a terminal or
-    in a notebook, a line per generation elsewhere. As a context manager it also shows work before and after a run, by
-    `show`.
+    The output is a bar on a terminal or in a notebook, a line per generation elsewhere. As a context manager it also
+    shows work before and after a run, by `show`.
 
     Parameters
     ----------
     file : text file, optional
         The output; standard error if left out, or the notebook.
-    hint : str
-        A line to print early in a run that is expected to take longer than a minute.
     """
 
-    def __init__(self, file: TextIO | None = None, hint: str = "") -> None:
-        self._in_notebook = file is None and in_notebook()
-        self.file = file if file is not None else sys.stderr
-        self.is_bar = self._in_notebook or (self.file is not None and self.file.isatty())
-        self.hint = hint
+    def __init__(self, file: TextIO | None = None) -> None:
+        self.file = file or sys.stderr
+        self.is_bar = self.file.isatty() or (file is None and in_notebook())
         self._bar: tqdm[Any] | None = None
         self._stays = False  # open, after the run
-        self._begun = self._drawn = 0.0
-        self._first = 0
+        self._begun, self._first = 0.0, 0
         self._place = ""
-        self._fitness = "fitness"
         self._figures: list[str] = []
 
     def __enter__(self) -> ProgressBar:
@@ -91,17 +64,18 @@ class ProgressBar(Callback):
 
     def _open(self, total: int | None = None) -> None:
         if self._bar is None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # in a notebook without ipywidgets tqdm warns, and falls back to text
+                from tqdm.auto import tqdm
             # Without a delay tqdm draws the bar at once, before it has a description.
-            options = {"file": self.file, "dynamic_ncols": True, "bar_format": FORMAT, "delay": 1e-9}
-            self._bar = _bar_class(self._in_notebook)(total=total, **options)
+            self._bar = tqdm(total=total, file=self.file, dynamic_ncols=True, bar_format=FORMAT, delay=1e-9, miniters=1)
         self._bar.total, self._bar.n, self._bar.leave = total, 0, total is not None
 
-    def _draw(self, work: str, figures: Sequence[str] = ()) -> None:
+    def _draw(self, work: str, figures: Sequence[str] = (), *, refresh: bool = True) -> None:
         """Show the bar with figures; tqdm cuts the line off at the width of the terminal."""
-        self._drawn = time.perf_counter()
         if self._bar is not None:
             self._bar.set_description_str(f"{work} ", refresh=False)
-            self._bar.set_postfix_str(", ".join(figures))
+            self._bar.set_postfix_str(", ".join(figures), refresh=refresh)
 
     def _close(self) -> None:
         if self._bar is not None:
@@ -113,7 +87,7 @@ class ProgressBar(Callback):
     def on_start(self, evolution: Evolution) -> None:
         """Show that the run begins."""
         self._begun, self._first, self._figures = time.perf_counter(), 0, []
-        self._place, self._fitness = "gen 0", _fitness_name(evolution)
+        self._place = "gen 0"
         if self.is_bar:
             self._open(evolution.generations + 1)
             self._draw("compiling")
@@ -148,33 +122,20 @@ class ProgressBar(Callback):
         self._figures = [f"{_clock_time(left)} left"]
         if "val_error" in row:
             self._figures.append(f"val {row['val_error']:.3f}")
-        self._figures.append(f"best {self._fitness} {evolution.best_value:.4g}")
+        self._figures.append(f"best {evolution.best_value:.4g}")
         if "sigma" in row:
             self._figures.append(f"sigma {row['sigma']:.3g}")
         self._figures.append(f"{row['nevals'] / evolution.seconds:.0f} eval/s")
         if self._bar is not None:
-            self._bar.n = evolution.generation + 1
-            if resumes or evolution.last or now > self._drawn + REDRAW_SECONDS:
-                self._draw(self._place, self._figures)
+            self._draw(self._place, self._figures, refresh=False)
+            self._bar.update(evolution.generation + 1 - self._bar.n)
         else:
             print(f"{self._place}: {', '.join(self._figures)}", file=self.file, flush=True)
-        if self.hint and evolution.generation > self._first:  # the time of the first one includes compiling
-            if evolution.seconds * (evolution.generations - evolution.generation) > LONG_SECONDS:
-                print_above_bar(self.hint, self.file)
-            self.hint = ""
 
     def on_end(self, evolution: Evolution) -> None:
         """Close the bar, unless the context manager keeps it open; its last line stays on the screen."""
         if not self._stays:
             self._close()
-
-
-def _fitness_name(evolution: Evolution) -> str:
-    """Return the name of the first fitness value: "error", "loss", or "fitness" if it is of another kind."""
-    problem = evaluation_of(getattr(evolution.toolbox, "evaluate", None)).problem
-    if problem is None or problem.weights[0] > 0:
-        return "fitness"
-    return "error" if problem.objectives[0].kind == "error" else "loss"
 
 
 def _clock_time(seconds: float) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import errno
 import json
@@ -20,11 +19,10 @@ from numpy.typing import NDArray
 
 from deap_nn.callbacks.base import Callback, Evolution
 from deap_nn.callbacks.candidates import SCORED_EVERY
-from deap_nn.callbacks.predictions import best_model, write_model, write_predictions
+from deap_nn.callbacks.predictions import best_model, write_predictions
 from deap_nn.callbacks.traces import FilterTrace, Rows, WeightTrace, first_filters
 from deap_nn.core.environment import versions
-from deap_nn.core.errors import InputError
-from deap_nn.core.files import json_text, plain, sync_folder, write_arrays, write_json, write_with
+from deap_nn.core.files import plain, sync_folder, write_arrays, write_json, write_with
 from deap_nn.core.logbooks import rows_of, write_rows
 from deap_nn.core.registered import Registered, evaluation_of
 from deap_nn.data.loading import find_dataset
@@ -33,9 +31,9 @@ from deap_nn.operators.describe import describe_algorithm, settings_of
 from deap_nn.operators.selection import operator_of
 from deap_nn.process import signals
 from deap_nn.report.html import RELOADED_SECONDS, try_report
-from deap_nn.runs.files import CONFIG, FILTERS_FILE, PREDICTIONS_FILE, restore_config
+from deap_nn.runs.files import FILTERS_FILE, PREDICTIONS_FILE
 
-OURS = ("data", "fitness_weights")
+OURS = ("data", "fitness_weights", "versions")
 """Settings that a script cannot replace, because the report relies on them."""
 
 
@@ -47,12 +45,7 @@ def config_of(evolution: Evolution, given: Mapping[str, Any]) -> dict[str, Any]:
     evolution : Evolution
         The run.
     given : mapping
-        The script's own settings, as JSON or else as their ``repr``. They replace the run's, except for ``OURS``.
-
-    Raises
-    ------
-    ValueError
-        If a setting has the name of one of ``OURS`` that the run has.
+        The script's own settings, as JSON or else as their ``repr``. They replace the run's.
     """
     toolbox, registered = evolution.toolbox, Registered.read(evolution.toolbox)
     operators = {"mate": registered.mate, "mutate": registered.mutate, "select": registered.select}
@@ -67,9 +60,6 @@ def config_of(evolution: Evolution, given: Mapping[str, Any]) -> dict[str, Any]:
         **({} if registered.reproduction is None else {"reproduction": settings_of(registered.reproduction)}),
         "algorithm": describe_algorithm(toolbox),
     }
-    for name in given:
-        if name in OURS and name in found:
-            raise ValueError(f"settings must not name {name!r}: config.json has that of the run itself there")
     return found | {name: _as_json(value) for name, value in given.items()}
 
 
@@ -168,21 +158,19 @@ class RunDirectory(Callback):
     ) -> None:
         if again and settings is not None:
             raise ValueError("settings are not for a resumed run, which keeps its own: leave them out with again=True")
-        if settings and "versions" in settings:
-            raise ValueError("settings must not name 'versions': config.json has the packages' versions there")
+        for name in OURS:
+            if name in (settings or ()):
+                raise ValueError(f"settings must not name {name!r}: config.json has that of the run itself there")
         self.path = Path(path)
         self._settings = settings or {}
         self._evolution: Evolution | None = None
         self._has_run = self._has_weights = self._is_entered = self._is_closed = False
         self.keeps_best = not os.path.lexists(self.path / "best.npz")
         self._filters: FilterTrace | None = None
-        self._config: dict[str, Any] | None = None
         self._restored = not again
         if again and not self.path.is_dir():
             raise FileNotFoundError(errno.ENOENT, "no such folder to resume", str(self.path))
-        if again:
-            restore_config(self.path)
-        else:
+        if not again:
             self.path.mkdir(parents=True)
         self.status: dict[str, Any] = {"state": "running", **status}
         self._begun = time.perf_counter()
@@ -190,20 +178,6 @@ class RunDirectory(Callback):
         self._rows = Rows(self.path)
         self._next_statistics, self._next_page = 0, 0.0
         self._write_status()
-        atexit.register(self._note_an_early_end)
-
-    @classmethod
-    def create(cls, path: str | os.PathLike[str], option: str, **status: Any) -> RunDirectory:
-        """Make the folder that a command's `option` names, or raise `InputError`."""
-        try:
-            return cls(path, **status)
-        except OSError as error:
-            raise InputError(f"argument {option}: {path} cannot be made ({error.strerror})") from error
-
-    def _note_an_early_end(self) -> None:
-        """Write that the run failed, if the program ends before `close`, for example if SCOOP itself fails."""
-        if self.status["state"] == "running" and self.path.is_dir():
-            self.close("failed", error="the program ended before the run did")
 
     def __enter__(self) -> RunDirectory:
         self._is_entered = True
@@ -216,26 +190,22 @@ class RunDirectory(Callback):
         """Write the best member, the final state and the report, at the end of the run or after an error."""
         evolution = self._evolution
         if error is None and evolution is not None:
-            error = KeyboardInterrupt() if evolution.interrupted else evolution.error
+            error = evolution.error
         self._settle(error)
         if (self.path / "logbook.csv").exists() and self._restored:  # it has a row, and not of another run
             try_report(self.path, quiet=error is not None)
 
     def _settle(self, error: BaseException | None) -> None:
-        if self.status["state"] not in ("running", "interrupted"):
+        if self._is_closed:
             return
         if error is not None:
             self._keep_best()
         if isinstance(error, Exception):
             lines = "".join(traceback.format_exception(error))
-            unwritable = [OSError] if isinstance(error, OSError) or isinstance(error.__cause__, OSError) else []
-            with contextlib.suppress(*unwritable):
+            with contextlib.suppress(OSError):  # the first error is the one that is raised
                 self.close("failed", error=f"{type(error).__name__}: {error}", traceback=lines)
-            self.status["state"] = "failed"
         elif error is not None:
             self.close("interrupted")
-        elif self._is_closed:
-            return
         elif self._evolution is None:
             self.close("failed", error="no run had this RunDirectory among its callbacks")
         else:
@@ -272,16 +242,13 @@ class RunDirectory(Callback):
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Write ``config.json``: the settings, and the versions of Python and the packages."""
-        self._config = json.loads(json_text({**config, "versions": versions()}))
-        write_json(self.path / "config.json", self._config, durable=True)
+        write_json(self.path / "config.json", {**config, "versions": versions()}, durable=True)
         sync_folder(self.path.absolute().parent)
 
     def state(self) -> dict[str, Any]:
-        """Return the last row of ``timing.csv`` and the last traced weights, and at first the settings."""
+        """Return the last row of ``timing.csv`` and the last traced weights."""
         self._check_restored()
-        state = {"timing": self._rows.timing, "trace": b"".join(self._trace.rows[-1:]).hex()}
-        # The settings are in the first state only, from which `restore_config` can write config.json again.
-        return state if self._rows.written else state | {CONFIG: self._config}
+        return {"timing": self._rows.timing, "trace": b"".join(self._trace.rows[-1:]).hex()}
 
     def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
         """Restore the files as they were before the last generation.
@@ -314,7 +281,7 @@ class RunDirectory(Callback):
         if not (self.path / "config.json").exists():
             self.write_config(config_of(evolution, self._settings))
         layout = Registered.read(toolbox).layout
-        if not self._trace.is_chosen and layout is not None:
+        if self._trace.places is None and layout is not None:
             self.trace_weights(layout, 0)
         shape = sample_shape(toolbox)
         found = None if layout is None or shape is None else first_filters(layout, shape)
@@ -369,14 +336,14 @@ class RunDirectory(Callback):
             self._write_statistics(evolution)
             if self._filters is not None and evolution.logbook:
                 self._filters.keep(evolution, last=True)
-            if evolution.interrupted or evolution.error is not None:
+            if evolution.error is not None:
                 self._keep_best()  # now, since the run's cache is still there
         except BaseException as error:
             failure = error
             raise
         finally:
             if not self._is_entered:  # the reason is what ended the run
-                self._end(None if evolution.interrupted or evolution.error is not None else failure)
+                self._end(evolution.error or failure)
 
     def _check_restored(self) -> None:
         if not self._restored:
@@ -390,8 +357,6 @@ class RunDirectory(Callback):
         with signals.holding_signals():
             self._rows.append(evolution)
             self.status.update(generations=evolution.row["gen"], evaluations=evolution.evaluations)
-            if evolution.stop is not None:
-                self.status["stopped_by"] = evolution.stop
             self._trace.rows.append(traced)
 
     def _write_statistics(self, evolution: Evolution) -> None:
@@ -410,7 +375,9 @@ class RunDirectory(Callback):
 
     def write_model(self, model: Any) -> None:
         """Write ``best.keras``."""
-        write_model(self.path / "best.keras", model)
+        with warnings.catch_warnings():  # Keras' own, of NumPy 2
+            warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+            write_with(self.path / "best.keras", model.save, durable=True)
 
     def close(self, state: str, **result: Any) -> None:
         """Write the last ``status.json``: the `state` ("finished", "interrupted" or "failed") and the result."""
@@ -418,7 +385,6 @@ class RunDirectory(Callback):
         self.status.pop("phase", None)
         self.status.update(result, state=state, seconds=seconds)
         self._is_closed, self._trace = True, WeightTrace()
-        atexit.unregister(self._note_an_early_end)
         self._evolution = None  # this releases the population, and its genomes in shared memory
         self._write_status(durable=True)
 

@@ -130,31 +130,28 @@ class WeightTrace:
 
     Attributes
     ----------
+    places : numpy.ndarray
+        The places of the traced weights in the flat vector; None until they are chosen.
     rows : list of bytes
         A row for each generation: float32 with the least significant byte first; empty ones until weights are chosen.
     """
 
     def __init__(self) -> None:
         self.rows: list[bytes] = []
-        self._places: NDArray[np.int64] | None = None
+        self.places: NDArray[np.int64] | None = None
         self._names: list[str] = []
-
-    @property
-    def is_chosen(self) -> bool:
-        """Whether the traced weights are chosen."""
-        return self._places is not None
 
     def choose(self, layout: Layout, seed: int) -> None:
         """Choose the traced weights."""
-        self._places = traced_places(layout, seed)
-        matrices = np.searchsorted(np.array(layout.offsets), self._places, side="right") - 1
+        self.places = traced_places(layout, seed)
+        matrices = np.searchsorted(np.array(layout.offsets), self.places, side="right") - 1
         self._names = [layout.names[i] for i in matrices]
 
     def row_of(self, evolution: Evolution) -> bytes:
         """Return the row of a run's best member."""
-        if self._places is None:
+        if self.places is None:
             return b""
-        return np.asarray(evolution.look(evolution.best)[self._places], "<f4").tobytes()
+        return np.asarray(evolution.look(evolution.best)[self.places], "<f4").tobytes()
 
     def write(self, path: Path) -> None:
         """Write all rows into an ``.npz`` file.
@@ -162,11 +159,11 @@ class WeightTrace:
         It has ``weights``, shape (generations, weights), float32; their ``places`` in the flat vector; and
         ``matrices``, the name of each weight's matrix. Without a row no file is written.
         """
-        if self._places is None or not self.rows:
+        if self.places is None or not self.rows:
             return
         arrays: dict[str, NDArray[Any]] = {
             "weights": np.frombuffer(b"".join(self.rows), "<f4").reshape(-1, len(self._names)),
-            "places": self._places,
+            "places": self.places,
             "matrices": np.array(self._names),
         }
         write_arrays(path, arrays)
@@ -256,10 +253,8 @@ class FilterTrace:
         """Read the rows before a generation; a file that is missing or damaged begins again."""
         with contextlib.suppress(InputError):
             arrays = read_arrays(self.path, "generations", "filters")
-            numbers, filters = arrays["generations"], arrays["filters"]
-            if numbers.dtype == np.int64 and filters.shape == (*numbers.shape, *self._places.shape[:-1]):
-                rows = zip(numbers.tolist(), filters.astype(np.float16), strict=True)
-                self._rows = {number: row for number, row in rows if number < generation}
+            rows = zip(arrays["generations"].tolist(), arrays["filters"], strict=True)
+            self._rows = {number: row for number, row in rows if number < generation}
 
     def keep(self, evolution: Evolution, *, last: bool = False) -> None:
         """Keep the last row, if its generation is one of the equal distances or the last of the run."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-from deap_nn.core.arguments import did_you_mean
+from deap_nn.core.arguments import did_you_mean, real, whole
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import printable
 from deap_nn.process import signals, workers
@@ -79,36 +79,14 @@ def _program() -> str:
     return "deap-nn" if path.parent.name == "deap_nn" else f"{path.parent.name}.py"
 
 
-def integer(minimum: int, maximum: int | None = None) -> Callable[[str], int]:
+def integer(minimum: int, maximum: float = math.inf) -> Callable[[str], Any]:
     """Return an argparse type: an integer from `minimum` to `maximum`."""
-    allowed = f"at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
-
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = minimum - 1
-        if value < minimum or (maximum is not None and value > maximum):
-            raise argparse.ArgumentTypeError(f"must be an integer {allowed}, got {text!r}")
-        return value
-
-    return parse
+    return whole("", minimum, maximum).parse
 
 
-def number(minimum: float, maximum: float = math.inf) -> Callable[[str], float]:
+def number(minimum: float, maximum: float = math.inf) -> Callable[[str], Any]:
     """Return an argparse type: a finite number from `minimum` to `maximum`."""
-    allowed = f"at least {minimum:g}" if maximum == math.inf else f"from {minimum:g} to {maximum:g}"
-
-    def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not (math.isfinite(value) and minimum <= value <= maximum):
-            raise argparse.ArgumentTypeError(f"must be a number {allowed}, got {text!r}")
-        return value
-
-    return parse
+    return real("", minimum, maximum).parse
 
 
 def picture(text: str) -> Path:

@@ -48,10 +48,7 @@ def read_logbook(path: Path) -> Columns:
 def read_trace(path: Path) -> tuple[NDArray[np.float32], list[str]]:
     """Return the traced weights of a ``trace.npz``, shape (generations, weights), and the matrix name of each."""
     arrays = read_arrays(path, "weights", "matrices")
-    weights, matrices = arrays["weights"], arrays["matrices"].tolist()
-    if weights.ndim != 2 or weights.shape[1] != len(matrices):
-        raise InputError(f"{path}: cannot be read (weights and matrices differ in number)")
-    return weights, matrices
+    return arrays["weights"], arrays["matrices"].tolist()
 
 
 def describe_run(folder: Path) -> dict[str, Any]:
@@ -138,14 +135,12 @@ def _weights(path: Path) -> dict[str, Any] | None:
 
 def _filters(path: Path) -> dict[str, Any]:
     arrays = read_arrays(path, "generations", "filters", "matrix")
-    filters, generations = arrays["filters"].astype(np.float32), arrays["generations"].tolist()
-    if filters.ndim != 4 or len(filters) != len(generations) or not filters.size:
-        raise InputError(f"{path}: cannot be read (generations and filters differ in number)")
+    filters = arrays["filters"].astype(np.float32)
     # Scaled by a quantile: a few outliers as the scale would leave all other weights grey.
     largest = float(np.quantile(np.abs(filters), 0.995)) or 1.0
     levels = np.clip(np.round(filters / largest * 127), -127, 127).astype(np.int8)
     return {
-        "generations": generations,
+        "generations": arrays["generations"].tolist(),
         "shape": list(filters.shape[1:]),
         "matrix": str(arrays["matrix"]),
         "largest": _rounded(largest),
@@ -155,14 +150,11 @@ def _filters(path: Path) -> dict[str, Any]:
 
 def _predictions(path: Path) -> dict[str, Any]:
     arrays = read_arrays(path, "confusion", "samples", "labels", "answers", "probabilities")
-    confusion, misread = arrays["confusion"], len(arrays["samples"])
-    parts = [arrays[name] for name in ("labels", "answers", "probabilities", "images") if name in arrays]
-    if confusion.ndim != 2 or any(len(part) != misread for part in parts):
-        raise InputError(f"{path}: cannot be read (its arrays differ in number)")
+    confusion = arrays["confusion"]
     found: dict[str, Any] = {"samples": int(confusion.sum()), "misread": int(confusion.sum() - confusion.trace())}
     if len(confusion) <= MOST_CLASSES:
         found["confusion"] = confusion.tolist()
-    if "images" in arrays and misread:
+    if "images" in arrays and len(arrays["images"]):
         found["digits"] = {
             "shape": list(arrays["images"].shape[1:]),
             "images": _packed(arrays["images"].astype(np.uint8)),
@@ -180,8 +172,8 @@ RELOADED_SECONDS = 5
 SCRIPTS = ("base.js", "charts.js", "inside.js", "sections.js", "compare.js", "main.js")
 """The files of the page's script, in this order."""
 
-COMPARED_POINTS, MOST_COMPARED = 400, 60
-"""The largest number of points in a curve of a comparison, and the largest number of runs in it."""
+COMPARED_POINTS = 400
+"""The largest number of points in a curve of a comparison."""
 
 
 def to_json_text(value: Any) -> str:
@@ -258,17 +250,15 @@ def write_comparison(folders: Sequence[str | os.PathLike[str]], path: str | os.P
     Parameters
     ----------
     folders : sequence of path-like
-        Run directories, at most ``MOST_COMPARED``.
+        Run directories.
     path : path-like
         The page; replaced whole.
 
     Raises
     ------
     InputError
-        If there are too many runs, a file of a run is missing or damaged, or the page cannot be written.
+        If a file of a run is missing or damaged, or the page cannot be written.
     """
-    if len(folders) > MOST_COMPARED:
-        raise InputError(f"argument DIR: at most {MOST_COMPARED} runs are compared, got {len(folders)}")
     runs = [describe_curves(Path(folder), COMPARED_POINTS) for folder in folders]
     names = [run["name"] for run in runs]
     for run, folder in zip(runs, folders, strict=True):

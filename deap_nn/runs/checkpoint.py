@@ -8,7 +8,7 @@ import json
 import os
 import re
 import struct
-import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,22 +105,13 @@ class Generation:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Generation:
-        """Return the generation of a record's content.
-
-        Raises
-        ------
-        ValueError
-            If the content is not that of a generation.
-        """
-        try:
-            length, *shape = _SIZES.unpack_from(content)
-            text, arrays = content[_SIZES.size : _SIZES.size + length], content[_SIZES.size + length :]
-            wvalues = np.frombuffer(arrays, "<f8", shape[0] * shape[1]).reshape(shape)
-            chosen = np.frombuffer(arrays, "<u4", shape[0], wvalues.nbytes)
-            inputs = arrays[wvalues.nbytes + chosen.nbytes :]
-            return cls(**json.loads(text), wvalues=wvalues, chosen=chosen, inputs=inputs)
-        except (struct.error, TypeError, ValueError, RecursionError) as error:
-            raise ValueError(f"a record is not that of a generation: {error}") from error
+        """Return the generation of a record's content."""
+        length, *shape = _SIZES.unpack_from(content)
+        text, arrays = content[_SIZES.size : _SIZES.size + length], content[_SIZES.size + length :]
+        wvalues = np.frombuffer(arrays, "<f8", shape[0] * shape[1]).reshape(shape)
+        chosen = np.frombuffer(arrays, "<u4", shape[0], wvalues.nbytes)
+        inputs = arrays[wvalues.nbytes + chosen.nbytes :]
+        return cls(**json.loads(text), wvalues=wvalues, chosen=chosen, inputs=inputs)
 
 
 def record_of(generation: Generation) -> bytes:
@@ -198,16 +189,12 @@ def records_in(path: Path) -> Iterator[tuple[int, Generation]]:
                 if is_known and file.tell() == size:
                     return
                 raise CheckpointError(f"{path} is damaged at byte {end}, in generation {number}")
-            try:
-                generation = Generation.from_bytes(content)
-            except ValueError as error:
-                raise CheckpointError(f"{path}: generation {number}: {error}") from error
             number, end = number + 1, file.tell()
-            yield end, generation
+            yield end, Generation.from_bytes(content)
 
 
 SYNC_SECONDS = 1.0
-"""An added generation is flushed to the disk after this time, together with those that are added meanwhile."""
+"""The least time between two flushes of added generations to the disk."""
 
 
 class Checkpoint:
@@ -235,25 +222,21 @@ class Checkpoint:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # Open as long as the run: closing it would release the lock.
         self._file = open_append(self.path)
+        self._synced = 0.0
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._cut_off_unfinished()
         except BlockingIOError:
             self._file.close()
             raise CheckpointError(f"{self.path.parent} is in use by another run") from None
-        self._timer: threading.Timer | None = None
-        self._unsynced = False
-        self._failure: OSError | None = None
-        self._syncing, self._noting = threading.Lock(), threading.Lock()
-        try:
-            self._cut_off_what_is_unfinished()
         except BaseException:
             self._file.close()
             raise
 
-    def _cut_off_what_is_unfinished(self) -> None:
-        handle, whole, self._count = self._file.fileno(), len(MAGIC), 0
+    def _cut_off_unfinished(self) -> None:
+        handle, whole = self._file.fileno(), len(MAGIC)
         for whole, _ in records_in(self.path):  # noqa: B007  (the last one is the end of the file)
-            self._count += 1
+            pass
         size = os.fstat(handle).st_size
         self.cut_off = size > whole
         if size < len(MAGIC):  # killed before the first record
@@ -265,9 +248,6 @@ class Checkpoint:
         os.ftruncate(handle, whole)
         for path in self.path.parent.glob("keyframe-*.partial"):
             path.unlink()
-        for path in keyframes_in(self.path.parent):
-            if int(path.name.removeprefix("keyframe-")) >= self._count:  # killed before its generation was on the disk
-                path.unlink()
 
     @property
     def past(self) -> list[Generation]:
@@ -275,49 +255,28 @@ class Checkpoint:
         return read_generations(self.path.parent)
 
     def append(self, generation: Generation) -> None:
-        """Add a generation: it is written at once, and flushed to the disk within a second.
+        """Add the next generation: it is written at once, and flushed to the disk unless one was a moment ago.
 
         Raises
         ------
-        CheckpointError
-            If it is not the next one.
         OSError
-            If it cannot be written, or an earlier one could not be flushed to the disk.
+            If it cannot be written or flushed to the disk.
         """
-        if generation.number != self._count:
-            raise CheckpointError(f"{self.path} has {self._count} generations, the next cannot be {generation.number}")
-        if self._failure is not None:
-            raise self._failure
         record = record_of(generation)
         whole = os.fstat(self._file.fileno()).st_size
         try:
             while record:
                 record = record[self._file.write(record) :]
-            self._count = generation.number + 1
         except BaseException:  # Ctrl-C too: a part of a record would be damage before the next one
             os.ftruncate(self._file.fileno(), whole)
-            self._count = generation.number
             raise
-        with self._noting:
-            if not self._unsynced:
-                self._unsynced = True
-                self._timer = threading.Timer(SYNC_SECONDS, self._sync_what_came)
-                self._timer.daemon = True
-                self._timer.start()
-
-    def _sync_what_came(self) -> None:
-        with self._syncing:  # one thread at a time
-            with self._noting:
-                self._unsynced = False  # a generation added from now on starts a new timer
-            try:
-                if not self._file.closed:
-                    self.sync()
-            except OSError as error:  # raised by the next append, or by close
-                self._failure = error
+        if time.monotonic() - self._synced > SYNC_SECONDS:
+            self.sync()
 
     def sync(self) -> None:
         """Flush the added generations to the disk."""
         os.fsync(self._file.fileno())
+        self._synced = time.monotonic()
 
     def keyframe_path(self, generation: int) -> Path:
         """Return the path of a generation's keyframe."""
@@ -340,17 +299,10 @@ class Checkpoint:
         Raises
         ------
         OSError
-            If this or an earlier flush to the disk failed.
+            If it cannot be flushed.
         """
-        if self._file.closed:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer.join()
-        with self._syncing:
+        if not self._file.closed:
             try:
                 self.sync()
-                if self._failure is not None:
-                    raise self._failure
             finally:
                 self._file.close()

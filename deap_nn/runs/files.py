@@ -1,4 +1,4 @@
-"""The files of a run: reading one, checked, and keeping and restoring its settings."""
+"""The files of a run: reading one, checked, its settings, and copies of the files that they name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import shutil
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -17,9 +16,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from deap_nn.core.errors import InputError
-from deap_nn.core.files import UNREADABLE, arrays_in, write_json, write_with
+from deap_nn.core.files import UNREADABLE, arrays_in, write_with
 from deap_nn.core.logbooks import read_csv
-from deap_nn.runs.checkpoint import CheckpointError, read_first
 
 Columns = Mapping[str, Sequence[float]]
 
@@ -69,9 +67,6 @@ def _check_names(found: Mapping[str, Any], names: Sequence[str]) -> None:
 FILTERS_FILE, PREDICTIONS_FILE = "filters.npz", "answers.npz"
 
 
-CONFIG = "config"
-"""The name of the content of ``config.json`` in the first record of a checkpoint, in the state of a `RunDirectory`."""
-
 FILES = {"keras": "model", "init_weights": "init"}
 """The settings that name a file, with the stem of the run's own copy; ``NAME_sha256`` beside it is the digest."""
 
@@ -102,33 +97,6 @@ def kept_files(folder: str | os.PathLike[str], settings: Mapping[str, Any]) -> d
         for name, copy in copies.items()
         if copy.is_file() and digest_of(copy) == settings.get(f"{name}_sha256")
     }
-
-
-def restore_config(path: str | os.PathLike[str]) -> None:
-    """Restore the ``config.json`` of a run from the first record of its checkpoint, if it is missing or damaged.
-
-    A power cut may leave an empty file on a disk that reports a flush too early. A warning names the file. Without such
-    a record nothing is done.
-    """
-    file = Path(path, "config.json")
-    try:
-        json.loads(file.read_bytes())
-        return
-    except FileNotFoundError:
-        reason = "is missing"
-    except OSError:  # such as a folder: it is left as it is
-        return
-    except (ValueError, RecursionError):
-        reason = "is damaged"
-    try:
-        first = read_first(Path(path, "checkpoint"))
-    except (CheckpointError, OSError):
-        return
-    kept = [state.get(CONFIG) for state in first.states.values()] if first is not None else []
-    kept = [config for config in kept if isinstance(config, dict)]
-    if kept:
-        warnings.warn(f"{file} {reason}: it is restored from the checkpoint", stacklevel=2)
-        write_json(file, kept[0], durable=True)
 
 
 def read_config(path: str | os.PathLike[str], option: str) -> dict[str, Any]:

@@ -198,8 +198,6 @@ def _nested(row: Mapping[str, Any]) -> dict[str, Any]:
     record: dict[str, Any] = {}
     for name, value in row.items():
         *chapters, column = re.split(r"(?<!\d)\.|\.(?!\d)", name)
-        if any(".".join(chapters[:end]) in row for end in range(1, len(chapters) + 1)):
-            chapters, column = [], name  # the name before the dot is that of another statistic
         if chapters and np.isnan(value):
             continue
         inner = record
@@ -211,9 +209,6 @@ def _nested(row: Mapping[str, Any]) -> dict[str, Any]:
 
 LEFT_OUT = ("seed", "versions", "noise_sha256")
 """Settings that are not compared between runs: the seed is a column anyway, and the others follow from the rest."""
-
-NAMED = ("run", "seed")
-"""The columns that each frame has."""
 
 
 class Runs(list[Run]):
@@ -227,19 +222,17 @@ class Runs(list[Run]):
         pandas.DataFrame
             Before the columns of each run it has ``run``, ``seed``, and the settings in which the runs differ. ``run``
             is the folder's name, or its path if two have the same name. A setting that shares its name with another
-            column is ``config.NAME``. A logbook's column named ``run`` or ``seed`` is ``logbook.NAME``.
+            column is ``config.NAME``.
 
         Raises
         ------
         ImportError
             If pandas is not installed: ``pip install -c constraints.txt -e '.[pandas]'``.
         """
-        return self._beside_settings([run.to_dataframe() for run in self], "logbook")
+        return self._beside_settings([run.to_dataframe() for run in self])
 
     def results(self) -> pd.DataFrame:
         """Return how each run ended, a row per run: ``run``, ``seed``, the settings that differ, and its status.
-
-        An entry of the status named ``run`` or ``seed`` is ``status.run`` or ``status.seed``.
 
         Raises
         ------
@@ -249,9 +242,9 @@ class Runs(list[Run]):
         with optional("pandas"):
             import pandas as pd
         shown = [{name: value for name, value in run.status.items() if name != "traceback"} for run in self]
-        return self._beside_settings([pd.DataFrame([status]) for status in shown], "status")
+        return self._beside_settings([pd.DataFrame([status]) for status in shown])
 
-    def _beside_settings(self, frames: list[pd.DataFrame], kind: str) -> pd.DataFrame:
+    def _beside_settings(self, frames: list[pd.DataFrame]) -> pd.DataFrame:
         with optional("pandas"):
             import pandas as pd
         names, settings = [run.name for run in self], [_flat_settings(run.config) for run in self]
@@ -260,8 +253,7 @@ class Runs(list[Run]):
             for name in dict.fromkeys(name for each in settings for name in each)
             if len({json.dumps(each.get(name)) for each in settings}) > 1
         ]
-        frames = [frame.rename(columns={name: f"{kind}.{name}" for name in NAMED}) for frame in frames]
-        taken = {*NAMED, *(name for frame in frames for name in frame)}
+        taken = {"run", *(name for frame in frames for name in frame)}
         made = []
         for run, frame, each in zip(self, frames, settings, strict=True):
             named = {

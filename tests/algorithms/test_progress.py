@@ -17,7 +17,6 @@ from deap_nn import Callback, evolve
 from deap_nn.algorithms import loop
 from deap_nn.callbacks.early_stopping import EarlyStopping
 from deap_nn.callbacks.progress import ProgressBar
-from deap_nn.problems.evaluate import OnProblem
 
 
 def run(toolbox, ngen, **keywords):
@@ -110,8 +109,6 @@ def test_a_bar_is_no_wider_than_the_terminal(columns, most):
     row = {"nevals": 2_000, "val_error": 0.123, "sigma": 0.000123}
     state = SimpleNamespace(generations=most, generation=0, scored=1_999, population=range(2_000), last=False, row=row)
     state.seconds, state.best_value, state.phase = 9.5, 12.3456, "scoring the candidates"
-    problem = SimpleNamespace(objectives=[SimpleNamespace(kind="loss")], weights=(-1.0,))
-    state.toolbox = SimpleNamespace(evaluate=OnProblem(problem))
     with open(theirs, "w") as screen:
         bar = ProgressBar(screen)
         bar.on_start(state)
@@ -130,36 +127,9 @@ def test_a_bar_is_no_wider_than_the_terminal(columns, most):
         assert re.fullmatch(rf"compiling|gen \d+/{most}|scoring the candidates", work.strip())
         assert len(line) <= columns
         assert re.match(r" \d\d:\d\d", figures)
-    assert any("left, val 0.123, best loss 12.35" in line for line in lines)
+    assert any("left, val 0.123, best 12.35" in line for line in lines)
     assert any(line.startswith("scoring the candidates |") for line in lines)
     assert columns == 80 or any("eval/s" in line for line in lines)
-
-
-@pytest.mark.parametrize(
-    ("fitness", "weight", "name"), [("error", -1, "error"), ("cross_entropy", -1, "loss"), ("metric", 1, "fitness")]
-)
-def test_progress_names_the_best_fitness_by_its_kind(fitness, weight, name):
-    problem = SimpleNamespace(objectives=[SimpleNamespace(kind=fitness)], weights=(weight,))
-    toolbox = SimpleNamespace(evaluate=OnProblem(problem))
-    state = SimpleNamespace(generations=1, generation=1, seconds=1.0, best_value=0.25, row={"nevals": 9}, last=True)
-    state.toolbox, bar = toolbox, ProgressBar(screen := Screen(terminal=False))
-    bar.on_start(state)
-    bar.on_generation(state)
-    assert screen.text == f"gen 1/1: 0:00 left, best {name} 0.25, 9 eval/s\n"
-
-
-def test_a_long_run_s_hint_is_printed_once_and_a_short_one_s_never():
-    for seconds, count in ((1.0, 1), (0.1, 0)):
-        for terminal in (True, False):
-            screen = Screen(terminal=terminal)
-            bar = ProgressBar(screen, hint="watch it")
-            state = SimpleNamespace(generations=300, seconds=seconds, best_value=1.0, row={"nevals": 9}, last=False)
-            state.toolbox = None
-            bar.on_start(state)
-            for state.generation in range(4):
-                bar.on_generation(state)
-            bar.on_end(state)
-            assert screen.text.count("watch it\n") == count
 
 
 def test_work_before_and_after_a_run_is_shown(toolbox):

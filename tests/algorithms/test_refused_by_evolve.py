@@ -10,7 +10,6 @@ from own_callbacks import Watch
 from wirings import members, plain_toolbox, wired
 
 from deap_nn import Checkpoint, CheckpointError
-from deap_nn.callbacks.early_stopping import EarlyStopping
 
 
 @pytest.mark.parametrize(
@@ -68,21 +67,6 @@ def test_a_selection_that_would_take_everybody_is_refused(toolbox, select):
     said = f"select: {select.__name__} would take all members: register one that draws"
     with pytest.raises(ValueError, match=said):
         evolve(toolbox.population(n=4), toolbox, 1, seed=1)
-
-
-@pytest.mark.parametrize(
-    ("callbacks", "said"),
-    [
-        (
-            [EarlyStopping],
-            "callbacks must be Callback objects or functions of .*, got <class .*EarlyStopping",
-        ),
-        (EarlyStopping(patience=1), "callbacks must be a list, got <.*EarlyStopping"),
-    ],
-)
-def test_what_is_no_callback_is_named(toolbox, callbacks, said):
-    with pytest.raises(TypeError, match=said):
-        evolve(toolbox.population(n=4), toolbox, 1, seed=1, callbacks=callbacks)
 
 
 def test_a_statistic_that_cannot_be_kept_is_named(toolbox, tmp_path):

@@ -74,10 +74,6 @@ def check_checkpoint(path):
     checkpoint.close()
 
 
-def check_record(path):
-    assert Generation.from_bytes(path.read_bytes()).wvalues.ndim == 2
-
-
 def check_keyframe(path):
     keyframe = Keyframe(path)
     for key in (7, 9):
@@ -106,7 +102,6 @@ def write_samples(folder: Path) -> dict[str, Path]:
         "npz": folder / "digits.npz",
         "packed npz": folder / "packed.npz",
         "config": folder / "config" / "config.json",
-        "record": folder / "record",
         "logbook": folder / "logbook.csv",
         "checkpoint": folder / "checkpoint" / "generations",
         "keyframe": folder / "frames" / "keyframe-3",
@@ -116,7 +111,6 @@ def write_samples(folder: Path) -> dict[str, Path]:
     np.savez(paths["npz"], **arrays._asdict())
     np.savez_compressed(paths["packed npz"], **arrays._asdict())
     paths["config"].write_text(json.dumps({"versions": {"numpy": "2"}, "population": 20, "generations": 3}))
-    paths["record"].write_bytes(generation(1).to_bytes())
     paths["logbook"].write_text("gen,min\n0,0.5\n1,0.25\n")
     checkpoint = Checkpoint(paths["checkpoint"].parent)
     for number in range(3):
@@ -133,7 +127,6 @@ KINDS = {
     "npz": (check_npz, DataError),
     "packed npz": (check_npz, DataError),
     "config": (check_config, InputError),
-    "record": (check_record, ValueError),
     "logbook": (check_logbook, ValueError),
     "checkpoint": (check_checkpoint, CheckpointError),
     "keyframe": (check_keyframe, KeyframeError),

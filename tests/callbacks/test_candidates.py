@@ -1,5 +1,6 @@
 """Candidates: the best member and the mean of the parents, each through the same recipes as the children."""
 
+import copy
 import json
 from collections import OrderedDict
 from operator import attrgetter
@@ -12,7 +13,7 @@ from own_callbacks import Stop
 from deap_nn import ES, GA, Checkpoint, WeightList, make_toolbox
 from deap_nn.breeding import task as genome_tasks
 from deap_nn.breeding.genomes import Genomes
-from deap_nn.breeding.kinds import Average
+from deap_nn.breeding.kinds import Average, Centre
 from deap_nn.callbacks.base import Callback, Evolution
 from deap_nn.callbacks.candidates import Candidates
 from deap_nn.callbacks.run_directory import RunDirectory
@@ -46,6 +47,21 @@ def test_the_mean_is_that_of_as_many_of_the_best_as_there_are_parents(toolbox):
     for generation, members in watch.fittest.items():
         assert 4 <= len(members) <= 6
         assert watch.means[generation].tobytes() == mean_of([WeightList([member]) for member in members]).flat.tobytes()
+
+
+def test_the_mean_of_individuals_is_that_of_their_weights():
+    rng = np.random.default_rng(1)
+    members = [WeightList([rng.normal(size=(3, 2)), rng.normal(size=4)]) for _ in range(5)]
+    before = copy.deepcopy(members)
+    made = mean_of(members)
+    expected = np.mean([member.flat.astype(np.float64) for member in members], axis=0).astype(np.float32)
+    assert made.flat.tobytes() == expected.tobytes()
+    assert members == before
+    assert made.flat.dtype == np.float32
+    with pytest.raises(ValueError, match="individuals must not be empty"):
+        mean_of([])
+    with pytest.raises(ValueError, match="individuals must have the same shapes"):
+        mean_of([members[0], WeightList([np.zeros(10)])])
 
 
 def test_around_a_centre_the_mean_goes_as_far_as_the_next_centre(digits):
@@ -134,11 +150,14 @@ def test_an_error_rate_is_that_of_the_first_training_samples(toolbox):
         toolbox.error_rate(network, "exam")
 
 
-@pytest.mark.parametrize("keyframe_weights", [None, 0.0])
-@pytest.mark.parametrize("stop", [24, 25, 27])
-def test_a_resumed_run_keeps_the_mean(toolbox, tmp_path, stop, keyframe_weights, monkeypatch):
+@pytest.mark.parametrize(
+    ("algorithm", "stop", "keyframe_weights"),
+    [(GA(parents=6), 24, None), (ES(parents=6), 25, 0.0), (GA(parents=6), 27, 0.0), (ES(parents=6), 27, None)],
+)
+def test_a_resumed_run_keeps_the_mean(digits, tmp_path, algorithm, stop, keyframe_weights):
+    toolbox = make_toolbox("mlp", digits, algorithm, seed=1, batch_size=16)
     # From the start a mean that cannot be beaten, so that it has to be given back.
-    monkeypatch.setitem(vars(toolbox), "error_rate", PreferMean(toolbox.error_rate))
+    toolbox.error_rate = PreferMean(toolbox.error_rate)
     whole = scored(toolbox)
     assert (whole.kind, whole.generation) == ("mean of the parents", 25)
     assert scored(toolbox, tmp_path, stop=stop, keyframe_weights=keyframe_weights) is None
@@ -181,7 +200,7 @@ class PreferMean:
 
     def __call__(self, individual, split, *, map):
         recipe = getattr(individual, "recipe", None)
-        return 0.0 if isinstance(recipe, Average) and recipe.generation == 25 else 1.0
+        return 0.0 if isinstance(recipe, Average | Centre) and recipe.generation == 25 else 1.0
 
 
 def test_the_work_at_the_end_is_named_in_the_status(toolbox, tmp_path, monkeypatch):

@@ -96,7 +96,6 @@ MNIST_CASES = [
     (["--output", "there"], "--output"),
     (["--output", "file"], "--output"),
     (["--output", "file/run"], "--output"),
-    (["--output", "/proc/run"], "--output"),
     (["--preset", "es", "--population", "20", "--parents", "11"], "--parents: must be at most half of the population"),
 ]
 """Options of ``mnist.py``, and what its line names."""

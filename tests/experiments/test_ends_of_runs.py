@@ -108,22 +108,3 @@ def test_a_failing_evaluation_ends_the_run_with_one_line(run, warm, tmp_path, di
     if prefix:  # SCOOP kills its workers: what one leaves that had only begun, the next run removes
         sweep(tmp_path)
     assert not list(tmp_path.glob("deap_nn-*"))
-
-
-@in_turn
-def test_a_run_whose_program_dies_with_scoop_is_said_to_have_failed(run, tmp_path, digits_file):
-    script = tmp_path / "dying.py"
-    script.write_text(
-        "import runpy, sys\n"
-        "from deap_nn.maps import scoop as parallel\n"
-        "import scoop\n"
-        "parallel.prepare_worker()\n"
-        "def torn(): raise ValueError('torn message')\n"
-        "if __name__ == '__main__':\n"
-        "    scoop._control.execQueue.socket._recv = torn\n"
-        f"    sys.path.insert(0, {str(MNIST.parent)!r})\n"
-        f"    runpy.run_path({str(MNIST)!r}, run_name='__main__')\n"
-    )
-    run("-m", "scoop", "-n", 2, script, *SETTING, "--data", digits_file, "--output", tmp_path / "run", timeout=60)
-    status = status_of(tmp_path / "run")
-    assert (status["state"], status["error"]) == ("failed", "the program ended before the run did")

@@ -1,7 +1,5 @@
 """The estimators keep scikit-learn's promises."""
 
-import subprocess
-import sys
 from functools import partial
 
 import numpy as np
@@ -26,14 +24,8 @@ from deap_nn.problems.scorer import forget_all
 SMALL = {"population": 40, "generations": 60, "random_state": 1}
 
 
-def model_of(outputs, *, softmax=False):
-    inputs = keras.Input((4,))
-    logits = keras.layers.Dense(outputs)(inputs)
-    return (
-        keras.Model(inputs, keras.ops.softmax(logits))
-        if softmax
-        else keras.Sequential([inputs, keras.layers.Dense(outputs)])
-    )
+def model_of(outputs):
+    return keras.Sequential([keras.Input((4,)), keras.layers.Dense(outputs)])
 
 
 NOT_EQUAL = "a mini-batch has a weighted sample once, and a repeated one several times"
@@ -54,20 +46,13 @@ def test_it_is_at_home_in_pipelines_and_searches():
     names = np.array(["setosa", "versicolor", "virginica"])[y]
     piped = make_pipeline(StandardScaler(), EvolvedClassifier(**SMALL))
     assert cross_val_score(piped, x, names, cv=3).mean() > 0.9
-    search = GridSearchCV(EvolvedClassifier(**SMALL), {"hidden_layer_sizes": [(4,), (16, 8)]}, cv=2).fit(x, names)
-    assert [layer.units for layer in search.best_estimator_.model_.layers] == [
-        *search.best_params_["hidden_layer_sizes"],
-        3,
-    ]
+    search = GridSearchCV(EvolvedClassifier(**SMALL), {"hidden_layer_sizes": [np.int64(4), (16, 8)]}, cv=2).fit(
+        x, names
+    )
+    layers = [layer.units for layer in search.best_estimator_.model_.layers]
+    assert layers == [*np.atleast_1d(search.best_params_["hidden_layer_sizes"]), 3]
     assert set(search.predict(x)) == set(names)
     assert search.predict_proba(x).sum(axis=1) == pytest.approx(1)
-
-
-def test_the_size_of_a_hidden_layer_may_be_numpys():
-    x, y = load_iris(return_X_y=True)
-    sizes = np.arange(4, 8, 2)
-    search = GridSearchCV(EvolvedClassifier(**SMALL), {"hidden_layer_sizes": sizes}, cv=2).fit(x, y)
-    assert search.best_estimator_.model_.layers[0].units in sizes
 
 
 def test_a_model_of_ones_own_is_evolved():
@@ -76,20 +61,14 @@ def test_a_model_of_ones_own_is_evolved():
         return keras.Sequential(layers)
 
     x, y = load_iris(return_X_y=True)
+    before = dict(registry.HELD)
     classifier = EvolvedClassifier(network, **SMALL).fit(x, y)
+    assert before == registry.HELD
     assert classifier.model_.layers[0].units == 9
     assert classifier.predict_proba(x) == pytest.approx(classifier.model_.predict(x, verbose=0), abs=1e-6)
     assert classifier.score(x, y) > 0.9
     assert classifier.n_iter_ == len(classifier.logbook_) - 1 == 60
     assert classifier.logbook_[-1]["best_pairs"] >= 1  # the genetic algorithm, whose parents are drawn
-
-
-def test_probabilities_stay_as_the_network_gives_them_and_nothing_is_held():
-    x, y = load_iris(return_X_y=True)
-    before = dict(registry.HELD)
-    classifier = EvolvedClassifier(lambda features, outputs: model_of(3, softmax=True), **SMALL).fit(x, y)
-    assert classifier.predict_proba(x) == pytest.approx(classifier.model_.predict(x, verbose=0), abs=1e-6)
-    assert before == registry.HELD
 
 
 def test_several_targets_and_patience():
@@ -105,12 +84,10 @@ def test_several_targets_and_patience():
     ("changed", "said"),
     [
         ({"population": 1}, "population must be an integer of at least 2, got 1"),
-        ({"generations": -1}, "generations must be an integer of at least 0, got -1"),
-        ({"batch_size": 0.5}, "batch_size must be an integer of at least 1, got 0.5"),
         ({"validation_fraction": 0}, "validation_fraction must be above 0 and below 1, got 0"),
         ({"hidden_layer_sizes": (3, 0)}, "each of hidden_layer_sizes must be an integer of at least 1, got 0"),
+        ({"hidden_layer_sizes": None}, "each of hidden_layer_sizes must be an integer of at least 1, got .*None"),
         ({"patience": 0}, "patience must be an integer of at least 1, got 0"),
-        ({"model": "mlp"}, "model must be a function of the numbers of features and outputs, got str"),
         ({"model": model_of(2)}, "model must be a function of the numbers of features and outputs, got Sequential"),
         ({"model": lambda features, outputs: outputs}, "model must return a Keras model, got int"),
         (
@@ -139,14 +116,6 @@ def test_a_model_that_is_given_again_and_again_is_left_to_its_owner():
     assert all(map(np.array_equal, model.get_weights(), before))
 
 
-@pytest.mark.parametrize("sizes", [None, 3.5])
-def test_layers_that_are_no_sizes_are_named(sizes):
-    with pytest.raises(
-        ValueError, match=rf"^each of hidden_layer_sizes must be an integer of at least 1, got .*{sizes}"
-    ):
-        EvolvedRegressor(hidden_layer_sizes=sizes, **SMALL).fit(np.zeros((20, 2)), np.arange(20.0))
-
-
 def columns(samples=600):
     x = np.random.default_rng(0).standard_normal((samples, 3))
     return x, x[:, 0] * x[:, 1] > 0
@@ -165,16 +134,8 @@ def test_a_column_that_was_constant_hardly_matters_when_it_is_not():
 def test_the_scale_of_samples_does_not_matter():
     x, y = columns()
     given = SMALL | {"generations": 20}
-    first, *others = (
-        EvolvedClassifier(**given).fit(x * s, y).predict(x * s) for s in (1.0, 1e-200, 1e-10, 1e20, 1e200, 1e306)
-    )
+    first, *others = (EvolvedClassifier(**given).fit(x * s, y).predict(x * s) for s in (1.0, 1e-200, 1e306))
     assert all(np.mean(other == first) > 0.98 for other in others)
-
-
-def test_large_numbers_that_differ_little_have_their_mean_taken_away():
-    x = 1.7e9 + np.linspace(0, 1e-3, 100_000)[:, None] * [1, 2]
-    mean, scale = mean_and_scale(x)
-    assert (np.abs(standardised(x, mean, scale).mean(axis=0, dtype=float)) < 1e-2).all()
 
 
 @pytest.mark.parametrize("values", [(5e-324, *[0.0] * 9), (1.0, 1.0 + 2**-52, 1.0), (3.0, 3.0, 3.0)])
@@ -206,11 +167,6 @@ def test_after_a_fit_that_fails_it_is_not_fitted():
         check_is_fitted(estimator)
 
 
-def test_a_validation_fraction_that_leaves_nothing_is_named():
-    with pytest.raises(ValueError, match=r"^validation_fraction leaves none of 2 samples to train on, got 0\.9$"):
-        EvolvedRegressor(validation_fraction=0.9).fit(np.eye(2), np.arange(2.0))
-
-
 @pytest.fixture
 def traced(monkeypatch):
     """The names of the graphs that TensorFlow traces."""
@@ -229,35 +185,18 @@ def own_network(features, outputs):
     return keras.Sequential([keras.Input((features,)), *layers])
 
 
-@pytest.mark.parametrize("model", [None, own_network])
-def test_a_second_fit_of_the_same_shapes_compiles_nothing(traced, model):
+def test_a_second_fit_of_the_same_shapes_compiles_nothing(traced):
     x, y = columns(300)
     given = SMALL | {"generations": 2}
     forget_all()
-    EvolvedClassifier(model, **given).fit(x, y)
+    EvolvedClassifier(own_network, **given).fit(x, y)
     assert len(traced) > 1
     traced.clear()
-    second = EvolvedClassifier(model, **given | {"random_state": 2}).fit(-x, y).predict_proba(x)
+    second = EvolvedClassifier(own_network, **given | {"random_state": 2}).fit(-x, y).predict_proba(x)
     assert traced == []
-    EvolvedClassifier(model, **given | {"batch_size": 32}).fit(x, y)
-    assert traced
     forget_all()
-    alone = EvolvedClassifier(model, **given | {"random_state": 2}).fit(-x, y).predict_proba(x)
+    alone = EvolvedClassifier(own_network, **given | {"random_state": 2}).fit(-x, y).predict_proba(x)
     assert np.array_equal(second, alone)
-
-
-FIT = """
-import sys
-import numpy as np
-from deap_nn.estimators import EvolvedClassifier
-EvolvedClassifier(population=4, generations=1).fit(np.eye(20), np.arange(20) % 2)
-print({"scoop", "zmq", "dask", "ray", "mpi4py", "mlflow", "tensorboard", "deap_nn.report"} & set(sys.modules))
-"""
-
-
-def test_a_fit_imports_no_library_of_a_map_or_a_report():
-    found = subprocess.run([sys.executable, "-c", FIT], capture_output=True, text=True, check=True)
-    assert found.stdout == "set()\n"
 
 
 def test_weights_of_samples_and_classes_count():
@@ -294,11 +233,6 @@ def test_only_the_ratios_of_weights_count_and_samples_without_a_weight_are_none(
         EvolvedClassifier(**SMALL).fit(x, y, sample_weight=np.r_[-1, ones[1:]])
     with pytest.raises(ValueError, match="validation_fraction leaves none of 3 samples to train on"):
         EvolvedClassifier(**SMALL, validation_fraction=0.9).fit(x, y, sample_weight=np.r_[[1, 1, 1], 0 * ones[3:]])
-    targets = np.where(some > 0, x[:, 0], 1e6)
-    kept = [EvolvedRegressor(**SMALL).fit(x, targets, sample_weight=some)]
-    kept += [EvolvedRegressor(**SMALL).fit(x[some > 0], targets[some > 0], sample_weight=some[some > 0])]
-    assert kept[0].target_mean_ == kept[1].target_mean_
-    assert kept[0].logbook_ == kept[1].logbook_
 
 
 def test_the_algorithm_and_the_start_are_chosen():

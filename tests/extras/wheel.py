@@ -207,10 +207,7 @@ def use_bare(archive: Path, python: str) -> None:
         place.install("--no-deps", archive)
         place.install("deap", "numpy", "numba")
         place.check()
-        missing = (
-            "import importlib.util as u; assert not [n for n in ('tensorflow', 'scoop', 'tqdm') if u.find_spec(n)]"
-        )
-        place.call("python", "-c", missing)
+        place.call("python", "-c", MISSING)
         print(place.call("python", WITHOUT), end="")
 
 

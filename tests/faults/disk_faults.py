@@ -15,10 +15,8 @@ from real_commands import (
     MLP,
     MNIST,
     MNIST_WITHIN,
-    SETTING,
     Command,
     finish,
-    kill_all,
     mounted,
     must,
     processes,
@@ -37,42 +35,11 @@ def full_disk(folder: Path) -> str:
         command = Command(folder, *LAUNCH, MNIST, *MLP, "--output", output)
         must(command.wait() == 1, f"status {command.process.returncode}")
         must(len(command.said) == 1 and "No space left" in command.said[0], command.said)
-        recorded, rows = recorded_and_logged(output)
+        rows = (output / "logbook.csv").read_text().count("\n") - 1
+        recorded = len(read_generations(output / "checkpoint"))
         must(0 < recorded <= rows, f"{recorded} generations are recorded, {rows} logged")
         subprocess.run(["mount", "-o", "remount,size=50m", str(place)], check=True)
         return f"status 1, one line, after {rows} generations; {resume(folder, output, expected)}"
-
-
-def full_log(folder: Path) -> str:
-    """Let the disk be full for what is logged, while the checkpoint has room elsewhere."""
-    setting = (*SETTING, "--model", "mlp", "--population", 20, "--generations", 400)
-    expected, output, elsewhere = whole(folder, setting), folder / "small" / "run", folder / "elsewhere"
-    with mounted(folder, "5m"):
-        command = Command(folder, *LAUNCH, MNIST, *setting, "--output", output)
-        command.rows(output, 5)
-        kill_all(output)
-        command.wait()
-        shutil.copytree(output / "checkpoint", elsewhere)
-        subprocess.run(["mount", "--bind", str(elsewhere), str(output / "checkpoint")], check=True)
-        try:
-            free = os.statvfs(output)
-            (output.parent / "full").write_bytes(b"x" * (free.f_bavail * free.f_frsize - 2**18))
-            command = Command(folder, *LAUNCH, MNIST, "--resume", output, "--no-progress")
-            must(command.wait() == 1, f"status {command.process.returncode}")
-            must(len(command.said) == 1 and "No space left" in command.said[0], command.said)
-            recorded, rows = recorded_and_logged(output)
-            must(recorded >= rows > 5, f"{recorded} generations are recorded, {rows} logged")
-            (output.parent / "full").unlink()
-            return f"status 1, one line, after {rows} generations; {resume(folder, output, expected)}"
-        finally:
-            subprocess.run(["umount", "--lazy", str(output / "checkpoint")], check=True)
-
-
-def recorded_and_logged(output: Path) -> tuple[int, int]:
-    """Return how many generations a run's checkpoint has, and its logbook, in which none stands twice."""
-    rows = (output / "logbook.csv").read_text().splitlines()[1:]
-    must([row.partition(",")[0] for row in rows] == list(map(str, range(len(rows)))), rows)
-    return len(read_generations(output / "checkpoint")), len(rows)
 
 
 def full_cache(folder: Path) -> str:

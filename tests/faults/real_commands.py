@@ -21,6 +21,7 @@ LAUNCH = ("-m", "deap_nn.launch", "-n", 3)
 SETTING = ("--dataset", "mnist5k", "--no-progress", "--seed", 5, "--preset", os.environ.get("PRESET", "es"))
 CNN = (*SETTING, "--population", 24, "--generations", 60)
 MLP = (*SETTING, "--model", "mlp", "--population", 300, "--generations", 60)
+EXT4 = "loop,data=writeback,noauto_da_alloc,commit=600"
 KEPT = ("logbook.csv", "best.npz", "trace.npz", "filters.npz")
 
 
@@ -96,9 +97,9 @@ def slowest(output: Path) -> float:
     return max(float(line.split(",")[1]) for line in (output / "timing.csv").read_text().splitlines()[2:])
 
 
-def same(one: Path, other: Path) -> None:
+def same(one: Path, other: Path, names: Sequence[str] = KEPT) -> None:
     """See that two runs left the same bytes."""
-    for name in KEPT:
+    for name in names:
         must((one / name).read_bytes() == (other / name).read_bytes(), f"{name} differs")
 
 
@@ -123,20 +124,21 @@ def finish(command: Command, output: Path, expected: Path) -> str:
     return f"slowest generation {slowest(output):.1f} s, the same bytes"
 
 
-def resume(folder: Path, output: Path, expected: Path) -> str:
+def resume(folder: Path, output: Path, expected: Path, names: Sequence[str] = KEPT) -> str:
     """Resume a run to its end, and see that it left the bytes of another."""
     command = Command(folder, *LAUNCH, MNIST, "--resume", output, "--no-progress")
     must(command.wait() == 0, f"status {command.process.returncode}: {command.said}")
-    same(output, expected)
+    same(output, expected, names)
     return "resumed to the same bytes"
 
 
 @contextlib.contextmanager
-def mounted(folder: Path, size: str) -> Iterator[Path]:
-    """Mount a small file system."""
+def mounted(folder: Path, size: str = "", image: Path | None = None) -> Iterator[Path]:
+    """Mount a small file system in memory, or the ext4 of an image, which keeps what was flushed to it."""
     place = folder / "small"
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)], check=True)
+    place.mkdir(exist_ok=True)
+    kind = ["-t", "tmpfs", "-o", f"size={size}", "tmpfs"] if image is None else ["-o", EXT4, str(image)]
+    subprocess.run(["mount", *kind, str(place)], check=True)
     try:
         yield place
     finally:

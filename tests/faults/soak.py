@@ -6,14 +6,11 @@ CNN goes up and down by whole genomes, 12.5 MiB, as vectors come and go: the lin
 genomes are taken off, and the mean of the last quarter must not be more than a genome above that of the second. And
 what the second half ever took must not be more than what the first half, its beginning aside, ever took, by more than
 the same bytes a generation.
-
-``--save FILE`` keeps all it saw, ``--read FILE`` checks what was kept.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -72,11 +69,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", choices=SETTINGS)
     parser.add_argument("--seconds", type=float, default=3600.0)
-    parser.add_argument("--save", type=Path)
-    parser.add_argument("--read", type=Path)
     options = parser.parse_args()
-    if options.read is not None:
-        return check(options.model, json.loads(options.read.read_text()))
     command, setting = SETTINGS[options.model]
     samples: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory(prefix="soak-") as place:
@@ -97,8 +90,6 @@ def main() -> int:
         if run.returncode:
             sys.exit(f"the run ended with {run.returncode}")
         seconds = np.loadtxt(output / "timing.csv", delimiter=",", skiprows=1, usecols=1)
-    if options.save is not None:
-        options.save.write_text(json.dumps(samples))
     print(f"{options.model}: {len(seconds)} generations in {options.seconds:.0f} s, {len(samples)} samples")
     parts = np.array_split(seconds[len(seconds) // 10 :], 9)
     medians = [1e3 * float(np.median(part)) for part in parts]

@@ -1,11 +1,11 @@
 """A run as one page: the data are right, nothing gets out of its place, and what is missing is left out."""
 
 import base64
-import contextlib
 import html
 import json
 import re
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -16,8 +16,9 @@ from deap_nn import ES, Callback, evolve, make_toolbox
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.core.errors import InputError
 from deap_nn.core.logbooks import read_csv
-from deap_nn.report import html as describe
-from deap_nn.report.html import describe_run, make_page, write_comparison, write_report
+from deap_nn.process.cli import run_command
+from deap_nn.report import __main__
+from deap_nn.report.html import MOST_POINTS, describe_run, make_page, write_comparison, write_report
 
 PARTS = {"weights", "filters", "answers", "timing", "readouts"}
 
@@ -108,20 +109,11 @@ def test_no_name_gets_out_of_its_place(tmp_path):
     assert html.escape(HOSTILE) in make_page({}, HOSTILE)
 
 
-def test_what_a_run_has_not_is_left_out(tmp_path):
-    run = describe_run(bare(tmp_path / "run"))
-    assert run.keys() == {"name", "config", "status", "logbook"}
-    assert run["status"] == {}
-
-
-@pytest.mark.parametrize(
-    ("file", "part"),
-    [("trace.npz", "weights"), ("filters.npz", "filters"), ("answers.npz", "answers")],
-)
-def test_each_part_is_there_with_its_file_alone(finished_run, tmp_path, file, part):
-    folder = bare(tmp_path / "run", json.loads((finished_run / "config.json").read_text()))
-    shutil.copy(finished_run / file, folder / file)
-    assert describe_run(folder).keys() & PARTS == {part}
+def test_each_part_is_there_with_its_file_alone(finished_run, tmp_path):
+    for file, part in (("trace.npz", "weights"), ("filters.npz", "filters"), ("answers.npz", "answers")):
+        folder = bare(tmp_path / part)
+        shutil.copy(finished_run / file, folder / file)
+        assert describe_run(folder).keys() & PARTS == {part}
 
 
 def test_a_torn_row_and_a_run_in_its_first_generation_are_shown(finished_run, tmp_path):
@@ -136,8 +128,8 @@ def test_a_torn_row_and_a_run_in_its_first_generation_are_shown(finished_run, tm
 
 def test_numbers_that_json_has_no_word_for_are_left_out(tmp_path):
     folder = bare(tmp_path / "run")
-    (folder / "logbook.csv").write_text("gen,min,avg\n0,nan,inf\n1,1,2\n")
-    assert describe_run(folder)["logbook"]["avg"] == [None, 2.0]
+    (folder / "logbook.csv").write_text("gen,min,avg\n0,nan,inf\n1234567,1,2\n")
+    assert describe_run(folder)["logbook"] == {"gen": [0, 1234567], "min": [None, 1.0], "avg": [None, 2.0]}
     (folder / "config.json").write_text('{"fitness": "error", "sigma": Infinity}')
     assert Page(write_report(folder).read_text()).data["config"]["sigma"] is None
 
@@ -153,7 +145,7 @@ def test_a_page_of_a_large_run_stays_small(tmp_path):
     path = write_report(folder)
     assert path.stat().st_size < 2_000_000
     logbook = Page(path.read_text()).data["logbook"]
-    assert len(logbook["gen"]) <= describe.MOST_POINTS + 1
+    assert len(logbook["gen"]) <= MOST_POINTS + 1
     assert (logbook["gen"][0], logbook["gen"][-1]) == (0, rows - 1)
     assert Page(path.read_text()).data["weights"]["generations"][-1] == 999
 
@@ -166,8 +158,6 @@ def test_runs_are_compared_in_one_page(finished_run, tmp_path):
     assert len(page.data["runs"][1]["logbook"]["gen"]) <= 401
     assert page.data["runs"][0]["status"]["state"] == "finished"
     assert "filters" not in page.data["runs"][0]
-    with pytest.raises(InputError, match="at most 60 runs are compared, got 61"):
-        write_comparison([other] * 61, tmp_path / "page.html")
     with pytest.raises(InputError, match=r"argument --output: .* cannot be written"):
         write_comparison([other], tmp_path / "nowhere" / "page.html")
 
@@ -181,19 +171,6 @@ def test_the_command_draws_and_compares(finished_run, run, tmp_path):
     assert (tmp_path / "comparison.html").exists()
 
 
-def test_a_run_is_reported_however_it_ends(tmp_path):
-    for name, ends in (("done", None), ("stopped", KeyboardInterrupt()), ("failed", ValueError("no luck"))):
-        seen = pytest.raises(type(ends)) if ends is not None else contextlib.nullcontext()
-        with seen, RunDirectory(tmp_path / name) as directory:
-            directory.write_config(CONFIG)
-            shutil.copy(bare(tmp_path / f"{name} rows") / "logbook.csv", directory.path)
-            if ends is not None:
-                raise ends
-            directory.close("finished")
-        state = {"done": "finished", "stopped": "interrupted", "failed": "failed"}[name]
-        assert Page((tmp_path / name / "report.html").read_text()).data["status"]["state"] == state
-
-
 def test_the_reason_of_an_end_is_reported_and_not_that_there_is_nothing_to_report(tmp_path):
     def fail(folder, rows):
         with RunDirectory(folder):
@@ -205,14 +182,6 @@ def test_the_reason_of_an_end_is_reported_and_not_that_there_is_nothing_to_repor
         with pytest.raises(ZeroDivisionError):
             fail(tmp_path / f"{rows}", rows)
         assert not (tmp_path / f"{rows}" / "report.html").exists()
-
-
-def test_a_script_has_its_report(tmp_path):
-    toolbox = make_toolbox("mlp", "mnist5k", seed=1)
-    with RunDirectory(tmp_path / "run") as directory:
-        evolve(toolbox.population(n=4), toolbox, 2, seed=1, callbacks=[directory])
-    data = Page((tmp_path / "run" / "report.html").read_text()).data
-    assert (data["status"]["state"], data["logbook"]["gen"]) == ("finished", [0, 1, 2])
 
 
 def test_the_page_of_a_run_in_progress_is_rewritten_and_reloads_itself(tmp_path, monkeypatch):
@@ -255,15 +224,66 @@ def test_a_run_is_not_lost_for_its_report(tmp_path):
     assert json.loads((tmp_path / "run" / "status.json").read_text())["state"] == "finished"
 
 
-def test_a_very_long_run_has_a_page(tmp_path):
-    """A million generations and more are told apart."""
-    rows, every = [1_000_000 + i for i in range(7)], [0.25] * 7
-    lines = ["gen,min,avg\n", *(f"{number},1.0,2.0\n" for number in rows)]
-    (tmp_path / "config.json").write_text('{"fitness": "error"}')
-    (tmp_path / "logbook.csv").write_text("".join(lines))
-    (tmp_path / "timing.csv").write_text(
-        "gen,seconds\n" + "".join(f"{n},{s}\n" for n, s in zip(rows, every, strict=True))
-    )
-    run = describe_run(tmp_path)
-    assert run["logbook"]["gen"] == rows
-    assert run["seconds"] == [0.25 * (i + 1) for i in range(7)]
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("logbook.csv", None, "No such file"),
+        ("logbook.csv", "gen,min\n0,1\n", "has no avg"),
+        ("logbook.csv", "gen,min,avg\n0,1", "has no row"),
+        ("logbook.csv", "gen,min,avg\n0,1,\xff\n", "cannot be read"),
+        ("timing.csv", "gen,seconds\n0,x\n", "seconds is not a number"),
+        ("timing.csv", "gen\n0\n", "has no seconds"),
+        ("status.json", "[]", "is not an object"),
+        ("trace.npz", "PK", "cannot be read"),
+        ("answers.npz", "", "cannot be read"),
+    ],
+)
+def test_a_damaged_file_is_named_in_one_line(tmp_path, name, content, said):
+    folder = bare(tmp_path / "run")
+    if content is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_text(content, encoding="latin-1")
+    with pytest.raises(InputError) as raised:
+        write_report(folder)
+    assert str(folder / name) in str(raised.value)
+    assert said in str(raised.value)
+    assert not (folder / "report.html").exists()
+
+
+def test_arrays_that_are_missing_are_named(tmp_path):
+    folder = bare(tmp_path / "run")
+    np.savez(folder / "answers.npz", confusion=np.eye(3))
+    with pytest.raises(InputError, match="has no samples"):
+        write_report(folder)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere"], "argument DIR: nowhere is not a folder"),
+        (["a", "nowhere"], "argument DIR: nowhere is not a folder"),
+        (["a", "b"], "b/config.json: cannot be read (No such file or directory)"),
+        (["a", "--output", "x.html"], "argument --output: needs several DIR, which are compared in that file"),
+    ],
+)
+def test_bad_input_is_reported_in_one_line(tmp_path, monkeypatch, capsys, arguments, said):
+    bare(tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["report.py", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        run_command(__main__.main)
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == f"report.py: error: {said}\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "said"), [("boom", 1, "report.py: error: boom\n"), (None, 0, ""), (3, 3, "")]
+)
+def test_an_exit_with_a_message_is_an_error(monkeypatch, capsys, code, status, said):
+    monkeypatch.setattr("sys.argv", ["report.py"])
+    with pytest.raises(SystemExit) as stopped:
+        run_command(lambda: sys.exit(code))
+    assert stopped.value.code == status
+    assert capsys.readouterr().err == said

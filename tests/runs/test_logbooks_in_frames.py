@@ -9,6 +9,7 @@ from own_callbacks import chapters
 from wirings import members, plain_toolbox
 
 from deap_nn import evolve, to_csv, to_dataframe, to_parquet
+from deap_nn.callbacks import MLflowLogger, TensorBoardLogger
 
 
 @pytest.fixture
@@ -53,13 +54,17 @@ def test_what_a_record_lacks_is_nan_and_an_empty_logbook_an_empty_frame():
 
 
 @pytest.mark.parametrize(
-    ("function", "module", "extra"), [(to_dataframe, "pandas", "pandas"), (to_parquet, "pyarrow", "parquet")]
+    ("module", "extra", "use"),
+    [
+        ("pandas", "pandas", lambda logbook, path: to_dataframe(logbook)),
+        ("pyarrow", "parquet", to_parquet),
+        ("tensorboard", "tensorboard", lambda logbook, path: TensorBoardLogger(path)),
+        ("mlflow", "mlflow", lambda logbook, path: MLflowLogger()),
+    ],
 )
-def test_a_missing_extra_is_one_line(logbook, tmp_path, monkeypatch, function, module, extra):
+def test_a_missing_extra_is_one_line(logbook, tmp_path, monkeypatch, module, extra, use):
     monkeypatch.setitem(sys.modules, module, None)
-    arguments = [tmp_path / "log.parquet"] if function is to_parquet else []
-    with pytest.raises(
-        ImportError, match=rf"^{module} is not installed: pip install -c constraints.txt -e '\.\[{extra}\]'$"
-    ):
-        function(logbook, *arguments)
+    said = rf"^{module} is not installed: pip install -c constraints.txt -e '\.\[{extra}\]'$"
+    with pytest.raises(ImportError, match=said):
+        use(logbook, tmp_path / "log.parquet")
     assert not list(tmp_path.iterdir())

@@ -3,24 +3,31 @@
 from functools import partial
 
 import numpy as np
-import pytest
 from deap import tools
 from wirings import members, plain_toolbox
 
 from deap_nn import evolve, read_run, read_runs
 from deap_nn.callbacks.run_directory import RunDirectory
+from deap_nn.core.logbooks import read_csv, rows_of
 
 
-@pytest.mark.parametrize("names", [("fitness", "fitness.p50"), ("fitness.p50", "fitness")])
-def test_a_statistic_may_have_the_name_of_another_and_a_dot(tmp_path, names):
-    statistics = tools.Statistics(lambda member: member.fitness.values)
-    for name in names:
-        statistics.register(name, np.max)
-    with RunDirectory(tmp_path / "run") as directory:
-        _, logbook = evolve(members(), plain_toolbox(), 2, seed=1, stats=statistics, callbacks=[directory])
-    run = read_run(tmp_path / "run")
-    assert list(run.logbook) == list(logbook)
-    assert set(names) <= set(run.to_dataframe().columns)
+def test_chapters_may_have_names_of_the_logbooks_own_columns(tmp_path):
+    statistics = tools.MultiStatistics(
+        fitness=tools.Statistics(lambda i: i.fitness.values[0]), length=tools.Statistics(lambda i: float(len(i) + 7))
+    )
+    for name, function in (("avg", np.mean), ("min", np.min), ("max", np.max), ("std", np.std)):
+        statistics.register(name, function)
+    directory = RunDirectory(tmp_path / "run")
+    population, logbook = evolve(members(), plain_toolbox(), 3, seed=1, stats=statistics, callbacks=[directory])
+    lengths, last = logbook.chapters["length"], statistics.compile(population)
+    assert lengths.select("avg") == [len(population[0]) + 7.0] * 4
+    assert logbook.chapters["fitness"].select("avg") == logbook.select("avg")
+    assert lengths.select("gen") == [0, 1, 2, 3]
+    rows = rows_of(logbook)
+    assert {name: rows[-1][f"length.{name}"] for name in last["length"]} == last["length"]
+    assert {name: rows[-1][f"fitness.{name}"] for name in last["fitness"]} == last["fitness"]
+    assert set(read_csv(tmp_path / "run" / "logbook.csv")) == set(rows[-1])
+    assert "length" in str(logbook)
 
 
 def test_statistics_with_a_dot_in_their_names_and_whole_numbers_below_0_are_read_back(tmp_path):
@@ -45,23 +52,16 @@ def test_statistics_with_a_dot_in_their_names_and_whole_numbers_below_0_are_read
     assert not run.logbook.chapters
 
 
-def test_names_of_a_runs_own_do_not_get_into_one_anothers_way(tmp_path):
-    statistics = tools.Statistics(len)
-    statistics.register("seed", lambda values: 5.0)
+def test_settings_with_names_of_columns_are_named_apart(tmp_path):
     for seed in (1, 2):
         more = {} if seed == 1 else {"note": "longer"}
-        settings = {"run": f"baseline {seed}", "adaptation": f"rule {seed}"}
-        with RunDirectory(tmp_path / "study" / f"r{seed}", settings=settings, seed=seed + 10, **more) as directory:
-            evolve(members(), plain_toolbox(), 1, seed=seed, stats=statistics, callbacks=[directory])
+        settings = {"run": f"baseline {seed}", "min": seed}
+        with RunDirectory(tmp_path / "study" / f"r{seed}", settings=settings, **more) as directory:
+            evolve(members(), plain_toolbox(), 1, seed=seed, callbacks=[directory])
     runs = read_runs(tmp_path / "study")
     results, frame = runs.results(), runs.to_dataframe()
     assert results["run"].tolist() == ["r1", "r2"]
-    assert results["seed"].tolist() == [1, 2]
-    assert results["status.seed"].tolist() == [11, 12]
     assert results["config.run"].tolist() == ["baseline 1", "baseline 2"]
-    assert results["adaptation"].tolist() == ["rule 1", "rule 2"]
     assert results["note"].isna().tolist() == [True, False]
-    assert frame["seed"].tolist() == [1, 1, 2, 2]
-    assert frame["logbook.seed"].tolist() == [5.0] * 4
+    assert frame["seed"].tolist() == frame["config.min"].tolist() == [1, 1, 2, 2]
     assert frame.columns.is_unique
-    assert results.columns.is_unique

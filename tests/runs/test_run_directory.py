@@ -1,13 +1,14 @@
 """A script keeps its run in a folder, and the folder says how the run ended."""
 
 import contextlib
-import json
+import errno
 import sys
 from functools import partial
 
 import numpy as np
 import pytest
-from deap import base, creator, tools
+from deap import base, tools
+from own_callbacks import Failing, Stop
 from wirings import members, plain_toolbox
 
 from deap_nn import (
@@ -15,7 +16,6 @@ from deap_nn import (
     Callback,
     CallbackError,
     KerasProblem,
-    WeightList,
     evolve,
     initNormal,
     initPopulation,
@@ -23,18 +23,14 @@ from deap_nn import (
     read_run,
     read_runs,
 )
+from deap_nn.callbacks import traces
 from deap_nn.callbacks.run_directory import RunDirectory
+from deap_nn.core.logbooks import read_csv
 from deap_nn.genome.vectors import Layout
 from deap_nn.genome.weight_list import Individual
 from deap_nn.models.tensorflow import keras
 from deap_nn.report import __main__, figures
 from deap_nn.report.html import describe_run
-
-
-class Failing(Callback):
-    def on_generation(self, evolution):
-        if evolution.generation == 1:
-            raise ZeroDivisionError("of course")
 
 
 def test_a_script_keeps_its_runs_in_few_lines(tmp_path, digits):
@@ -59,33 +55,34 @@ def test_a_script_keeps_its_runs_in_few_lines(tmp_path, digits):
     assert results["state"].tolist() == ["finished"] * 2
 
 
+class Gain(base.Fitness):
+    weights = (2.0,)
+
+
+class Gaining(Individual):
+    def __init__(self, matrices=()):
+        super().__init__(matrices)
+        self.fitness = Gain()
+
+
 @pytest.mark.parametrize(
-    ("loss", "weight", "measure"), [("mse", -1.0, "mse"), (keras.metrics.R2Score(name="r2"), 1.0, "-r2")]
+    ("loss", "options", "own", "fitness", "measure"),
+    [
+        ("mse", {}, False, "mse", "mse"),
+        (keras.metrics.R2Score(name="r2"), {"container": Gaining}, False, "r2", "-r2"),
+        ("mse", {}, True, "fitness", "mse"),
+    ],
 )
-def test_a_run_tells_what_its_errors_are(tmp_path, loss, weight, measure):
-    name = f"OfARun{weight:+.0f}"
-    creator.create(f"Fitness{name}", base.Fitness, weights=(weight,))
-    creator.create(f"Genome{name}", WeightList, fitness=getattr(creator, f"Fitness{name}"))
+def test_a_run_tells_what_its_errors_are(tmp_path, loss, options, own, fitness, measure):
     x = np.random.default_rng(1).random((40, 3), np.float32)
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
-    problem = KerasProblem(model, x, x[:, :1], loss=loss)
-    toolbox = make_toolbox(problem, seed=1, container=getattr(creator, f"Genome{name}"))
-    with RunDirectory(tmp_path / "run") as directory:
-        evolve(toolbox.population(n=4), toolbox, 1, seed=1, callbacks=[directory])
-    config = read_run(directory.path).config
-    assert (config["fitness"], config["measure"]) == (measure.lstrip("-"), measure)
-
-
-def test_a_run_with_an_evaluate_of_ones_own_tells_what_its_errors_are(tmp_path):
-    x = np.random.default_rng(1).random((40, 3), np.float32)
-    problem = KerasProblem(keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)]), x, x[:, :1], loss="mse")
-    toolbox = make_toolbox(problem, seed=1)
-    toolbox.register("evaluate", Doubled(toolbox.evaluate))
-    with RunDirectory(tmp_path / "run") as directory:
-        evolve(toolbox.population(n=4), toolbox, 1, seed=1, callbacks=[directory])
-    config = read_run(directory.path).config
-    assert (config["fitness"], config["measure"], config["data"]["train"]) == ("fitness", "mse", 32)
-    assert "batch_size" not in config
+    problem = KerasProblem(keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)]), x, x[:, :1], loss=loss)
+    toolbox = make_toolbox(problem, seed=1, **options)
+    if own:
+        toolbox.register("evaluate", Doubled(toolbox.evaluate))
+    evolve(toolbox.population(n=4), toolbox, 1, seed=1, callbacks=[RunDirectory(tmp_path / "run")])
+    config = read_run(tmp_path / "run").config
+    assert (config["fitness"], config["measure"], config["data"]["train"]) == (fitness, measure, 32)
+    assert ("batch_size" in config) is not own
 
 
 class Doubled:
@@ -125,16 +122,6 @@ def test_the_best_is_the_most_where_that_is_wanted(tmp_path, monkeypatch):
     lines = {line.get_label(): list(line.get_ydata()) for line in drawn[0].axes[0].get_lines()}
     assert lines == {"average": [-5.0, -4.0], "best": [-3.0, -2.0]}
     assert drawn[0].axes[0].get_ylim()[0] < -5
-
-
-class Gain(base.Fitness):
-    weights = (2.0,)
-
-
-class Gaining(Individual):
-    def __init__(self, matrices=()):
-        super().__init__(matrices)
-        self.fitness = Gain()
 
 
 def negated(individual):
@@ -180,40 +167,32 @@ def test_a_script_resumes_its_run(tmp_path, digits):
     assert all(np.array_equal(a, b) for a, b in zip(best, run.weights.values(), strict=True))
 
 
-@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt()])
-@pytest.mark.parametrize("generation", [0, 1])
-def test_what_is_caught_in_the_body_did_not_finish_all_the_same(tmp_path, error, generation):
-    class Ends(Callback):
-        def on_generation(self, evolution):
-            if evolution.generation == generation:
-                raise error
-
+@pytest.mark.parametrize(
+    ("ends", "state", "generation"), [(Failing("on_generation"), "failed", 0), (Stop(1), "interrupted", 1)]
+)
+def test_what_is_caught_in_the_body_did_not_finish_all_the_same(tmp_path, ends, state, generation):
     with RunDirectory(tmp_path / "run") as directory, contextlib.suppress(CallbackError, KeyboardInterrupt):
-        evolve(members(), plain_toolbox(), 3, seed=1, callbacks=[directory, Ends()])
+        evolve(members(), plain_toolbox(), 3, seed=1, callbacks=[directory, ends])
     status = read_run(tmp_path / "run").status
-    assert status["state"] == ("failed" if isinstance(error, ValueError) else "interrupted")
+    assert (status["state"], status["generations"]) == (state, generation)
     assert status["seconds"] > 0
-    assert status["generations"] == generation
     assert [matrix.shape for matrix in read_run(tmp_path / "run").weights.values()] == list(members()[0].shapes)
 
 
-class Interrupts(Callback):
-    def on_generation(self, evolution):
-        if evolution.generation == 1:
-            raise KeyboardInterrupt
-
-
-@pytest.mark.parametrize(("more", "state"), [(Callback, "finished"), (Failing, "failed"), (Interrupts, "interrupted")])
+@pytest.mark.parametrize(
+    ("more", "state"),
+    [(Callback(), "finished"), (Failing("on_generation"), "failed"), (Stop(0), "interrupted")],
+)
 def test_a_run_directory_among_the_callbacks_alone_ends_with_the_run(tmp_path, digits, more, state):
     toolbox = make_toolbox("mlp", digits, seed=1)
     directory = RunDirectory(tmp_path / "run")
     with contextlib.suppress(CallbackError, KeyboardInterrupt):
-        evolve(toolbox.population(n=4), toolbox, 2, callbacks=[directory, more()])
+        evolve(toolbox.population(n=4), toolbox, 2, callbacks=[directory, more])
     run = read_run(tmp_path / "run")
     assert run.state == run.status["state"] == state
     assert [matrix.shape for matrix in run.weights.values()] == list(toolbox.layout.shapes)
     assert (tmp_path / "run" / "best.keras").exists()
-    assert (tmp_path / "run" / "report.html").exists()
+    assert f'"state":"{state}"' in (tmp_path / "run" / "report.html").read_text()
     assert ("error" in run.status) == (state == "failed")
 
 
@@ -230,29 +209,28 @@ def test_a_run_whose_statistics_cannot_be_written_says_why(tmp_path, digits):
 
 
 def test_so_does_one_whose_end_alone_cannot_be_written(tmp_path, monkeypatch):
-    def broken(self, evolution):
-        raise RuntimeError("no end")
-
-    monkeypatch.setattr(RunDirectory, "_write_statistics", broken)
+    monkeypatch.setattr(RunDirectory, "_write_statistics", lambda *_: 1 / 0)
     directory = RunDirectory(tmp_path / "run")
     directory._next_statistics = 9
-    with pytest.raises(CallbackError, match=r"RunDirectory.on_end: RuntimeError: no end"):
+    with pytest.raises(CallbackError, match=r"RunDirectory.on_end: ZeroDivisionError"):
         evolve(members(), plain_toolbox(), 2, seed=1, callbacks=[directory])
-    status = json.loads((tmp_path / "run" / "status.json").read_text())
-    assert (status["state"], status["error"]) == ("failed", "RuntimeError: no end")
+    assert read_run(tmp_path / "run").status["error"] == "ZeroDivisionError: division by zero"
 
 
-def test_a_best_that_cannot_be_kept_does_not_hide_what_ended_the_run(tmp_path, monkeypatch):
+def test_a_best_that_cannot_be_written_is_a_failed_run_and_does_not_hide_what_ended_it(tmp_path, monkeypatch):
     def full(self, weights):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(RunDirectory, "write_weights", full)
+    with pytest.raises(OSError, match="No space left"), RunDirectory(tmp_path / "whole") as directory:
+        evolve(members(), plain_toolbox(), 1, seed=1, callbacks=[directory])
+    callbacks = [RunDirectory(tmp_path / "failing"), Failing("on_generation")]
     with (
         pytest.warns(UserWarning, match=r"best.npz is not written: .*No space left"),
         pytest.raises(CallbackError, match="ZeroDivisionError"),
     ):
-        evolve(members(), plain_toolbox(), 2, seed=1, callbacks=[RunDirectory(tmp_path / "run"), Failing()])
-    assert read_run(tmp_path / "run").state == "failed"
+        evolve(members(), plain_toolbox(), 2, seed=1, callbacks=callbacks)
+    assert [run.state for run in read_runs(tmp_path)] == ["failed", "failed"]
 
 
 def test_a_folder_is_for_one_run(tmp_path):
@@ -287,11 +265,24 @@ def test_what_cannot_be_built_again_is_kept_as_weights(tmp_path):
     assert not (tmp_path / "run" / "best.keras").exists()
 
 
-def test_a_best_that_cannot_be_written_is_a_failed_run(tmp_path, monkeypatch):
-    def full(self, weights):
-        raise OSError(28, "No space left on device")
+def test_a_row_that_cannot_be_written_whole_is_not_written_twice(digits, tmp_path, monkeypatch):
+    toolbox = make_toolbox("mlp", digits, seed=1)
+    directory = RunDirectory(tmp_path / "run")
+    directory.trace_weights(toolbox.layout, 1)
+    timings, append = [], traces.append_text
 
-    monkeypatch.setattr(RunDirectory, "write_weights", full)
-    with pytest.raises(OSError, match="No space left"), RunDirectory(tmp_path / "run") as directory:
-        evolve(members(), plain_toolbox(), 1, seed=1, callbacks=[directory])
-    assert read_run(tmp_path / "run").state == "failed"
+    def full_once(path, text):
+        timings.extend([path] if path.name == "timing.csv" else [])
+        if len(timings) == 2:
+            timings.append(path)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        append(path, text)
+
+    monkeypatch.setattr(traces, "append_text", full_once)
+    with pytest.raises(CallbackError, match=r"RunDirectory.on_generation: OSError: .*No space left"):
+        evolve(toolbox.population(n=4), toolbox, 9, seed=1, callbacks=[directory])
+    directory.close("failed")
+    for name in ("logbook.csv", "timing.csv"):
+        assert read_csv(directory.path / name)["gen"] == [0, 1, 2]  # the last one when there was room again, at the end
+    with np.load(directory.path / "trace.npz") as trace:
+        assert len(trace["weights"]) == 3
