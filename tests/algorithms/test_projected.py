@@ -100,16 +100,8 @@ def test_a_process_without_the_centre_breeds_it_from_the_recipe(digits, expected
     assert len(sent) == 3 * (GENERATIONS - 1)
 
 
-@pytest.mark.parametrize(
-    ("preset", "said"),
-    [
-        ("es", ", projected onto the inputs of dense layers, "),
-        ("ga", ", parents moved along the inputs of dense layers, "),
-    ],
-)
-def test_a_run_of_the_command_is_the_same_with_two_processes_and_is_replayed(
-    here, warm, digits_file, tmp_path, preset, said
-):
+@pytest.mark.parametrize("preset", ["es", "ga"])
+def test_a_run_of_the_command_is_the_same_with_two_processes_and_is_replayed(here, warm, digits_file, tmp_path, preset):
     options = ["--model", "mlp", "--preset", preset, "--projected", "yes", "--population", 12, "--generations", 4]
     options += ["--batch-size", 16, "--no-progress", "--data", digits_file]
     plain = here(MNIST, *options, "--output", tmp_path / "plain")
@@ -119,7 +111,7 @@ def test_a_run_of_the_command_is_the_same_with_two_processes_and_is_replayed(
     assert (tmp_path / "run" / "logbook.csv").read_bytes() == (tmp_path / "plain" / "logbook.csv").read_bytes()
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["projected"] is True
-    assert said in config["algorithm"]
+    assert ", steps projected onto the inputs of dense layers, " in config["algorithm"]
     for number, chosen in enumerate((("--member", 5), ("--mean",))):
         target = "--output", tmp_path / f"{number}.npz"
         answer = here("-m", "deap_nn.replay", tmp_path / "run", "--generation", 4, *chosen, *target)
