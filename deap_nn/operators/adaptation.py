@@ -52,7 +52,7 @@ def is_adaptation(value: object) -> TypeGuard[Adaptation]:
 def check_sigma(value: float, name: str) -> float:
     """Return a mutation step size, or raise ValueError if it is negative or not a finite float32."""
     if not 0 <= check_number(value, name) <= LARGEST_WEIGHT:
-        raise ValueError(f"{name} must be finite and at least 0, a float32, got {value!r}")
+        raise ValueError(f"{name} must be finite and at least 0, got {value!r}")
     return float(value)
 
 

@@ -155,7 +155,7 @@ def check_new_folder(path: str | os.PathLike[str], option: str) -> Path:
     folder = Path(path)
     if os.path.lexists(folder):
         raise InputError(f"argument {option}: {folder} exists already")
-    above = next(parent for parent in folder.absolute().parents if parent.exists())
+    above = next(parent for parent in folder.absolute().parents if os.path.lexists(parent))
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
         raise InputError(f"argument {option}: {folder} cannot be made, {above} is not a folder that can be written")
     return folder

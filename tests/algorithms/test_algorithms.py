@@ -186,7 +186,7 @@ def stops(individual):
 def test_stop_iteration_and_a_map_that_gives_too_much_are_named(toolbox, digits):
     too_much = make_toolbox("mlp", digits, seed=1)
     too_much.register("map", lambda function, items: [*map(function, items), (1.0,)])
-    with pytest.raises(EvaluationError, match=r"generation 0: the map answered \(1.0,\) to a task"):
+    with pytest.raises(EvaluationError, match=r"generation 0: the map gave more answers: \(1.0,\)"):
         run(too_much)
     toolbox.register("evaluate", stops)
     with pytest.raises(EvaluationError, match=r"^generation 0, child 0: .*StopIteration"):

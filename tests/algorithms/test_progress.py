@@ -7,10 +7,11 @@ import pty
 import re
 import struct
 import termios
+import time
 from types import SimpleNamespace
 
 import pytest
-from own_callbacks import Screen
+from own_callbacks import Screen, Watch
 from wirings import members, plain_toolbox
 
 from deap_nn import Callback, evolve
@@ -134,10 +135,11 @@ def test_a_bar_is_no_wider_than_the_terminal(columns, most):
 
 def test_work_before_and_after_a_run_is_shown(toolbox):
     screens = [Screen(terminal=True), Screen(terminal=False)]
+    rests = Watch(lambda run: time.sleep(0.2))  # tqdm draws at most each 0.1 s
     for screen in screens:
         with ProgressBar(screen) as bar:
             bar.show("importing")
-            run(toolbox, ngen=1, callbacks=[bar])
+            run(toolbox, ngen=1, callbacks=[rests, bar])
             bar.show("drawing")
     words = re.findall(r"(?:\r|^)(importing|compiling|gen 1/1|drawing) ", screens[0].text)
     assert list(dict.fromkeys(words)) == ["importing", "compiling", "gen 1/1", "drawing"]

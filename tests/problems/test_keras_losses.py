@@ -260,4 +260,4 @@ def test_a_maximised_objective_is_reported_with_the_other_sign(capsys):
     callbacks = [EarlyStopping(target=-0.01), ProgressBar()]
     _, logbook = evolve(toolbox.population(n=8), toolbox, 5, seed=1, callbacks=callbacks)
     assert len(logbook) == 1  # the best of the first is beyond that already
-    assert f"best fitness {logbook[0]['max']:.4g}" in capsys.readouterr().err
+    assert f"best {logbook[0]['max']:.4g}" in capsys.readouterr().err
