@@ -146,7 +146,6 @@ def size_of_part(data: Any, split: Split, size: int | None) -> int:
     """Return the number of samples of a part that count: all, or the first `size`, at least 1."""
     if size is not None and size < 1:
         raise ValueError(f"size must be at least 1, got {size!r}")
-    data.halves(split)  # raises if there is no such part
     samples: int = data.size(split)
     return samples if size is None else min(size, samples)
 

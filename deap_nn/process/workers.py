@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import multiprocessing
 import os
@@ -100,8 +101,9 @@ def end_with_parent(number: signal.Signals, parent: int | None = None) -> None:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Return whether an exception, Python's or TensorFlow's, reports too little memory."""
-    return isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError"
+    """Return whether an exception, Python's, the system's or TensorFlow's, reports too little memory."""
+    is_of_system = isinstance(error, OSError) and error.errno == errno.ENOMEM  # a file could not be mapped
+    return is_of_system or isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError"
 
 
 @contextlib.contextmanager

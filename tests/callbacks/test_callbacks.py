@@ -1,5 +1,6 @@
 """The calls of callbacks: in order, to the end, and the one that fails is named."""
 
+import errno
 import re
 
 import limits
@@ -82,7 +83,9 @@ def test_what_fails_at_the_end_too_is_a_note():
     assert raised.value.__notes__ == ["and then: CallbackError: Failing.on_end: ZeroDivisionError: of course"]
 
 
-@pytest.mark.parametrize("error", [EvaluationError("child 3"), MemoryError(), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "error", [EvaluationError("child 3"), MemoryError(), OSError(errno.ENOMEM, "none"), KeyboardInterrupt()]
+)
 def test_what_has_a_name_of_its_own_keeps_its_type(error):
     with pytest.raises(type(error)) as raised:
         evolve(members(), plain_toolbox(), 1, seed=1, callbacks=[Failing("on_generation", error=error)])

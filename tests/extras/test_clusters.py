@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from conftest import MNIST, ROOT, XOR, interrupt, start, status_of
 
-from deap_nn import Dataset, KerasProblem, evolve, make_toolbox, open_map
+from deap_nn import GA, Dataset, KerasProblem, evolve, make_toolbox, open_map
 from deap_nn.process import workers
 
 ENGINES = ("dask", "ray", "mpi")
@@ -155,7 +155,7 @@ def test_workers_that_end_again_and_again_are_reported(own, engine):
 def test_recipes_travel_and_not_weights(engine, request, monkeypatch):
     sent = []
     where = {"address": request.getfixturevalue("scheduler")} if engine == "dask" else {"workers": 2}
-    toolbox = make_toolbox("mnist_deep", "mnist5k", seed=1)
+    toolbox = make_toolbox("mnist_deep", "mnist5k", GA(projected=False), seed=1)  # else inputs of layers travel too
     with open_map(engine, **where) as map_:
         assert workers.worker_count(map_) == 2
         dumps = map_.dumps

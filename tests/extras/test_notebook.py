@@ -15,7 +15,7 @@ population = toolbox.population(n=6)
     """
 with RunDirectory(FOLDER) as directory:
     directory.write_config({"seed": 1})
-    _ = evolve(population, toolbox, 3, seed=1, callbacks=[directory])
+    _ = evolve(population, toolbox, 3, seed=1, callbacks=[directory], verbose=True)
     directory.close("finished")
 """,
     "population",

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
-CONSTRAINTS, WITHOUT = TESTS.parent / "constraints.txt", TESTS / "without_tensorflow.py"
+CONSTRAINTS, WITHOUT = TESTS.parent / "constraints.txt", TESTS / "helpers" / "without_tensorflow.py"
 
 KERAS = """
 import keras, numpy as np
