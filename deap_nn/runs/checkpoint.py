@@ -57,9 +57,9 @@ class Generation:
     wvalues : numpy.ndarray
         The weighted fitness values, shape (members, objectives), float64.
     chosen : numpy.ndarray
-        For each child, the place in the generation before of the parent that it replaces; shape (members,),
-        uint32. Neighbours were mated, as many as the run has mates. The place of an opposite is its member's with the
-        upper bit set. In generation 0 the founders' own places.
+        For each child, the parent that it replaces, of the generation before: the kind, which tells an opposite from a
+        member, in the upper 4 bits, and the place; shape (members,), uint32. Neighbours were mated, as many as the run
+        has mates. In generation 0 the founders' own places.
     settings : dict
         In generation 0 the settings that decide the run's numbers, by `settings_record`, and the environment of the
         process that began the run, by `environment`; empty in the others.
