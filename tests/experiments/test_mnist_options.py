@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import re
 import shutil
 import warnings
@@ -17,7 +18,7 @@ from deap_nn.algorithms.resuming import settings_record
 from deap_nn.core.errors import InputError
 from deap_nn.core.logbooks import read_csv
 from deap_nn.models.tensorflow import keras
-from deap_nn.runs.checkpoint import read_first
+from deap_nn.runs.checkpoint import read_first, records_in
 from deap_nn.runs.files import read_config
 
 SIZES = ("--model", "mlp", "--population", 12, "--generations", 3)
@@ -285,19 +286,24 @@ def test_settings_that_are_damaged_end_a_resume_in_one_line(copy, resumed, chang
     "given",
     [
         "--crossover units --scale none --schedule one-fifth --init normal",
-        "--crossover average --mates 3 --schedule self-adaptive --final-sigma 0.02",
+        "--crossover average --mates 3 --opposites 0.3 --schedule self-adaptive --final-sigma 0.02",
         "--preset es --step 3 --parents 4",
     ],
 )
 def test_settings_are_kept_by_a_resume_and_a_replay(here, tmp_path, digits_file, given):
-    arguments = [MNIST, *SIZES, *given.split(), "--data", digits_file, "--no-progress", "--generations"]
-    assert here(*arguments, 6, "--output", tmp_path / "whole").returncode == 0
-    assert here(*arguments, 6, "--output", tmp_path / "run", "--max-seconds", 0).returncode == 0
-    assert len(rows(tmp_path / "run")) < 7
-    answer = here(MNIST, "--resume", tmp_path / "run", "--max-seconds", 1000, "--no-progress")
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    arguments = [MNIST, *SIZES, *given.split(), "--data", digits_file, "--no-progress", "--generations", 6]
+    assert here(*arguments, "--output", whole).returncode == 0
+    shutil.copytree(whole, run)
+    records = run / "checkpoint" / "generations"
+    *_, end = (end for end, generation in records_in(records) if generation.number < 4)
+    os.truncate(records, end)  # as if it had been killed after generation 3
+    for name in ("status.json", "logbook.csv", "best.npz"):
+        (run / name).unlink()
+    answer = here(MNIST, "--resume", run, "--no-progress")
     assert (answer.returncode, answer.stderr) == (0, "")
     for name in ("logbook.csv", "best.npz"):
-        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
+        assert (whole / name).read_bytes() == (run / name).read_bytes()
     assert "differs" not in replayed(here, tmp_path, 6)
 
 
