@@ -1,9 +1,14 @@
 """A member of any generation is given back from a run that keeps no weights."""
 
 import json
+import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
+
+from deap_nn import read_run
+from deap_nn.runs.checkpoint import MAGIC, read_generations, record_of
 
 REPLAY = ("-m", "deap_nn.replay")
 
@@ -31,6 +36,22 @@ def test_any_member_is_given_back(here, finished_run, tmp_path):
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.startswith("generation 4, member 17: fitness ")
     assert "differs" not in answer.stdout
+
+
+def test_the_mean_of_the_parents_is_the_one_that_was_scored(here, finished_run, tmp_path):
+    scored = read_run(finished_run).readouts["mean of the parents"][-1]
+    assert scored != read_run(finished_run).status["validation_error"]  # that of the network that was kept
+    answer = here(*REPLAY, finished_run, "--generation", 8, "--mean", "--output", tmp_path / "mean.npz")
+    assert f", validation error {scored:.4f}: " in answer.stdout
+
+
+def test_a_fitness_that_is_not_the_logged_one_is_status_1(here, folder, tmp_path):
+    *past, last = read_generations(folder / "checkpoint")
+    records = [*past, replace(last, wvalues=last.wvalues - 1)]
+    (folder / "checkpoint" / "generations").write_bytes(MAGIC + b"".join(map(record_of, records)))
+    answer = here(*REPLAY, folder, "--generation", 8, "--output", tmp_path / "best.npz")
+    assert answer.returncode == 1
+    assert re.search(r": fitness 1\.\d+, which differs from the logged 2\.", answer.stdout)
 
 
 def test_a_keras_model_is_written_too(warm, finished_run, tmp_path):

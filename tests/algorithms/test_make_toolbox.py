@@ -229,7 +229,7 @@ def test_init_by_name_takes_the_place_of_the_algorithms(digits):
         ({"device": "tpu"}, ValueError, "device must be 'cpu' or 'gpu', got 'tpu'"),
         ({"data": 5}, TypeError, "data must be"),
         ({"model": "LeNet-5"}, ValueError, r"lenet5, mlp, got 'LeNet-5': did you mean \"lenet5\"\?"),
-        ({"bounds": (1, -1)}, ValueError, r"bounds must be two finite numbers, the lower one first, got \(1, -1\)"),
+        ({"bounds": (1, 1)}, ValueError, r"bounds must be two finite numbers, the lower one first, got \(1, 1\)"),
         ({"algorithm": GA(scale=[1.0])}, ValueError, "scale must have a factor for each of 4 matrices, got 1"),
         ({"algorithm": GA(spread=0.5), "init": "some.npz"}, ValueError, "spread is for founders that are drawn"),
         (

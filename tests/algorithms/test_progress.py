@@ -11,11 +11,13 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from deap import base
 from own_callbacks import Screen, Watch
 from wirings import members, plain_toolbox
 
 from deap_nn import Callback, evolve
 from deap_nn.algorithms import loop
+from deap_nn.callbacks.base import Evolution
 from deap_nn.callbacks.early_stopping import EarlyStopping
 from deap_nn.callbacks.progress import ProgressBar
 
@@ -67,12 +69,21 @@ def test_early_stopping():
     assert "max-seconds" in reason
 
 
-def test_a_run_without_a_validation_error_stops_by_its_best_fitness():
-    evolution = SimpleNamespace(
-        row={"gen": 3}, best_value=0.25, best=members()[0], generation=3, elapsed=0.0, stop=None
-    )
-    EarlyStopping(target=0.5).on_generation(evolution)
-    assert evolution.stop == "target: best fitness 0.2500 is at most 0.5"
+@pytest.mark.parametrize(
+    ("weight", "criterion", "said"),
+    [
+        (-1.0, {"target": 0.5}, "target: best fitness 0.2500 is at most 0.5"),
+        (1.0, {"target": -0.2}, "target: best fitness -0.2500 is at most -0.2"),
+        (-1.0, {"max_seconds": 9}, "max-seconds: 9 s have passed"),
+    ],
+)
+def test_a_run_without_a_validation_error_stops_by_its_best_fitness(weight, criterion, said):
+    (best, *_), evolution = members(), Evolution(plain_toolbox(), [], 9, map, seconds=1.0, elapsed=9.0)
+    best.fitness = type("OfTwo", (base.Fitness,), {"weights": (weight, weight)})((0.25, 0.75))
+    evolution.best = best
+    evolution.logbook.record(gen=3)
+    EarlyStopping(**criterion).on_generation(evolution)
+    assert evolution.stop == said
 
 
 def test_progress_is_a_line_per_generation_where_there_is_no_terminal(toolbox):

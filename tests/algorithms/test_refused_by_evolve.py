@@ -18,7 +18,7 @@ from deap_nn import Checkpoint, CheckpointError
         (([], 1), "population"),
         ((members(), -1), "ngen"),
         ((members(), 2.0), "ngen must be an integer of at least 0, got 2.0"),
-        ((members(), 1, {"cxpb": "1"}), "cxpb must be a number, got '1'"),
+        ((members(), 1, {"cxpb": True}), "cxpb must be a number, got True"),
         ((members(), 1, {"mutpb": -0.1}), "mutpb must be between 0 and 1, got -0.1"),
         ((members(), 1, {"seed": -1}), "seed"),
     ],

@@ -53,8 +53,10 @@ def test_a_plain_function_is_called_after_each_generation_in_its_turn():
 
     _, logbook = evolve(members(), plain_toolbox(), 2, seed=1, callbacks=[noted, Last()])
     assert called == list(zip(*logbook.select("gen", "min"), strict=True))
-    stopped = evolve(members(), plain_toolbox(), 9, seed=1, callbacks=[lambda run: setattr(run, "stop", "enough")])
-    assert len(stopped[1]) == 1
+    seen = []
+    callbacks = [lambda run: setattr(run, "stop", "enough"), lambda run: seen.append(run.last)]
+    assert len(evolve(members(), plain_toolbox(), 9, seed=1, callbacks=callbacks)[1]) == 1
+    assert seen == [True]
 
 
 @pytest.mark.parametrize("given", [[3], [Callback], ["on_start"]])

@@ -186,6 +186,19 @@ def test_after_an_error_the_collector_is_on_again():
     assert gc.isenabled()
 
 
+@pytest.mark.parametrize("change", [gc.disable, gc.freeze])
+def test_a_collector_that_a_program_has_changed_stays_as_it_is(change):
+    change()
+    before = gc.isenabled(), gc.get_freeze_count()
+    try:
+        with without_collections():
+            pass
+        assert (gc.isenabled(), gc.get_freeze_count()) == before
+    finally:
+        gc.enable()
+        gc.unfreeze()
+
+
 PASSES = """
 import gc
 passes = []

@@ -69,7 +69,7 @@ def test_the_nearest_name_is_suggested():
 
 
 def test_numbers_of_numpy_are_numbers():
-    assert Settings(members=np.int64(3), rate=np.float32(0.25)).rate == 0.25
+    assert Settings(members=np.int64(2), rate=np.float32(0)).rate == 0  # the least of both
 
 
 def test_what_is_given_is_in_the_namespace_and_nothing_else():
@@ -107,5 +107,5 @@ def test_an_option_has_its_help_and_its_default():
     assert "unseen" not in said
     groups = {group.title: [action.dest for action in group._group_actions] for group in parser._action_groups}
     assert (groups["run"], groups["output"]) == (["members"], ["quiet"])
-    add_options(parser := Parser(""), Settings, {"is_kept": True}, only=("is_kept",))
-    assert parser._actions[-1].help == "keep it [yes]"
+    add_options(parser := Parser(""), Settings, {"is_kept": True, "rounds": 4}, only=("is_kept", "rounds"))
+    assert [action.help for action in parser._actions[-2:]] == ["rounds [as many as members]", "keep it [yes]"]

@@ -20,6 +20,7 @@ from deap_nn.data.samples import split_samples
 def test_what_was_made_of_what_was_loaded_is_lent_to_others(tmp_path, loaded_first):
     np.savez(tmp_path / "digits.npz", **made_digits(seed=9 + loaded_first)._asdict())
     loaded = [load_dataset("mnist5k"), load_dataset("auto", tmp_path / "digits.npz")]
+    assert [data.name for data in loaded] == ["mnist5k", "digits.npz"]
     made = [replace(data, x_train=data.x_train[:50], y_train=data.y_train[:50]) for data in loaded]
     lent = registry.made_of_arrays()
     assert not {data.reference for data in loaded} & lent.keys()
@@ -76,7 +77,7 @@ def test_arrays_are_checked(change, message):
         for kind in "xy"
         for part in ("train", "validation", "test")
     }
-    assert Dataset(**parts).classes == 1
+    assert Dataset(**(parts | {"y_test": np.arange(4)})).classes == 4
     with pytest.raises(DataError, match=message):
         Dataset(**(parts | change))
 
