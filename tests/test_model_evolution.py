@@ -145,15 +145,16 @@ def test_a_pair_will_do_for_x_and_y():
 
 
 def off(a, b):
-    return float(np.mean(np.abs(a - b)))
+    return float(np.mean(np.abs(a - 2 * b)))
 
 
 def test_a_function_of_other_names_is_warned_of_once_and_samples_to_evaluate_may_have_weights():
     with pytest.warns(UserWarning, match="^off is called with") as found:
         result = evolve_model(network(1), X, X[:, :1], population=4, generations=1, seed=1, loss=off)
     assert len(found) == 1
-    away = np.abs(result.model(X).numpy() - X[:, :1])[:, 0]
-    assert result.evaluate(X, X[:, :1])["off"] == pytest.approx(away.mean(), rel=1e-5)
+    outputs, targets = result.model(X).numpy()[:, 0], X[:, 0]
+    assert result.evaluate(X, X[:, :1])["off"] == pytest.approx(np.abs(outputs - 2 * targets).mean(), rel=1e-5)
+    away = np.abs(outputs - targets)
     weights = np.linspace(0, 2, len(X))
     wanted = pytest.approx(np.mean(away * weights), rel=1e-5)
     assert result.evaluate(X, X[:, :1], loss="mae", sample_weight=weights)["mae"] == wanted

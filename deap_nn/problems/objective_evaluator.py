@@ -203,15 +203,14 @@ def _column(output: Any) -> Any:
 
 
 def _error(output: Any, target: Any, weight: Any, *, from_logits: bool) -> Any:
-    """Return the error rate, as a share of the sum of weights if given; an output that is not finite is an error."""
+    """Return the error rate, as a share of the sum of weights if given."""
     output = _column(output)
     labels = _classes(output, target)
-    finite = tf.reduce_all(tf.math.is_finite(output), axis=-1)
     if output.shape[-1] == 1:
         predicted = tf.cast(output[..., 0] > (0.0 if from_logits else 0.5), tf.int32)
     else:
         predicted = tf.argmax(output, axis=-1, output_type=tf.int32)
-    is_right = tf.cast(tf.equal(predicted, labels) & finite, tf.float64)
+    is_right = tf.cast(tf.equal(predicted, labels), tf.float64)
     if weight is None:
         right, count = tf.reduce_sum(is_right), tf.cast(tf.size(labels), tf.float64)
     else:

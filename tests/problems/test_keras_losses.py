@@ -12,6 +12,7 @@ from deap_nn.callbacks.early_stopping import EarlyStopping
 from deap_nn.callbacks.progress import ProgressBar
 from deap_nn.models.outputs import is_logits
 from deap_nn.models.tensorflow import keras
+from deap_nn.problems.objectives import of_classes
 
 layers = keras.layers
 BOTH = {"loss": ["error", "cross_entropy"], "weights": (-1.0, -1.0)}
@@ -162,6 +163,14 @@ def test_answers_that_are_not_finite_are_the_worst(loss, worst):
     problem = KerasProblem(dense(), x_of(), y, loss=lambda outputs, targets: 5.0)
     toolbox = make_toolbox(problem, **two_objectives((1.0,)))
     assert toolbox.evaluate(individual) == (-1e100,)
+
+
+@pytest.mark.parametrize(
+    ("value", "finite", "weight", "wanted"),
+    [(1e200, True, -1, 1e100), (-1e200, True, -1, -1e100), (2.0, False, -1, 1e100), (np.nan, True, 1, -1e100)],
+)
+def test_values_are_finite_with_their_sign_and_the_worst_without_one(value, finite, weight, wanted):
+    assert of_classes("cross_entropy").checked(value, finite, weight) == wanted
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras on evaluating

@@ -23,6 +23,10 @@ def mean_square(outputs, targets, sample_weight):
     return float(np.mean(sample_weight * np.mean((outputs - targets) ** 2, axis=-1)))
 
 
+def weighted_squares(y_true, y_pred, sample_weight):
+    return sample_weight * np.mean((y_true - y_pred) ** 2, axis=-1)
+
+
 LOSSES = {
     "cross-entropy": ("cross_entropy", "sparse_categorical_crossentropy", labels()),
     "cross-entropy of rows": ("cross_entropy", "categorical_crossentropy", np.eye(3)[labels()]),
@@ -30,6 +34,7 @@ LOSSES = {
     "Keras'": (keras.losses.Huber(0.1), keras.losses.Huber(0.1), x_of(3)),
     "without a mean": (keras.losses.MeanSquaredError(reduction=None), "mse", x_of(3)),
     "a value for each sample": (squares, squares, x_of(3)),
+    "weighted values": (weighted_squares, "mse", x_of(3)),
     "a number": (mean_square, "mse", x_of(3)),
     "compiled": (None, squares, x_of(3)),
 }
