@@ -97,11 +97,10 @@ def test_the_cells_of_the_notebook_run(warm, tmp_path):
 
 
 def test_the_table_of_presets_is_what_make_toolbox_wires(digits):
-    """With the operators; ``tests/algorithms`` has the values of their arguments."""
     *_, operators, loops = tables_of((DOCS / "howto" / "deap-loops.md").read_text())
     assert operators[0] == ["algorithm", "registered as", "operator", "argument", "value", "source"]
     toolboxes, fitness = {}, {"cross_entropy": "cross-entropy", "error": "error rate"}
-    for preset, registered, operator, *_ in operators[1:]:
+    for preset, registered, operator, arguments, value, _ in operators[1:]:
         if preset:
             name = preset.strip("`")
             toolboxes[name] = toolbox = deap_nn.make_toolbox("mlp", digits, ALGORITHMS[name](), seed=1)
@@ -112,6 +111,12 @@ def test_the_table_of_presets_is_what_make_toolbox_wires(digits):
                 assert operator == fitness[toolbox.problem.fitness]
             elif alias != "generate":
                 assert operator.startswith(f"`{operator_of(getattr(toolbox, alias)).__name__}`")
+        root = f"usual_step: the root of {deap_nn.usual_step(1, 1, 1, projected=True) ** 2:g} x"
+        known = vars(toolbox.algorithm) | getattr(toolbox, alias).keywords
+        known |= {"scale": toolbox.algorithm.scale, "batch_size": toolbox.problem.batch_size, "step": root}
+        values = [known[argument] for argument in re.findall(r"`(\w+)`", arguments)]
+        texts = [f"{value:g}" if type(value) is float else re.sub(", fitness=.*", ")", str(value)) for value in values]
+        assert re.match(rf"{re.escape(', '.join(texts))}(?![\w.])", value.replace("`", "")), (name, arguments)
     assert list(toolboxes) == list(ALGORITHMS)
     assert loops[0] == ["", *(f"`{name}`" for name in ALGORITHMS)]
     needed = {"`evolve`": "evaluate", "`eaGenerateUpdate`": "generate"}

@@ -114,6 +114,7 @@ class Ancestry:
 
     def forget(self) -> None:
         """Release all but the last four generations: on these the recipes of the present parents depend."""
+        # The centroid of `last - 1` begins at that of `last - 2`, which is its mean unless `last - 3` had layer inputs.
         self._bred = {number: bred for number, bred in self._bred.items() if number >= self.last - 3}
 
     def size(self, generation: int) -> int:

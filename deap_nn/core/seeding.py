@@ -96,7 +96,7 @@ def takes(operator: Callable[..., Any], keyword: str) -> bool:
     if keyword in getattr(operator, "keywords", {}):
         return True
     inner = getattr(operator, "func", None) or getattr(operator, "operator", None)
-    if getattr(inner, "calls_its_first", False) and takes(operator.args[0], keyword):  # type: ignore[attr-defined]
+    if isinstance(operator, partial) and getattr(inner, "calls_its_first", False) and takes(operator.args[0], keyword):
         return True
     if callable(inner) and takes(inner, keyword):
         return True

@@ -101,6 +101,12 @@ def test_another_host_makes_the_centroids_from_recipes_of_one_generation(digits,
     assert found == [(generation, [generation - 1]) for generation in range(3, GENERATIONS + 1)]
 
 
+def test_a_host_that_loses_its_cache_makes_the_same_centroids_again(digits, tmp_path, expected):
+    """It needs the right recipe of the centroid before, which was projected from still another one."""
+    elsewhere = OtherHost(tmp_path, [])
+    assert run(digits, map_=elsewhere, group_size=4, callbacks=[lambda evolution: elsewhere.forget()]) == expected
+
+
 def test_a_keyframe_is_made_if_layer_inputs_take_much_memory(digits, tmp_path, monkeypatch):
     monkeypatch.setattr(resuming, "RECIPE_BYTES", 3 * 16 * (784 + 64))
     frames = []

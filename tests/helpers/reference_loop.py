@@ -6,18 +6,18 @@ copies of it. Random numbers are a function of (seed, purpose, generation, place
 """
 
 import copy
+import math
+from collections import Counter
 from functools import partial
 
 import numpy as np
 
-from deap_nn import Annealed, SelfAdaptive, WeightList
+from deap_nn import SelfAdaptive, WeightList, recombination_weights
+from deap_nn.core.registered import words_of
 from deap_nn.core.seeding import Purpose, seeded, stream, takes
 from deap_nn.genome.layer_inputs import inputs_of_centre
-from deap_nn.operators.compiled.centre import average
+from deap_nn.operators.adaptation import Clock
 from deap_nn.operators.compiled.projection import STRIDE, project
-from deap_nn.operators.crossover import extrapolate
-from deap_nn.operators.ranking import counted, counts_and_kept, recombination_weights
-from deap_nn.operators.selection import operator_of
 
 
 class ReferenceLoop:
@@ -25,40 +25,30 @@ class ReferenceLoop:
 
     def __init__(self, toolbox, ngen, *, seed=1, cxpb=1.0, mutpb=1.0):
         self.toolbox, self.ngen, self.seed, self.cxpb, self.mutpb = toolbox, ngen, seed, cxpb, mutpb
-        self.sigma, self.bounds = map(keywords_of(toolbox.mutate).get, ("sigma", "bounds"))
-        self.adapts = hasattr(self.sigma, "update")
-        self.step, self.mates = getattr(toolbox, "step", None), getattr(toolbox, "mates", 2)
-        self.weights = getattr(toolbox, "recombination_weights", recombination_weights)
-        self.layer_inputs = getattr(toolbox, "layer_inputs", None)
-        self.centre = self.inputs = None  # of an evolution strategy: a vector; of a genetic algorithm: the centroid
+        self.clock = getattr(toolbox, "clock", Clock(toolbox))
+        self.mates, self.best_pairs = getattr(toolbox, "mates", 2), 0
+        self.has_centre = getattr(toolbox, "step", None) is not None
+        self.centre = None  # of an evolution strategy: a vector; of a genetic algorithm: the centroid
+        self.inputs = None  # onto which its next step is projected
 
     def run(self, population):
         """Return the weights of the last members as bytes, and the rows of the logbook."""
-        if self.adapts:
-            self.sigma.reset()
-        if isinstance(self.sigma, Annealed):
-            self.sigma.run_of(self.ngen)
-        if self.step == "usual":  # it follows from the size of the run
+        if hasattr(self.toolbox, "plan"):
             self.toolbox.plan(len(population), self.ngen)
-            self.step = self.toolbox.step
+        self.clock.reset(self.ngen)
         rows = [self.scored(population, 0)]
         for generation in range(1, self.ngen + 1):
-            if self.adapts:
-                self.sigma.update(population, generation)
-            breed = self.crossed if self.step is None else self.around_centre
-            population, pairs = breed(population, generation)
-            if self.layer_inputs is not None:
+            self.clock.advance(population)
+            children = (self.around_centre if self.has_centre else self.crossed)(population, generation)
+            population = self.mutated(children, generation)
+            if hasattr(self.toolbox, "layer_inputs"):
                 centre = WeightList.from_flat(self.centre, population[0].shapes)
-                self.inputs = inputs_of_centre(self.layer_inputs, centre, generation, map)
-            rows.append(self.scored(population, generation) | pairs)
-        if self.step is None:
-            rows[0]["best_pairs"] = 0
+                self.inputs = inputs_of_centre(self.toolbox.layer_inputs, centre, generation, map)
+            rows.append(self.scored(population, generation))
         return [individual.flat.tobytes() for individual in population], rows
 
     def scored(self, population, generation):
-        """Score members on the mini-batch of a generation, and return the row of the logbook."""
-        if hasattr(self.toolbox, "clock"):
-            self.toolbox.clock.restore(generation, self.sigma.state() if self.adapts else {})
+        """Score members, and return the row of the logbook."""
         for individual in population:
             individual.fitness.values = self.toolbox.evaluate(individual)
         best, values = max(population, key=lambda one: one.fitness), [one.fitness.values[0] for one in population]
@@ -66,115 +56,98 @@ class ReferenceLoop:
         row |= {"std": np.std(values), "max": max(values)}
         if hasattr(self.toolbox, "assess"):
             row |= self.toolbox.assess(best, generation)
-        sigma = self.sigma.sigma if self.adapts else self.sigma
-        return row if sigma is None else row | {"sigma": sigma}
-
-    # A genetic algorithm.
+        if self.clock.sigma is not None:
+            row["sigma"] = self.clock.sigma
+        return row if self.has_centre else row | {"best_pairs": self.best_pairs}
 
     def crossed(self, population, generation):
         """Select parents, move them by the projected step of their mean, and cross them in groups of `mates`."""
-        opposites, stands = {}, {id(member): place for place, member in enumerate(population)}
+        for place, member in enumerate(population):
+            member.place = place
 
         def mirror(members):
             if generation == 1:
                 return None
             made = [self.unscored(member) for member in members]
             for one in made:
-                np.subtract(2 * self.centre, one.flat, out=one.flat)
-            opposites.update((id(one), one) for one in made)
-            stands.update((id(one), len(population) + stands[id(member)]) for one, member in zip(made, members))  # noqa: B905
+                one.flat[:] = 2 * self.centre - one.flat
+                one.place += len(population)
             return made
 
         select = self.toolbox.select
-        if hasattr(self.toolbox, "clock"):
-            select = partial(operator_of(select), *select.args, **select.keywords)
         if takes(select, "mirror"):
             select = partial(select, mirror=mirror)
-        parents = seeded(select, self.stream(Purpose.SELECT, generation))(population, len(population))
-        best = max(population, key=lambda one: one.fitness)
+        parents = seeded(select, stream(self.seed, Purpose.SELECT, generation))(population, len(population))
         if getattr(getattr(self.toolbox.mate, "func", None), "fitter_first", False):
             pairs = [parents[start : start + 2] for start in range(0, len(parents), 2)]
             parents = [one for pair in pairs for one in sorted(pair, key=lambda one: one.fitness, reverse=True)]
-        best_pairs = {place // self.mates for place, parent in enumerate(parents) if parent is best}
-        parents = self.moved([(stands[id(parent)], parent) for parent in parents])
-        children = []
-        for group, start in enumerate(range(0, len(parents), self.mates)):
-            children += self.mated(parents[start : start + self.mates], generation, group)
-        return self.mutated(children, generation), {"best_pairs": len(best_pairs)}
+        best = max(population, key=lambda one: one.fitness)
+        self.best_pairs = len({place // self.mates for place, parent in enumerate(parents) if parent is best})
+        parents, children = self.moved(parents), []
+        for number, start in enumerate(range(0, len(parents), self.mates)):
+            group = parents[start : start + self.mates]
+            if len(group) > 1 and self.happens(self.cxpb, generation, 2 * number):
+                group = seeded(self.toolbox.mate, stream(self.seed, Purpose.MATE, generation, number))(*group)
+            children += group
+        return children
 
     def moved(self, parents):
-        """Return parents without a fitness, moved by the projection of the step of their mean since a generation."""
-        each, drawn = dict(parents), [place for place, _ in parents]
-        places = sorted(each)  # members, then opposites
-        mean, before = np.empty_like(parents[0][1].flat), self.centre
-        average([each[place].flat for place in places], [drawn.count(place) for place in places], mean)
-        self.centre = mean.copy()
+        """Return copies of parents, moved by the projection of the step of their mean since a generation."""
+        counts = sorted(Counter(parent.place for parent in parents).items())  # members, then opposites
+        flats = {parent.place: parent.flat.astype(np.float64) for parent in parents}
+        mean = (sum(count * flats[place] for place, count in counts) / len(parents)).astype(np.float32)
+        before, self.centre = self.centre, mean.copy()
+        made = [self.unscored(parent) for parent in parents]
         if self.inputs is not None:
-            project(self.centre, before, parents[0][1].shapes, self.inputs, stride=STRIDE)
-        made = []
-        for _, parent in parents:
-            made.append(self.unscored(parent))
-            if self.inputs is not None:
-                made[-1].flat[:] += self.centre - mean
+            project(self.centre, before, made[0].shapes, self.inputs, stride=STRIDE)
+            for parent in made:
+                parent.flat[:] += self.centre - mean
         return made
 
-    def mated(self, group, generation, number):
-        if len(group) < 2 or not self.happens(self.cxpb, generation, 2 * number):
-            return group
-        return seeded(self.toolbox.mate, self.stream(Purpose.MATE, generation, number))(*group)
-
-    # An evolution strategy.
-
     def around_centre(self, population, generation):
-        """Move the centre by the members' ranks, and return mutated copies of it."""
+        """Move the centre by the members' ranks, and return copies of it."""
         ranked, before = sorted(population, key=lambda one: one.fitness, reverse=True), self.centre
         if before is None:
             self.centre = ranked[0].flat.copy()
         else:
-            weights, kept = counts_and_kept(range(len(ranked)), self.weights)
-            total = kept * before.astype(np.float64)
-            for place, weight in weights.items():
-                total += np.multiply(ranked[place].flat, weight, dtype=np.float64)
-            self.centre = np.empty_like(before)
-            extrapolate(before, total / counted(weights.values(), kept), self.step, self.centre)
+            weights = getattr(self.toolbox, "recombination_weights", recombination_weights)(len(ranked))
+            start, kept = before.astype(np.float64), 1.0 - float(np.sum(weights))
+            total = kept * start
+            for member, weight in zip(ranked, weights, strict=True):
+                total += weight * member.flat.astype(np.float64)
+            mean = total / (1.0 if kept else math.fsum(weights))
+            self.centre = (start + self.toolbox.step * (mean - start)).astype(np.float32)
             if self.inputs is not None:
                 project(self.centre, before, population[0].shapes, self.inputs)
         children = [self.unscored(member) for member in population]
         for child in children:
             child.flat[:] = self.centre
-        return self.mutated(children, generation), {}
-
-    # Both.
+        return children
 
     def mutated(self, children, generation):
-        made, own = [], isinstance(self.sigma, SelfAdaptive)
+        sigma, bounds = map(words_of(self.toolbox.mutate).get, ("sigma", "bounds"))
+        own, made = isinstance(sigma, SelfAdaptive), []
         if own:
-            sigmas = self.sigma.inherited([self.sigma.of(child) for child in children], self.seed, generation)
+            sigmas = sigma.inherited([sigma.of(child) for child in children], self.seed, generation)
         for place, child in enumerate(children):
-            if self.happens(self.mutpb, generation, 2 * place + 1):
-                mutate = partial(self.toolbox.mutate, sigma=sigmas[place]) if own else self.toolbox.mutate
-                (child,) = seeded(mutate, self.stream(Purpose.MUTATE, generation, place))(child)
-            elif self.bounds is not None:
-                np.clip(child.flat, *self.bounds, out=child.flat)
+            mutate = self.toolbox.mutate
             if own:
                 child.strategy = sigmas[place]
+                mutate = partial(mutate, sigma=child.strategy)
+            if self.happens(self.mutpb, generation, 2 * place + 1):
+                (child,) = seeded(mutate, stream(self.seed, Purpose.MUTATE, generation, place))(child)
+            elif bounds is not None:
+                np.clip(child.flat, *bounds, out=child.flat)
             made.append(child)
         return made
 
     def happens(self, probability, generation, index):
-        return probability >= 1 or self.stream(Purpose.VARY, generation, index).random() < probability
-
-    def stream(self, purpose, generation, index=0):
-        return stream(self.seed, purpose, generation, index)
+        return probability >= 1 or stream(self.seed, Purpose.VARY, generation, index).random() < probability
 
     def unscored(self, individual):
         made = copy.deepcopy(individual)
         del made.fitness.values
         return made
-
-
-def keywords_of(registered):
-    return keywords_of(registered.func) | registered.keywords if isinstance(registered, partial) else {}
 
 
 def reference(toolbox, *, n=12, ngen=6, population=None, **probabilities):
