@@ -32,12 +32,17 @@ def test_bfloat16_does_not_round_the_answers_of_models_inside():
     assert np.asarray(model(np.ones((2, 5), np.float32))).dtype == np.float32
 
 
-def test_mnist_deep_has_the_tutorials_shape():
+def test_built_in_networks_are_those_of_their_sources():
     layout = reference_of("mnist_deep").layout
     assert layout.size == 3_274_634
     assert layout.names[:4] == ("conv1/kernel", "conv1/bias", "conv2/kernel", "conv2/bias")
     assert layout.shapes[::2] == ((5, 5, 1, 32), (5, 5, 32, 64), (3136, 1024), (1024, 10))
     assert reference_of("mlp").layout.shapes == ((784, 64), (64,), (64, 10), (10,))
+    assert reference_of("lenet5").layout.size == 61_706
+    for name in BUILT_IN:
+        *hidden, outputs = (layer for layer in new_model(reference_of(name)).layers if layer.weights)
+        assert {layer.activation.__name__ for layer in hidden} == {"relu"}
+        assert outputs.activation.__name__ == "linear"
 
 
 @pytest.mark.parametrize("last", ["logits", "softmax", "softmax layer"])
