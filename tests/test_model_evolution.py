@@ -109,6 +109,14 @@ def test_options_go_where_they_belong(capsys):
     assert list(result.evaluate(X, X[:, :1])) == ["mse"]
 
 
+def test_the_candidate_with_the_lowest_validation_error_comes_out():
+    others = X, 1 - LABELS  # the better on the training samples, the worse here
+    result = evolve_model(network(), X, LABELS, population=12, generations=4, seed=1, validation_data=others)
+    assert result.evaluate(*others)["cross_entropy"] == pytest.approx(result.validation_error, rel=1e-5)
+    best = max(result.population, key=lambda member: member.fitness)
+    assert result.individual.flat.tobytes() != best.flat.tobytes()
+
+
 def test_without_validation_samples_the_best_of_the_last_generation_is_taken():
     result = evolve_model(network(), X, LABELS, population=12, generations=2, seed=1, validation_split=0.0)
     best = max(result.population, key=lambda member: member.fitness)
