@@ -168,6 +168,14 @@ def test_a_function_of_other_names_is_warned_of_once_and_samples_to_evaluate_may
     assert result.evaluate(X, X[:, :1], loss="mae", sample_weight=weights)["mae"] == wanted
 
 
+@pytest.mark.parametrize(("algorithm", "words"), [(GA(fitness="error"), {}), (GA(), {"from_logits": False})])
+def test_a_result_evaluates_the_loss_of_the_run(algorithm, words):
+    result = evolve_model(network(), X, LABELS, algorithm, population=4, generations=1, seed=1, **words)
+    (name,) = (objective.name for objective in result.problem.objectives)
+    assert name == (algorithm.fitness or "cross_entropy")
+    assert result.evaluate(X[160:], LABELS[160:]) == {name: pytest.approx(result.validation_error, rel=1e-5)}
+
+
 def test_a_result_is_shown_in_a_line():
     result = evolve_model(network(), X, LABELS, population=4, generations=1, seed=1)
     wanted = f"<EvolvedModel: 44 weights, 1 generations, validation error {result.validation_error:.4g}>"
