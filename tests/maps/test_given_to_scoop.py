@@ -42,7 +42,7 @@ def main():
 if __name__ == "__main__":
     main()
 """
-SAID = "a function cannot be sent to SCOOP's workers, define it with def at the top of the module: Can't pickle "
+SAID = "a function cannot be sent to SCOOP's workers, define it with def at the top of the module: Can't "
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """A process that was forked after TensorFlow has computed says so at once, and does not wait for ever."""
 
 SCRIPT = """
-import multiprocessing, os, sys
+import multiprocessing, os, sys, warnings
 import joblib
 import numpy as np
 from concurrent.futures import ProcessPoolExecutor
@@ -53,6 +53,7 @@ def tried(name, way, function, tasks):
         print(name, error, flush=True)
 
 if __name__ == "__main__":
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)  # from Python 3.12 on
     fork = multiprocessing.get_context("fork")
     tried("before", pool, scored, [1, 2])
     model = model_of()
