@@ -195,6 +195,15 @@ def test_callbacks_may_come_and_change_places_when_a_run_resumes(tmp_path):
         run(5, checkpoint=tmp_path / "kept", callbacks=[stopping, directory])
     assert read_run(folder).logbook.select("gen") == list(range(6))
     assert np.isfinite(stopping.state()["lowest"])
+    assert read_run(folder).status["asked_generations"] == 5
+
+
+def test_patience_counts_the_generations_before_a_resume(tmp_path):
+    toolbox, errors = wired(), iter(np.linspace(0.1, 0.9, 9))
+    toolbox.assess = lambda *_, **__: {"val_error": next(errors)}
+    for generations in (2, 8):
+        _, logbook = run(generations, toolbox=toolbox, checkpoint=tmp_path, callbacks=[EarlyStopping(patience=3)])
+    assert logbook[-1]["gen"] == 3
 
 
 def test_callbacks_forget_the_run_before(tmp_path):

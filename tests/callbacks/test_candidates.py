@@ -160,7 +160,9 @@ def test_a_resumed_run_keeps_the_mean(digits, tmp_path, algorithm, stop, keyfram
     toolbox.error_rate = PreferMean(toolbox.error_rate)
     whole = scored(toolbox)
     assert (whole.kind, whole.generation) == ("mean of the parents", 25)
-    assert scored(toolbox, tmp_path, stop=stop, keyframe_weights=keyframe_weights) is None
+    for _ in range(2):  # the second time the file is made again
+        assert scored(toolbox, tmp_path, stop=stop, keyframe_weights=keyframe_weights) is None
+        (tmp_path / "readouts.csv").rename(tmp_path / "before.csv")
     found = scored(toolbox, tmp_path, keyframe_weights=keyframe_weights)
     assert (found.kind, found.generation, found.validation_error) == ("mean of the parents", 25, 0.0)
     assert found.individual.flat.tobytes() == whole.individual.flat.tobytes()

@@ -192,6 +192,7 @@ def test_a_map_says_how_many_share_its_work():
 def test_an_error_in_the_body_ends_the_processes():
     def break_off():
         with open_map("processes", workers=1) as map_:
+            assert list(map_(signal.getsignal, [signal.SIGINT])) == [signal.SIG_IGN]  # Ctrl-C is for this process
             raise KeyError(*map_(process_id, [0]))
 
     with pytest.raises(KeyError) as caught:
