@@ -515,7 +515,7 @@ class Clock:
 
     def select_from(self, individuals: Sequence[Any]) -> None:
         """Advance, unless all `individuals` were scored in earlier generations."""
-        if not individuals or any(self._scored_in(individual) >= self.generation for individual in individuals):
+        if any(self._scored_in(individual) >= self.generation for individual in individuals):
             self.advance(individuals)
         else:
             self.note(individuals)

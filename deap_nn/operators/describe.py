@@ -124,5 +124,5 @@ def settings_of(strategy: Any) -> dict[str, Any]:
 def _of_call(value: Any) -> Any:
     if not isinstance(value, partial):
         return as_json(value)
-    words = {name: as_json(word) for name, word in sorted(value.keywords.items()) if name not in ("rng", "noise")}
+    words = {name: as_json(word) for name, word in sorted(value.keywords.items())}
     return [_of_call(value.func), *map(as_json, value.args), words]

@@ -53,8 +53,10 @@ def number_of_parents(parents: float | None, size: int, fewest: int = 2) -> int 
 
     Examples
     --------
-    >>> number_of_parents(0.25, 200), number_of_parents(0.25, 20, fewest=10), number_of_parents(7, 20)
-    (50, 10, 7)
+    >>> number_of_parents(0.25, 200), number_of_parents(7, 20)
+    (50, 7)
+    >>> number_of_parents(0.25, 20, fewest=10), number_of_parents(0.25, 6, fewest=10)
+    (10, 6)
     """
     check_count(fewest, "fewest")
     if not isinstance(parents, float | np.floating):

@@ -6,6 +6,7 @@ import signal
 
 import numpy as np
 import pytest
+from own_callbacks import Watch
 from wirings import members, plain_toolbox, wired
 
 from deap_nn import (
@@ -37,6 +38,22 @@ def test_an_open_checkpoint_is_gone_on_with_as_often_as_one_likes(tmp_path):
     assert logbook == expected
     with Checkpoint(tmp_path) as checkpoint:
         assert [generation.number for generation in checkpoint.past] == list(range(8))
+
+
+def test_a_resumed_run_continues_to_count(tmp_path):
+    seen = []
+    watch = Watch(lambda evolution: seen.append((evolution.generation, evolution.parents, evolution.evaluations)))
+    for ngen in (2, 3):
+        run(ngen, checkpoint=tmp_path, callbacks=[watch])
+    assert seen[2] == seen[3]  # callbacks get the last generation again
+    assert [evaluations for _, _, evaluations in seen] == [6, 12, 18, 18, 24]
+
+
+def test_other_founders_of_the_same_seed_are_refused(tmp_path):
+    run(1, checkpoint=tmp_path)
+    for others in (wired().population(n=6, start=6), wired().population(n=6)[::-1]):
+        with pytest.raises(CheckpointError, match="the population must have the run's founders in their order"):
+            evolve(others, wired(), 2, seed=1, checkpoint=tmp_path)
 
 
 def test_fewer_generations_than_there_are_is_refused(tmp_path):

@@ -51,6 +51,19 @@ def test_the_members_stay_light_until_they_are_read(digits):
     assert [one.flat.tobytes() for one in sent] == [one.flat.tobytes() for one in population]
 
 
+def test_a_fitness_that_is_no_number_is_the_worst(digits):
+    made = []
+    for worst in (np.nan, np.inf):
+        toolbox = make_toolbox("mlp", digits, ES(), seed=1, batch_size=16, population=4, generations=2)
+        for _ in range(2):
+            population = toolbox.generate()
+            for individual, value in zip(population, (2.0, worst, 1.0, 3.0), strict=True):
+                individual.fitness.values = (value,)
+            toolbox.update(population)
+        made.append([individual.flat.tobytes() for individual in toolbox.generate()])
+    assert made[0] == made[1]
+
+
 def test_members_that_are_changed_move_the_centre_as_they_are(digits):
     def run(change):
         toolbox = make_toolbox("mlp", digits, ES(projected=False), seed=1, batch_size=16, population=8, generations=3)

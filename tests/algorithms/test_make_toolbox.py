@@ -55,6 +55,17 @@ def test_a_crossover_by_its_name(digits, crossover, mate, indpb):
     assert (two.func, two.keywords["indpb"]) == (cxMask, 0.5)
 
 
+def test_each_operator_has_random_numbers_of_its_own_and_of_the_seed(digits):
+    toolboxes = [made(digits, seed=seed) for seed in (5, 6)]
+    words = [getattr(one, name).keywords for one in toolboxes for name in ("individual", "mate", "mutate", "select")]
+    assert len({word["rng"].random() for word in words}) == 8
+    assert [word["noise"].seed for word in words if "noise" in word] == [5, 5, 6, 6]
+
+
+def test_parents_are_at_least_those_of_one_crossover(digits):
+    assert [made(digits, GA(mates=mates)).select.keywords["fewest"] for mates in (4, 16)] == [10, 16]
+
+
 def test_no_crossover_leaves_the_parents_apart(digits):
     toolbox = made(digits, GA(crossover="none", sigma=0.0, opposites=0.0, projected=False))
     founders = {member.flat.tobytes() for member in toolbox.population(n=6)}

@@ -45,8 +45,11 @@ def test_the_mean_of_all_is_the_centre_that_the_next_generation_is_bred_from(dig
         centres[moved.tobytes()] = inputs
 
     monkeypatch.setattr(projection, "project", noting)
-    *_, means = run(made(digits))
+    some = []
+    of_some = Watch(lambda evolution: some.append(evolution.mean(evolution.population[:3]).flat.tobytes()))
+    *_, means = run(made(digits), callbacks=[of_some])
     assert set(means[1:]) <= set(centres)
+    assert not set(some) & set(centres)
     assert all(centres.values())
 
 

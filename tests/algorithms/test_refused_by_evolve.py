@@ -7,9 +7,10 @@ import pytest
 from deap import tools
 from limits import evolve
 from own_callbacks import Watch
-from wirings import members, plain_toolbox, wired
+from wirings import AROUND, members, plain_toolbox, wired
 
-from deap_nn import Checkpoint, CheckpointError
+from deap_nn import Checkpoint, CheckpointError, recombination_weights
+from deap_nn.breeding.reproduction import AroundCentre
 
 
 @pytest.mark.parametrize(
@@ -90,6 +91,22 @@ def registering(name, function, at=2):
             evolution.toolbox.register(name, noting)
 
     return Watch(register), calls
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "registered"),
+    [
+        ("mates", 4, {}),
+        ("reproduction", AroundCentre(2.0), {}),
+        ("step", 2.0, AROUND),
+        ("recombination_weights", recombination_weights, AROUND),
+    ],
+)
+def test_a_setting_that_changes_in_mid_run_is_named(name, value, registered):
+    toolbox = wired(**registered)
+    watch = Watch(lambda evolution: setattr(toolbox, name, value))
+    with pytest.raises(ValueError, match=f"{name} was registered again before generation 1: it cannot change"):
+        evolve(toolbox.population(n=6), toolbox, 2, seed=1, callbacks=[watch])
 
 
 MEANWHILE = {

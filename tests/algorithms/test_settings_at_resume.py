@@ -153,6 +153,7 @@ WIRED = [
     ({"evaluate": penalty}, "evaluate was 'sum_of_squares'"),
     ({"mates": 3, "mate": cxScanning}, "mate was 'cxMask'"),
     ({"select": partial(selRankBoosted, parents=5)}, "select.parents was 6"),
+    ({"select": partial(wired().select, parents=5)}, "select.parents was 6"),
     ({"step": 2.5, "recombination_weights": partial(recombination_weights, parents=3)}, "mate was 'cxMask'"),
     ({"population": "another seed"}, "is of another run"),
 ]
@@ -171,6 +172,15 @@ def test_a_toolbox_wired_by_hand_is_held_to_its_settings(tmp_path, registered, n
     with pytest.raises(CheckpointError, match=named):
         evolve(other.population(n=8), other, 2, seed=1, checkpoint=tmp_path)
     assert (tmp_path / "generations").read_bytes() == before
+
+
+def test_mini_batches_of_another_seed_are_refused(digits, tmp_path):
+    records = []
+    for seed in (1, 2):
+        toolbox = wired(evaluate=make_toolbox("mlp", digits, seed=seed).evaluate.func)
+        records.append(settings_record(toolbox, toolbox.population(n=4), seed=1, cxpb=1.0, mutpb=1.0))
+    with pytest.raises(CheckpointError, match="seed_of_batches was 1"):
+        check_settings(*records, tmp_path)
 
 
 def test_a_model_counts_by_what_it_computes_and_not_by_keras_numbers(tmp_path):

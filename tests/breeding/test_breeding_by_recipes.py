@@ -87,6 +87,7 @@ def test_what_make_toolbox_registers_takes_the_fused_pass(digits):
     for toolbox in (wired(), make_toolbox("mlp", digits, seed=1)):
         breeder = breeder_of(toolbox.population(n=2), toolbox, seed=1, cxpb=1.0, mutpb=1.0)
         assert breeder.fused
+        assert breeder.mutate.keywords["noise"].digest  # a worker with another NumPy is refused
         assert len(pickle.dumps(breeder)) < 2000
     toolbox.register("mate", tools.cxTwoPoint)
     assert not breeder_of(toolbox.population(n=2), toolbox, seed=1, cxpb=1.0, mutpb=1.0).fused

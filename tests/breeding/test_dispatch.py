@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from limits import evolve, limited
+from own_callbacks import Watch
 from reference_loop import reference
 from wirings import FOUR_WITH_OPPOSITES, OtherHost, result, wired
 
@@ -17,6 +18,7 @@ from deap_nn.breeding import dispatch
 from deap_nn.breeding.founders import breeder_of
 from deap_nn.breeding.kinds import Centre, Founder
 from deap_nn.breeding.lineage import Lineage
+from deap_nn.breeding.task import MOST_CONTEXTS
 from deap_nn.core.errors import EvaluationError
 from deap_nn.process.workers import worker_count
 
@@ -93,6 +95,37 @@ def test_a_centre_too_large_for_every_task_reaches_a_host_that_lacks_it(tmp_path
         sum(isinstance(recipe, Centre) for recipe in task.known.values()) for task in sent if task.generation == 6
     ]
     assert set(centres) == {0, 1}
+
+
+def test_a_host_keeps_runs_apart_that_differ_in_what_it_is_not_sent(tmp_path):
+    elsewhere = OtherHost(tmp_path, [])
+    for twice in (0, 10):  # the parents have the same ids and slots, and other mates
+
+        def select(population, k, twice=twice):
+            return [population[place] for place in sorted([*range(11), twice])]
+
+        assert result(wired(map=elsewhere, select=select), ngen=2) == reference(wired(select=select), ngen=2)
+    elsewhere.forget()
+
+
+def shifted(individual, by):
+    return float(individual.flat[0]) + by
+
+
+def test_a_host_may_be_sent_more_functions_than_it_keeps(tmp_path):
+    def look(evolution):
+        for by in [*range(MOST_CONTEXTS), MOST_CONTEXTS, 0, 0]:
+            sent.clear()
+            if not by:
+                elsewhere.forget()
+            found = list(evolution.map(partial(shifted, by=by), evolution.population))
+            assert found == [shifted(member, by) for member in evolution.population]
+            assert len(sent) <= 2  # once without the function, and once with it
+
+    sent = []
+    elsewhere = OtherHost(tmp_path, sent)
+    result(wired(map=elsewhere), ngen=1, group_size=12, callbacks=[Watch(look)])
+    elsewhere.forget()
 
 
 def test_a_cache_stays_until_what_is_mapped_is_done(tmp_path):

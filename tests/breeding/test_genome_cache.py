@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +24,7 @@ from deap_nn import Individual, NoiseTable, cxScanning, selRankBoosted
 from deap_nn.breeding import slots as genome_cache
 from deap_nn.breeding.genomes import Genomes
 from deap_nn.breeding.kinds import Child, Founder
-from deap_nn.breeding.slots import GenomeCache, sweep
+from deap_nn.breeding.slots import PLENTY, GenomeCache, default_place, free_bytes, sweep
 from deap_nn.core import files
 from deap_nn.genome.population import mean_of
 from deap_nn.genome.vectors import empty_vector
@@ -286,6 +287,18 @@ def test_what_others_put_at_its_place_is_left_alone_and_not_waited_for(tmp_path,
     assert [path.name for path in elsewhere.iterdir()] == ["kept"]
 
 
+@pytest.mark.parametrize(("shared", "free", "is_shared"), [(1, 2, False), (2, 2, True), (PLENTY, 2 * PLENTY, True)])
+def test_a_cache_lies_in_shared_memory_if_there_is_more_or_plenty_of_room(monkeypatch, shared, free, is_shared):
+    room = {Path("/dev/shm"): shared, Path(tempfile.gettempdir()): free}
+    monkeypatch.setattr(genome_cache, "free_bytes", room.__getitem__)
+    assert (default_place() == Path("/dev/shm")) == is_shared
+
+
+def test_a_quarter_of_a_file_system_stays_free(monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "statvfs", lambda place: SimpleNamespace(f_bavail=100, f_frsize=4))
+    assert free_bytes(tmp_path) == 300
+
+
 def test_a_file_system_without_permissions_is_named(tmp_path, monkeypatch):
     make = Path.mkdir
     monkeypatch.setattr(Path, "mkdir", lambda self, mode=0o777, **words: (make(self, **words), self.chmod(0o777)))
@@ -340,6 +353,7 @@ def test_two_runs_never_meet_and_a_dead_runs_cache_is_swept(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
     other = living.folder.with_name(living.folder.name + "-file")  # somebody else's, of such a name
     other.write_text("no folder")
-    sweep(tmp_path)
+    result(wired(), ngen=0, cache=tmp_path)
+    gc.collect()
     assert sorted(tmp_path.iterdir()) == sorted([living.folder, other])
     living.remove()

@@ -4,12 +4,13 @@ import shutil
 from collections import OrderedDict
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from limits import evolve
 from own_callbacks import Count, Stop
-from wirings import WIRINGS, logged, wired
+from wirings import LAYOUT, WIRINGS, logged, wired
 
 from deap_nn import Callback, Checkpoint, selRankBoosted
 from deap_nn.algorithms import resuming
@@ -140,7 +141,8 @@ def test_a_damaged_keyframe_is_said_and_not_used(tmp_path, damage):
     elif damage == "of another kind":
         path.write_bytes(b"x" + content)
     else:
-        content[-3] ^= 1  # its head does not say so, only the genome's digest does
+        for place in range(len(Keyframe(path)._genomes)):  # its head does not say so, only each genome's digest does
+            content[-4 * LAYOUT.size * (place + 1)] ^= 1
         path.write_bytes(content)
     if damage == "a genome":
         found = evolved(tmp_path)
@@ -211,6 +213,15 @@ def test_files_are_read_right_or_refused(tmp_path):
         with pytest.raises(KeyframeError, match=r"keyframe of this version|damaged|another size"):
             Keyframe(path)
     assert content.startswith(MAGIC)
+
+
+def test_a_process_does_not_take_the_keyframe_of_another_run(tmp_path):
+    genomes, path = Genomes(SimpleNamespace(shapes=((3,),)), "run", tmp_path), tmp_path / "keyframe-1"
+    write_keyframe(path, 1, "a run", [7], lambda key: np.ones(3, np.float32))
+    for history in ("another run", "a run"):
+        genomes.use_keyframe(path, history)
+        assert genomes.in_keyframe(7) == (history == "a run")
+    genomes.cache.remove()
 
 
 def test_what_cannot_be_written_leaves_nothing(tmp_path):

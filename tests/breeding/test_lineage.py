@@ -16,6 +16,8 @@ from deap_nn import (
     mutGaussianAdaptive,
 )
 from deap_nn.breeding import lineage, slots
+from deap_nn.breeding.ancestry import Ancestry
+from deap_nn.breeding.founders import breeder_of
 from deap_nn.breeding.genomes import Genomes
 from deap_nn.breeding.task import forget, genomes_by_run
 from deap_nn.core.logbooks import rows_of
@@ -129,6 +131,17 @@ def test_two_runs_of_one_seed_in_a_process_have_genomes_of_their_own():
     _, after = run(0.3, 5)
     assert rows_of(after) == rows_of(alone)
     assert len(kept) == 2
+
+
+def test_a_history_tells_a_run_from_others():
+    def history(drawn=(0, 1, 1, 2), sigma=0.1, inputs=b"some", **more):
+        toolbox = wired()
+        ancestry = Ancestry(breeder_of(toolbox.population(n=4), toolbox, **{"seed": 1, "cxpb": 1, "mutpb": 1} | more))
+        ancestry.remember(drawn, sigma, inputs)
+        return ancestry.history
+
+    others = [{"drawn": (0, 1, 2, 1)}, {"sigma": 0.2}, {"inputs": b"other"}, {"seed": 2}, {"cxpb": 0.5}, {"mutpb": 0.5}]
+    assert len({history(), *(history(**other) for other in others)}) == 7
 
 
 def test_a_noise_vector_with_gaps_and_a_float32_sigma_change_nothing():

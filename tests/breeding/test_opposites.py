@@ -120,6 +120,8 @@ def test_the_best_and_the_opposites_of_the_worst_alternate(monkeypatch, parents,
         assert all(one is not member for member in ranked)
         assert not one.fitness.valid
         assert one.flat.tobytes() == (2 * centre - ranked[-rank].flat).tobytes()
+    words["mirror"] = lambda worst: None  # generation 0
+    assert selRankBoosted(shuffled, 10, **words, rng=np.random.default_rng(1)) == ranked[: len(ranks)]
 
 
 def test_other_shares_and_other_individuals_are_refused():

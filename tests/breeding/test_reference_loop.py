@@ -65,6 +65,7 @@ def swapped(first, second):
 OPERATORS = {
     "fused": lambda: {},
     "any probability": lambda: {"mate": partial(cxMask, indpb=0.2)},
+    "a part of the weights": lambda: {"mutate": partial(mutGaussianAdaptive, sigma=0.1, noise=TABLE, indpb=0.3)},
     "drawn noise": lambda: {"mutate": partial(mutGaussianAdaptive, sigma=0.1)},
     "DEAP's crossover": lambda: {"mate": tools.cxTwoPoint},
     "DEAP's operators on numbers": lambda: {

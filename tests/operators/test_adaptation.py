@@ -81,6 +81,20 @@ def test_adaptations_refuse(make, message):
         make()
 
 
+def test_success_is_to_be_better_than_the_best_fifth_before():
+    rule = OneFifth(0.4, 0.01)
+    rule.update(evaluated(*range(11)), 1)
+    rule.update(evaluated(0, 1, 2, 3), 2)
+    assert rule.sigma == pytest.approx(0.4 * math.exp((2 / 4 - 0.2) / 1.6))
+
+
+@pytest.mark.parametrize(("fitness", "value", "error"), [("error", 3, 1), ("error", -1, 0), ("cross_entropy", -1e6, 0)])
+def test_an_error_is_taken_as_one_between_0_and_1(fitness, value, error):
+    scaled = ErrorScaled(0.5, fitness=fitness)
+    scaled.update(evaluated(value), 1)
+    assert scaled.sigma == 0.5 * error
+
+
 def test_the_amount_has_bounds():
     rule = OneFifth(0.1, 0.05, damping=0.01)
     for value in range(20):

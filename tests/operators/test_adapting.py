@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 from deap import base, creator, tools
-from loops import LOOPS, comma, plus
+from loops import LOOPS, comma, plus, scored
 
 from deap_nn import (
     ErrorScaled,
@@ -33,7 +33,7 @@ def error(w):
     return (float(np.tanh(np.mean((np.tanh(X @ w[0] + w[1]) @ w[2] - np.sin(X)) ** 2))),)
 
 
-def by_hand(sigma, *, held=True, select=selRankBoosted, **words):
+def by_hand(sigma, *, held=True):
     """A toolbox that nobody but its user has wired, as DEAP's examples do."""
     toolbox, rng = base.Toolbox(), np.random.default_rng(1)
     toolbox.register("individual", initScaled, creator.IndividualOfAdapting, LAYOUT, rng=rng)
@@ -41,8 +41,7 @@ def by_hand(sigma, *, held=True, select=selRankBoosted, **words):
     toolbox.register("evaluate", error)
     toolbox.register("mate", cxMask, rng=rng)
     toolbox.register("mutate", mutGaussianAdaptive, sigma=sigma, rng=rng)
-    words = words or {"parents": 6, "rng": rng}
-    toolbox.register("select", adapting(select, sigma) if held else select, **words)
+    toolbox.register("select", adapting(selRankBoosted, sigma) if held else selRankBoosted, parents=6, rng=rng)
     return toolbox
 
 
@@ -73,6 +72,15 @@ def test_an_adaptation_sees_each_population_once(loop):
     loop(toolbox, toolbox.population(n=6), 5)
     assert [generation for generation, _, _ in recorder.seen] == [1, 2, 3, 4, 5]
     assert {size for _, size, _ in recorder.seen} == ({18} if loop is plus else {12} if loop is comma else {6})
+
+
+def test_a_selection_of_deaps_draws_from_the_generator_that_it_is_given():
+    members = by_hand(0.1).population(n=20)
+    scored(by_hand(0.1), members)
+    select = adapting(tools.selTournament, Recorder())
+    chosen = [select(members, 20, tournsize=2, rng=np.random.default_rng(seed)) for seed in (1, 1, 2)]
+    first, again, other = [[id(one) for one in some] for some in chosen]
+    assert first == again != other
 
 
 @pytest.mark.parametrize("loop", LOOPS)

@@ -2,6 +2,7 @@
 
 import itertools
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 import deap_nn
 from deap_nn import Individual, WeightList, cxMean, cxScanning
+from deap_nn.operators.crossover import mask_bits
 
 RNG = np.random.default_rng(1)
 
@@ -22,6 +24,11 @@ def test_mask_with_probability_0_and_1_is_exact(indpb):
     kept = [a.flat.tobytes(), b.flat.tobytes()]
     deap_nn.cxMask(a, b, indpb=indpb, rng=np.random.default_rng(1))
     assert [a.flat.tobytes(), b.flat.tobytes()] == (kept if indpb == 0 else kept[::-1])
+
+
+def test_a_probability_of_0_is_exact_for_a_draw_of_0_too():
+    zeros = SimpleNamespace(random=lambda size, dtype: np.zeros(size, dtype))
+    assert not mask_bits(3, 0.0, zeros).any()
 
 
 @pytest.mark.parametrize("indpb", [0.5, 0.1, 0.9])

@@ -58,6 +58,7 @@ def test_linear_ranking_is_bakers():
     boosted = rank_weights(5, pressure=1.6, boost=3.0, boosted=1)
     assert boosted[0] / boosted[1] == pytest.approx(3 * 1.6 / 1.3)
     assert rank_weights(4, 1.0, 1.0, 1).tolist() == [0.25] * 4
+    assert rank_weights(4, 1.0, 3.0, 2).tolist() == [0.375, 0.375, 0.125, 0.125]
 
 
 @given(st.integers(2, 12), st.integers(0, 25), st.integers(0, 100), st.floats(1, 2), st.floats(0.01, 1e6))
