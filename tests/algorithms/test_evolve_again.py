@@ -6,7 +6,7 @@ import signal
 
 import numpy as np
 import pytest
-from own_callbacks import Watch
+from own_callbacks import Stop, Watch
 from wirings import members, plain_toolbox, wired
 
 from deap_nn import (
@@ -213,6 +213,15 @@ def test_callbacks_may_come_and_change_places_when_a_run_resumes(tmp_path):
     assert read_run(folder).logbook.select("gen") == list(range(6))
     assert np.isfinite(stopping.state()["lowest"])
     assert read_run(folder).status["asked_generations"] == 5
+
+
+def test_the_last_best_member_of_an_interrupted_run_is_scored():
+    toolbox, errors = wired(), iter([0.5, 0.4])
+    toolbox.register("error_rate", lambda *_, **__: next(errors))
+    candidates = Candidates(toolbox)
+    with pytest.raises(KeyboardInterrupt):
+        run(9, toolbox=toolbox, callbacks=[candidates, Stop(3)])
+    assert (candidates.generation, candidates.validation_error, candidates.kind) == (3, 0.4, "best member")
 
 
 def test_patience_counts_the_generations_before_a_resume(tmp_path):

@@ -38,6 +38,23 @@ def test_a_signal_that_the_process_ignores_stays_ignored():
         signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.parametrize("error", [None, ImportError("what has become of it")])
+def test_an_interrupt_that_is_lost_comes_at_the_end_and_once(error):
+    def lose():
+        with signals.heeding_signals():
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+            if error is not None:
+                raise error
+
+    for _ in range(2):
+        with signals.interruptible():
+            with pytest.raises(KeyboardInterrupt):
+                lose()
+            with signals.heeding_signals():
+                signal.raise_signal(signal.SIGTERM)  # it is saving
+
+
 @pytest.mark.parametrize("nested", [False, True])
 def test_signals_are_held_however_many_threads_there_are(nested):
     done = threading.Event()

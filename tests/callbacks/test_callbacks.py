@@ -86,7 +86,14 @@ def test_what_fails_at_the_end_too_is_a_note():
 
 
 @pytest.mark.parametrize(
-    "error", [EvaluationError("child 3"), MemoryError(), OSError(errno.ENOMEM, "none"), KeyboardInterrupt()]
+    "error",
+    [
+        EvaluationError("child 3"),
+        MemoryError(),
+        OSError(errno.ENOMEM, "none"),
+        type("ResourceExhaustedError", (Exception,), {})(),  # TensorFlow's, of a GPU
+        KeyboardInterrupt(),
+    ],
 )
 def test_what_has_a_name_of_its_own_keeps_its_type(error):
     with pytest.raises(type(error)) as raised:

@@ -1,5 +1,7 @@
 """What a run keeps for its report: filters by generation, and the predictions of its result."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from limits import evolve
@@ -48,6 +50,13 @@ def test_a_dense_filter_lies_as_the_image_does():
     _, places = first_filters(Layout(("bias", "kernel"), ((3,), (6, 2))), (2, 3))
     assert places[1, :, :, 0].tolist() == [[4, 6, 8], [10, 12, 14]]
     assert image_shape((1, 5)) is None
+
+
+def test_a_filter_is_the_mean_of_its_channels_and_no_larger_than_float16_holds(tmp_path):
+    trace = FilterTrace(tmp_path / "filters.npz", *first_filters(Layout(("kernel",), ((2, 2, 3, 1),)), (8, 8, 3)))
+    flat = np.r_[1e6 * np.ones(3), np.arange(9)]
+    trace.keep(SimpleNamespace(row={"gen": 0}, best=flat, look=np.asarray))
+    assert read(tmp_path / "filters.npz")["filters"].ravel().tolist() == [65504, 1, 4, 7]
 
 
 class Best(Callback):
@@ -146,7 +155,7 @@ def test_answers_add_up_to_the_validation_error(toolbox, digits, tmp_path, monke
         sure = found["probabilities"][found["labels"] == label, 0]
         assert (np.diff(sure) <= 0).all()
     assert all(confusion[label, answer] for label, answer in zip(found["labels"], found["answers"], strict=True))
-    assert (found["probabilities"][:, 0] >= found["probabilities"][:, 1]).all()
+    assert (found["probabilities"][:, 0] > found["probabilities"][:, 1]).all()
     with monkeypatch.context() as patched:
         patched.setattr(predictions, "MOST_CLASSES", 9)
         write_predictions(tmp_path / "of_many_classes.npz", toolbox, individual)

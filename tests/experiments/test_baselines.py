@@ -108,7 +108,8 @@ def test_random_search_keeps_the_best_that_it_saw_on_the_batch(digits):
     assert scores == [toolbox.evaluate(founder(toolbox.individual, 3, place))[0] for place in drawn]
     assert search.network == founder(toolbox.individual, 3, drawn[int(np.argmin(scores))])
     toolbox.evaluate.func.generation = 2
-    assert search.step(2)[0] == toolbox.evaluate(founder(toolbox.individual, 3, drawn[int(np.argmin(scores))]))[0]
+    again = [drawn[int(np.argmin(scores))], *range(11, 15)]
+    assert search.step(2) == [toolbox.evaluate(founder(toolbox.individual, 3, place))[0] for place in again]
 
 
 def test_easimple_a_generation_at_a_time_is_easimple(digits):
@@ -123,6 +124,22 @@ def test_easimple_a_generation_at_a_time_is_easimple(digits):
     assert loop.network == tools.selBest(population, 1)[0]
     assert loop.sigma == once.clock.sigma < 0.128
     assert loop.parents == 8
+    assert methods.EASimple(mlp(digits, GA(parents=6)), 8, 5).parents == 6
+
+
+def test_a_method_is_that_of_the_options(digits):
+    toolbox = mlp(digits)
+
+    def method(*given):
+        options = baselines.make_parser().parse_args(["--seed", "3", "--method", *given])
+        return baselines.method_of(baselines.complete(options), toolbox)
+
+    descent, usual = method("sgd", "--momentum", "0.9"), method("openai-es")
+    strategy = method("openai-es", "--final-sigma", "0.005", "--final-rate", "0.0025", "--sampling", "independent")
+    assert descent.network == strategy.network == founder(toolbox.individual, 3, 0)
+    assert descent._model.optimizer.momentum == 0.9
+    assert (strategy._falling, strategy._mirrored) == ((0.25, 0.25, 100), False)
+    assert (usual._falling, usual._mirrored) == ((1.0, 1.0, 100), True)
 
 
 def test_a_loss_that_is_no_number_is_the_worst_there_is(digits):

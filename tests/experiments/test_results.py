@@ -73,11 +73,21 @@ def test_the_rank_test_tells_what_differs_from_what_does_not():
             for error in errors
         ]
 
-    ties = table(rows(a=[1, 1, 2, 2, 2], b=[3, 3, 4, 4, 4])).splitlines()[-1]
-    assert ties.split("|")[-2].strip() == "0.0079"  # two of the 252 orders
+    apart, mixed = ([1, 1, 2, 2, 2], [3, 3, 4, 4, 4], "0.0079"), ([1, 1, 1, 2], [1, 2, 2, 2], "0.49")
+    for a, b, chance in (apart, mixed):  # two of the 252 orders, and 34 of the 70
+        assert table(rows(a=a, b=b)).splitlines()[-1].split("|")[-2].strip() == chance
     same = table(rows(a=rng.random(9), b=rng.random(9))).splitlines()[-1]
     apart = table(rows(a=rng.random(9), b=rng.random(9) + 1)).splitlines()[-1]
     assert float(same.split("|")[-2]) > 0.05 > 0.001 > float(apart.split("|")[-2])
+
+
+def test_the_first_figure_has_the_runs_of_one_setting_for_each_name(monkeypatch):
+    module, drawn = runpy.run_path(str(RESULTS)), []
+    draw = module["draw_first_figure"]
+    monkeypatch.setitem(draw.__globals__, "draw_study", lambda rows, *_, **__: drawn.extend(rows))
+    draw(PAGE)
+    assert {row["setting"] for row in drawn} == module["FIRST_FIGURE"].keys()
+    assert len({(row["setting"], row["seed"], row["gen"]) for row in drawn}) == len(drawn)
 
 
 HEAD = "study,setting,seed,validation_error,test_error"

@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 from conftest import made_digits, not_for_ever, run_here, status_of
 from small_run import SWEEP
+from sweep import digest_of
+
+from deap_nn.runs.files import read_config
 
 pytestmark = pytest.mark.xdist_group("sweep")  # one process makes the study for all
 
@@ -76,12 +79,23 @@ def test_every_setting_is_run_with_every_seed_into_one_table(swept):
         assert float(row["test_error"]) == status["test_error"]
         assert (row["evaluations"], row["digits"]) == ("24", str(3 * 64))
         last = [found for found in rows if found["setting"] == row["setting"] and found["seed"] == row["seed"]][-1]
-        assert min(float(last["best"]), float(last["mean"])) >= status["validation_error"]
+        readouts = rows_of(folder / "out" / f"{row['setting']}-{row['seed']}" / "readouts.csv")[-1]
+        assert [float(last["best"]), float(last["mean"])] == [
+            float(readouts[kind]) for kind in ("best member", "mean of the parents")
+        ]
     assert (folder / "out" / "study.png").read_bytes()[:4] == b"\x89PNG"
     medians = {line.split()[0]: line.split()[2] for line in answer.stdout.splitlines()[1:]}
     for setting, shown in medians.items():
         errors = [float(row["validation_error"]) for row in results if row["setting"] == setting]
         assert shown == f"{np.median(errors):.4f}"
+
+
+def test_a_digest_is_of_the_options_and_the_data(swept):
+    config = {seed: read_config(swept[0] / "out" / f"mean-{seed}", "--output") for seed in (1, 2)}
+    found = digest_of(config[1])
+    assert found == digest_of(config[2]) == rows_of(swept[0] / "out" / "results.csv")[0]["options"]
+    for change in ({"sigma": 9.0}, {"step": 9.0}, {"data": {"sha256": "f00"}}):
+        assert digest_of(config[1] | change) != found
 
 
 def test_what_is_finished_is_skipped_and_what_is_not_is_done(out, sweep):

@@ -15,7 +15,7 @@ import time
 import psutil
 import pytest
 from conftest import ROOT, status_of
-from distributed import Client
+from distributed import Client, as_completed
 from distributed.security import Security
 
 from deap_nn import evolve, make_toolbox, open_map
@@ -24,7 +24,7 @@ from deap_nn.maps import dask
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A map over a cluster of one worker, and the cluster."""
+    """A map over a cluster of one worker, whose last answers come first, and the cluster."""
     made, make = [], dask._client
 
     def noting(workers, address):
@@ -37,6 +37,7 @@ def cluster():
             taken.bind(("127.0.0.1", 8787))  # the port that Dask's scheduler takes if none is named
             taken.listen()
         patched.setattr(dask, "_client", noting)
+        patched.setattr("distributed.as_completed", lambda *given, **words: list(as_completed(*given, **words))[::-1])
         with open_map("dask", workers=1) as map_:
             yield map_, made[0]
 
@@ -105,6 +106,7 @@ def test_a_run_is_shared_as_before(cluster, digits):
         toolbox.register("map", shared)
         logs.append(evolve(toolbox.population(n=6), toolbox, 2)[1])
     assert logs[0] == logs[1]
+    assert list(map_(abs, [-3, -2, -1])) == [3, 2, 1]
 
 
 def test_a_script_without_a_main_guard_is_told_so(run, tmp_path):

@@ -239,12 +239,13 @@ def test_a_run_that_ends_waits_for_the_task_of_another(monkeypatch):
     monkeypatch.setattr(dask, "BUSY_SECONDS", 0.05)
     forgotten = []
     monkeypatch.setattr(genome_tasks, "forget", lambda: forgotten.append(genome_tasks.busy._is_owned()))
+    monkeypatch.setattr(dask.registry, "lend", forgotten.append)
     with ThreadPoolExecutor(1) as other:
         other.submit(genome_tasks.busy.acquire).result()
         dask._forget()
         assert not forgotten
         other.submit(genome_tasks.busy.release).result()
     dask._forget()
-    assert forgotten == [True]
+    assert forgotten == [True, {}]
     assert genome_tasks.busy.acquire(blocking=False)
     genome_tasks.busy.release()

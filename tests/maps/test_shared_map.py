@@ -4,6 +4,7 @@ import contextlib
 import copy
 import pickle
 import threading
+import time
 
 import numpy as np
 
@@ -16,24 +17,35 @@ def seen(individual):
     return type(individual), individual.flat.sum(), individual.shapes, individual.fitness.values, individual.sigma
 
 
+def torn(cache, slot, key, read=GenomeCache.read):
+    """What is read while another process writes into the slot."""
+    found = read(cache, slot, key)
+    if found is not None:
+        with cache.writing(slot, key + 99) as room:
+            room[:] = 0
+    return found
+
+
 def test_a_shared_map_sends_names_and_weights_where_it_must(tmp_path, monkeypatch):
     individuals = [Individual([np.full((40, 30), i), np.full(9, -i)]) for i in range(6)]
     for i, individual in enumerate(individuals):
         individual.fitness.values = (i,)
         individual.sigma = 0.5
-    sent = []
+    sent, reads = [], [GenomeCache.read]
 
     def sending(function, tasks):
         tasks = pickle.loads(pickle.dumps(list(tasks)))
         sent.append(len(pickle.dumps(tasks)))
-        return [function(task) for task in tasks]
+        with monkeypatch.context() as there:
+            there.setattr(GenomeCache, "read", reads[-1])
+            return [function(task) for task in tasks]
 
     shared = SharedMap(sending, tmp_path)
     assert list(shared(seen, individuals)) == list(map(seen, individuals))
     assert sent[0] < 6 * 800 < 6 * individuals[0].flat.nbytes
-    monkeypatch.setattr(GenomeCache, "read", lambda *_: None)  # as on a host that has none of them
-    assert list(shared(seen, individuals)) == list(map(seen, individuals))
-    monkeypatch.undo()
+    for read in (lambda *_: None, torn):  # the first as on a host that has none of them
+        reads.append(read)
+        assert list(shared(seen, individuals)) == list(map(seen, individuals))
     mixed = [*individuals, WeightList([np.zeros(2)])]
     assert list(shared(len, mixed)) == [2] * 6 + [1]
     assert list(shared(len, ["ab", "c"])) == [2, 1]
@@ -43,8 +55,16 @@ def test_a_shared_map_sends_names_and_weights_where_it_must(tmp_path, monkeypatc
     assert not list(tmp_path.iterdir())
 
 
-def test_a_shared_map_keeps_apart_what_threads_map(tmp_path):
-    found = []
+def test_a_shared_map_keeps_apart_what_threads_map(tmp_path, monkeypatch):
+    found, writing = [], GenomeCache.writing
+
+    @contextlib.contextmanager
+    def slowly(*given):
+        with writing(*given) as room:
+            yield room
+        time.sleep(0.001)
+
+    monkeypatch.setattr(GenomeCache, "writing", slowly)
 
     def repeat(value):
         for _ in range(20):
@@ -66,6 +86,7 @@ def test_a_copy_of_a_shared_map_has_a_cache_of_its_own(tmp_path):
         twin = copy.deepcopy(shared)
     with contextlib.closing(twin):
         assert list(twin(total, individuals)) == [0, 9, 18]
+        assert list(tmp_path.iterdir())
     assert isinstance(pickle.loads(pickle.dumps(SharedMap(map))), SharedMap)
 
 

@@ -54,14 +54,18 @@ def test_nests_are_packed_as_they_were():
     assert again == {"b": [2, 3], "a": (1,)}
     assert list(again) == ["b", "a"]
     pair = namedtuple("pair", "left right")
-    assert packed(pair(np.zeros(3), np.ones(3)), [1, 2]) == pair(1, 2)
+    assert packed(pair(np.zeros(3), np.ones(3)), [1, 2]).right == 2
     mixed = OrderedDict(b=np.zeros(1), a=np.ones(1))  # by name, as all dictionaries
     assert [array.tolist() for array in flat(mixed)] == [[1], [0]]
     assert as_arrays([[0.0, 1.0], [1.0, 0.0]], "x")[0].dtype == np.float32  # a table of numbers is one array
     assert as_arrays(list(np.arange(3)), "y")[0].tolist() == [0, 1, 2]  # numbers of NumPy's are numbers
     samples = Samples({"train": ([[0, 1], [1, 1]], [0, 1])})
     assert len(samples) == 2
-    assert samples.reference.sha256 != Samples({"train": ([[0, 1], [1, 0]], [0, 1])}).reference.sha256
+    x, y = [[0, 1], [1, 1]], [0, 1]
+    others = ([[0, 1], [1, 0]], y), ({"a": x}, y)
+    assert samples.reference not in [Samples({"train": parts}).reference for parts in others]
+    one, other = ({"train": (x, y), part: (x, y)} for part in ("validation", "test"))
+    assert Samples(one).reference != Samples(other).reference
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,8 @@ def test_what_a_script_wrote_itself_stays(tmp_path):
         fail()
     assert read_run(tmp_path / "failed").state == "failed"
     assert (tmp_path / "failed" / "best.npz").exists()
+    assert "traceback" in read_run(tmp_path / "failed").status
+    assert "traceback" not in read_runs(tmp_path / "failed").results()
 
 
 def test_a_run_is_read_back(tmp_path):
@@ -52,6 +54,7 @@ def test_a_run_is_read_back(tmp_path):
     assert run.config["population"] == 10
     assert run.status["test_error"] == 0.25
     assert rows_of(run.logbook) == rows_of(logbook)
+    assert run.logbook.header == logbook.header
     assert run.logbook.chapters["fitness"].select("largest") == logbook.chapters["fitness"].select("largest")
     assert run.timing["gen"] == [0, 1, 2, 3]
     assert run.readouts == {}
@@ -70,6 +73,7 @@ def test_what_the_experiment_writes_is_read_back(finished_run):
         name: values for name, values in read_csv(finished_run / "logbook.csv").items() if name in ("gen", "val_error")
     }
     frame = run.to_dataframe()
+    assert len(frame) == 9
     assert frame["best member"].notna().tolist() == [gen in run.readouts["gen"] for gen in frame["gen"]]
     with np.load(finished_run / "best.npz") as best:
         assert set(run.weights) == set(best.files)
@@ -92,6 +96,8 @@ def test_a_run_in_progress_is_read_as_far_as_it_is(tmp_path):
     assert len(run.logbook) == 3  # it is kept
     assert len(read_run(tmp_path / "run").logbook) == 0
     assert read_run(tmp_path / "run").to_dataframe().empty
+    status.unlink()
+    assert read_run(tmp_path / "run").state == "unknown"
 
 
 @pytest.mark.parametrize("read", [read_run, read_runs])
@@ -123,8 +129,18 @@ def test_a_damaged_file_is_named_in_one_line(tmp_path, name, text, reason):
 
 def test_several_runs_are_one_frame_with_what_they_differ_in(tmp_path):
     for seed in (1, 2):
-        made_run(tmp_path / "study" / f"wide-{seed}", seed, sigma=0.1, width=64, data={"name": "made", "train": seed})
-        made_run(tmp_path / "study" / f"slim-{seed}", seed, sigma=0.2, width=64, mates=3, data={"name": "made"})
+        follow = {"noise_sha256": str(seed), "schedule": "linear", "adaptation": f"Annealed({seed})"}
+        made_run(
+            tmp_path / "study" / f"wide-{seed}",
+            seed,
+            **follow,
+            sigma=0.1,
+            width=64,
+            data={"name": "made", "train": seed},
+        )
+        made_run(
+            tmp_path / "study" / f"slim-{seed}", seed, **follow, sigma=0.2, width=64, mates=3, data={"name": "made"}
+        )
     (tmp_path / "study" / "results.csv").touch()
     (tmp_path / "study" / "keras").mkdir()
     runs = read_runs(tmp_path / "study")
