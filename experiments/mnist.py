@@ -106,7 +106,7 @@ def make_directory(options: argparse.Namespace) -> RunDirectory:
     """Return the folder of the run: a new one, or that of the run to resume."""
     if options.resume is not None:
         asked = {"asked_generations": options.generations}
-        return RunDirectory(options.resume, again=True, **asked, **tested_before(options.resume, options.generations))
+        return RunDirectory(options.resume, again=True, **asked, **tested_before(options.resume))
     return fresh_directory(options)
 
 

@@ -53,16 +53,13 @@ def check_resumable(
         warnings.warn(f"{Path(path, lost[0])} {'and others ' * (len(lost) > 1)}{are} made again", stacklevel=2)
 
 
-def tested_before(path: str | os.PathLike[str], generations: int) -> dict[str, dict[str, float]]:
-    """Return the test errors of a run to resume at former ends, by their generation, as an entry of ``status.json``.
-
-    That of the end at `generations` is left out: it is measured again.
-    """
+def tested_before(path: str | os.PathLike[str]) -> dict[str, dict[str, float]]:
+    """Return the test errors of a run to resume at former ends, by their generation, as an entry of ``status.json``."""
     status = read_status(path)
     known = status.get("tested_before")
     former = dict(known) if isinstance(known, dict) else {}
     former[str(status.get("generations"))] = status.get("test_error")
-    kept = {at: error for at, error in former.items() if isinstance(error, float) and at != str(generations)}
+    kept = {at: error for at, error in former.items() if isinstance(error, float)}
     return {"tested_before": kept} if kept else {}
 
 

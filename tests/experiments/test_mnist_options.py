@@ -78,6 +78,7 @@ def config(folder):
         ("--model=mlp --preset article --mates 3", Article(mates=3)),
         ("--model=mlp --batch-size=784", GA(projected=False)),
         ("--model=mlp --init=normal", GA(init="normal")),
+        ("--model=mlp --population=12 --parents=12", GA(parents=12)),
         ("--model=mlp --init=scaled --preset=article", Article(init="scaled")),
         ("--model=mlp --sigma=0.2 --schedule=linear", GA(sigma=0.2, schedule="linear")),
     ],
