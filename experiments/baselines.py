@@ -24,7 +24,7 @@ from own_operators import cxBlocks
 from terminal import Terminal
 
 from deap_nn import GA, evolve, make_toolbox
-from deap_nn.algorithms.algorithm import WIDEST
+from deap_nn.algorithms.algorithm import MODELS
 from deap_nn.breeding.breeder import founder
 from deap_nn.callbacks.base import Evolution, tell, telling_start_and_end
 from deap_nn.callbacks.candidates import Candidates
@@ -80,7 +80,7 @@ def make_parser() -> Parser:
     parser.usage = "%(prog)s --method NAME [OPTION ...]"
     add = parser.groups["run"].add_argument
     add("--generations", type=integer(0), default=100, metavar="N", help="steps of the method")
-    add("--model", choices=tuple(WIDEST), default="mnist_deep", help="network, as for experiments/mnist.py")
+    add("--model", choices=MODELS, default="mnist_deep", help="network, as for experiments/mnist.py")
     add = parser.groups["algorithm"].add_argument
     add("--method", choices=tuple(RATES), required=True, help="training method (required)")
     rates = ", ".join(f"{name} {rate}" for name, rate in RATES.items() if rate not in (None, 0.1))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from mnist_resume import check_resumable
 
-from deap_nn.algorithms.algorithm import ALGORITHMS, ES, GA, WIDEST
+from deap_nn.algorithms.algorithm import ALGORITHMS, ES, GA, MODELS
 from deap_nn.algorithms.make_toolbox import algorithm_of
 from deap_nn.core.arguments import add_options, check_fields, flag, one_of, options_of, real, text, whole
 from deap_nn.core.environment import MOST_THREADS
@@ -51,7 +50,7 @@ class Settings:
     preset: Annotated[str, one_of("genetic algorithm, evolution strategy, or article", *ALGORITHMS)] = "ga"
     batch_size: Annotated[int, whole("digits in the mini-batch of a generation", 1, group="data")] = 64
     seed: Annotated[int, whole("seed of all random numbers", 0, MAX_SEED, group="run")] = 1
-    model: Annotated[str | None, one_of("CNN, LeNet-5 or one hidden layer [mnist_deep]", *WIDEST, group="run")] = None
+    model: Annotated[str | None, one_of("CNN, LeNet-5 or one hidden layer [mnist_deep]", *MODELS, group="run")] = None
     keras: Annotated[str | None, text("network in a .keras file, pixels of 0 to 1 [--model]", "FILE", group="run")] = (
         None
     )
@@ -167,9 +166,6 @@ def check_sizes(settings: Settings, algorithm: GA | ES) -> None:
         raise InputError(f"argument --parents: must be {half}, got {algorithm.parents}")
     if algorithm.centred and settings.batch_size < 2:
         raise InputError(f"argument --batch-size: must be at least 2 with --centred yes, got {settings.batch_size}")
-    if algorithm.projected and settings.batch_size >= (widest := WIDEST.get(settings.model or "", math.inf)):
-        reason = f"must be below {widest} with --projected yes, the inputs of the widest dense layer"
-        raise InputError(f"argument --batch-size: {reason}, got {settings.batch_size}")
 
 
 def resumed(given: Mapping[str, Any]) -> Namespace:

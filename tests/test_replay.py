@@ -51,7 +51,7 @@ def test_a_fitness_that_is_not_the_logged_one_is_status_1(here, folder, tmp_path
     (folder / "checkpoint" / "generations").write_bytes(MAGIC + b"".join(map(record_of, records)))
     answer = here(*REPLAY, folder, "--generation", 8, "--output", tmp_path / "best.npz")
     assert answer.returncode == 1
-    assert re.search(r": fitness 1\.\d+, which differs from the logged 2\.", answer.stdout)
+    assert re.search(r": fitness 2\.\d+, which differs from the logged 3\.", answer.stdout)
 
 
 def test_a_keras_model_is_written_too(warm, finished_run, tmp_path):

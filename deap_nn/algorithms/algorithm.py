@@ -41,8 +41,8 @@ from deap_nn.problems.keras_problem import KerasProblem
 if TYPE_CHECKING:
     import keras
 
-WIDEST = {"mnist_deep": 3136, "lenet5": 400, "mlp": 784}
-"""The largest number of inputs of a dense layer of each built-in model."""
+MODELS = ("mnist_deep", "lenet5", "mlp")
+"""The names of the built-in models."""
 
 FEWEST = 10
 """The least number of parents of a genetic algorithm by a share: fewer lose the founders' variety too soon."""
@@ -99,6 +99,8 @@ Scale = Annotated[
 Centred = Annotated[bool | None, yes_or_no("centre dense layers")]
 Stratified = Annotated[bool | None, yes_or_no("all classes in each batch")]
 Projected = Annotated[bool | None, yes_or_no("steps along inputs of layers")]
+Casewise = Annotated[bool | None, yes_or_no("steps of layers by cases")]
+CaseStep = Annotated[float, real("step of layers by cases", 1e-6, 999_999)]
 Spread = Annotated[float | None, real("distance of founders, 1: unrelated", 0, 1)]
 Parents = Annotated[
     float | None,
@@ -140,8 +142,13 @@ class Algorithm:
     stratified : bool, optional
         Whether each mini-batch has all classes in proportion.
     projected : bool, optional
-        Whether the step of the centre, or under `evolve` of the mean of the parents, is projected onto the inputs that
-        centred dense layers have for the mini-batch.
+        Whether under `evolve` the step of the centre, or of the mean of the parents, goes along the inputs that centred
+        dense layers have for the mini-batch, and only there.
+    casewise : bool, optional
+        Whether each sample weighs the children by its own loss for these layers (`step_by_cases`). It needs `projected`
+        and a fitness that is a mean over the samples.
+    case_step : float
+        The step of layers that move by cases.
     """
 
     name: ClassVar[str] = ""
@@ -155,6 +162,8 @@ class Algorithm:
     centred: Centred = None
     stratified: Stratified = None
     projected: Projected = None
+    casewise: Casewise = None
+    case_step: CaseStep = 5.0
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -172,24 +181,31 @@ class Algorithm:
                 raise ValueError(f"final_sigma must be at most sigma, {sigma:g}, got {final!r}")
         if self.projected and self.centred is False:
             raise ValueError("projected needs centred layers, whose inputs it takes, got centred=False")
+        if self.casewise and (self.projected is False or self.centred is False):
+            raise ValueError("casewise needs projected steps of centred layers")
 
     def _with_scoring(
         self: Kind, model: str | keras.Model | KerasProblem | None, batch_size: int, bounds: tuple[float, float] | None
     ) -> Kind:
-        """Return the algorithm with `fitness`, `centred`, `stratified` and `projected` decided."""
+        """Return the algorithm with `fitness`, `centred`, `stratified`, `projected` and `casewise` decided."""
         named = is_named(model, bounds)
         centred, projected = self.centred, self.projected
         if centred is None:
             centred = model.centred if isinstance(model, KerasProblem) else named and batch_size > 1
         if projected is None:
-            projected = named and centred and batch_size < WIDEST.get(str(model), 0)
+            projected = (named or bool(self.casewise)) and centred
+        has_cases = not isinstance(model, KerasProblem) or model.casewise
+        if self.casewise and not (projected and has_cases):
+            raise ValueError("casewise needs projected steps, and a fitness that is a mean over the samples")
+        casewise = projected and has_cases if self.casewise is None else self.casewise
         stratified = named if self.stratified is None else self.stratified
         fitness: Fitness = self.fitness or "cross_entropy"
         if isinstance(model, KerasProblem):
             if self.fitness not in (type(self).fitness, model.followed):
                 raise ValueError(f"fitness is not for a KerasProblem, which has its own loss, got {self.fitness!r}")
             fitness = model.followed or self.fitness
-        return dataclasses.replace(self, fitness=fitness, centred=centred, stratified=stratified, projected=projected)
+        decided: dict[str, Any] = {"centred": centred, "stratified": stratified, "projected": projected}
+        return dataclasses.replace(self, fitness=fitness, casewise=casewise, **decided)
 
     def _with_sigma(self: Kind, sigma: float, schedule: str, parts: float, scale: str) -> Kind:
         """Return the algorithm with sigma, its schedule and scale decided; the final sigma is one of so many parts."""
@@ -226,7 +242,7 @@ class GA(Algorithm):
 
     Parameters
     ----------
-    fitness, init, sigma, schedule, final_sigma, scale, centred, stratified, projected
+    fitness, init, sigma, schedule, final_sigma, scale, centred, stratified, projected, casewise, case_step
         As for `Algorithm`. For a model by name without `bounds`: centred layers, stratified mini-batches and projected
         steps. Sigma is 0.128 times the error of the best in units of "fixed", without projected steps 0.1 in units of
         "fan_in"; self-adaptive, from 0.1 and at least 0.005, if the fitness is neither an error nor a cross-entropy.
@@ -254,6 +270,7 @@ class GA(Algorithm):
     boost: Boost = 2.0
     opposites: Opposites = None
     spread: Spread = None
+    case_step: CaseStep = 2.5
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -295,7 +312,7 @@ class Article(GA):
 
     Parameters
     ----------
-    fitness, init, sigma, schedule, final_sigma, scale, centred, stratified, projected
+    fitness, init, sigma, schedule, final_sigma, scale, centred, stratified, projected, casewise, case_step
         As for `Algorithm`.
     parents, mates, crossover, pressure, boost, opposites, spread
         As for `GA`.
@@ -310,6 +327,7 @@ class Article(GA):
     centred: Centred = False
     stratified: Stratified = False
     projected: Projected = False
+    casewise: Casewise = False
     parents: Parents = 1.0
     mates: Mates = 2
     pressure: Pressure = 2.0
@@ -324,7 +342,7 @@ class ES(Algorithm):
 
     Parameters
     ----------
-    fitness, init, sigma, schedule, final_sigma, scale, centred, stratified, projected
+    fitness, init, sigma, schedule, final_sigma, scale, centred, stratified, projected, casewise, case_step
         As for `Algorithm`. For a model by name: centred layers, stratified mini-batches and projected steps. Sigma
         falls from 0.4 to a quarter of it in units of "widest", without projected steps from 0.5 to a twentieth in units
         of "fan_in".

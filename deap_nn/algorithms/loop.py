@@ -22,9 +22,10 @@ from deap_nn.breeding.lineage import Lineage
 from deap_nn.callbacks.base import Callback, Evolution, tell, telling_start_and_end
 from deap_nn.core.errors import WORST, EvaluationError
 from deap_nn.core.logbooks import as_number, record
-from deap_nn.core.registered import Registered
+from deap_nn.core.registered import Registered, evaluation_of
 from deap_nn.core.seeding import Purpose, stream
 from deap_nn.operators.adaptation import Clock, clock_of
+from deap_nn.operators.cases import Counted, Scored
 from deap_nn.operators.ranking import fitness_key
 from deap_nn.process.signals import heeding_signals, holding_signals
 from deap_nn.runs.checkpoint import Checkpoint
@@ -119,9 +120,8 @@ class Run:
         self._check_unchanged(generation)
         places = self._breed(generation) if generation else []
         layer_inputs = Registered.read(evolution.toolbox).layer_inputs
-        if generation and layer_inputs is not None:
-            self.lineage.take_inputs(layer_inputs, generation)
-        self._score()
+        inputs = self.lineage.layer_inputs(layer_inputs, generation) if generation and layer_inputs is not None else b""
+        self.lineage.ancestry.take_inputs(self._score(inputs))
         if self.halloffame is not None:
             self.halloffame.update(evolution.population)
         self._record()
@@ -137,7 +137,9 @@ class Run:
     def _fixed_now(self) -> dict[str, list[Any]]:
         """Return the parts of the registered values that must stay, by name."""
         registered = Registered.read(self.evolution.toolbox)
-        return {name: _kept_parts(getattr(registered, name)) for name in ("layer_inputs", *self.lineage.fixed)}
+        return {
+            name: _kept_parts(getattr(registered, name)) for name in ("layer_inputs", "case_step", *self.lineage.fixed)
+        }
 
     def _check_unchanged(self, generation: int) -> None:
         """Raise ValueError if a registered value that must stay has changed during the run."""
@@ -160,16 +162,25 @@ class Run:
         self.lineage.replace(population, chosen, generation, self._clock.sigma)
         return [] if self.checkpoint is None else [member.recipe.id & LOCAL for member in chosen]
 
-    def _score(self) -> None:
+    def _score(self, inputs: bytes) -> bytes:
+        """Score the members; return the layer inputs, with the changes that samples ask for if layers move by cases."""
         evolution, population = self.evolution, self.evolution.population
         evolution.scored, last_call = 0, time.monotonic()
-        answers = self.lineage.map(evolution.toolbox.evaluate, population)
-        for individual, values in zip(population, answers, strict=True):
+        registered, counted = Registered.read(evolution.toolbox), list[Counted]()
+        evaluate = registered.evaluate
+        if registered.moves_by_cases:
+            evaluate = evaluation_of(evaluate).by_cases(inputs)
+        answers = self.lineage.map(evaluate, population)
+        for individual, answer in zip(population, answers, strict=True):
+            values = answer.values if isinstance(answer, Scored | Counted) else answer
             individual.fitness.values = _checked(values, individual.fitness.weights, evolution)
+            counted += [answer] if isinstance(answer, Counted) else []
             evolution.scored += 1
             if time.monotonic() - last_call > PROGRESS_SECONDS:
                 tell(self.watching, "on_progress", evolution)
                 last_call = time.monotonic()
+        step = registered.case_step
+        return inputs if step is None or not counted else self.lineage.step_by_cases(inputs, counted, step)
 
     def _record(self) -> None:
         """Log the generation, and set the run's best member without a gap for a signal."""

@@ -84,7 +84,7 @@ def kept_of(
         wvalues=np.array([member.fitness.wvalues for member in evolution.population], dtype=np.float64),
         chosen=np.array(places, dtype=np.uint32),
         settings={} if evolution.generation else _settings_of(evolution),
-        inputs=lineage.ancestry.inputs,
+        inputs=lineage.ancestry.inputs(lineage.generation),
     )
 
 
@@ -226,6 +226,7 @@ def settings_record(
         "mates": as_json(registered.mates),
         "step": as_json(registered.step),
         "projected": registered.layer_inputs is not None,
+        "case_step": as_json(registered.case_step),
     }
     for name in OPERATORS:
         operator = getattr(registered, name)

@@ -67,6 +67,7 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
         super().__init__()
         self.container, self.layout, self.seed, self.algorithm = container, layout, seed, algorithm
         self.members, self.generations = members, generations
+        self.case_step = algorithm.case_step if algorithm.casewise else None
         self.clock = Clock(self)
         self.clock.generations = generations
 

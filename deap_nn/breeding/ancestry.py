@@ -84,11 +84,6 @@ class Ancestry:
         """A digest that identifies this run up to its present generation."""
         return self._history.hexdigest()
 
-    @property
-    def inputs(self) -> bytes:
-        """The layer inputs of the last generation."""
-        return self._inputs(self.last)
-
     def begin(self, drawn: Locals, inherited: Sequence[float | None], sigma: float | None) -> list[Child]:
         """Return the recipes of the next generation's members, and release those of earlier generations.
 
@@ -122,7 +117,7 @@ class Ancestry:
         return len(self._bred[generation].drawn)
 
     def take_inputs(self, inputs: bytes) -> None:
-        """Note the inputs of layers onto which the step from this generation to the next one is projected."""
+        """Note the inputs of layers along which the step from this generation to the next one goes."""
         if inputs:
             self._bred[self.last] = self._bred[self.last]._replace(inputs=inputs)
             self._history.update(inputs)
@@ -165,13 +160,13 @@ class Ancestry:
         mean = Mean.of(generation, self._bred[generation].drawn)
         if not self.carries(generation):
             return [mean]
-        inputs = self._inputs(generation - 1)
+        inputs = self.inputs(generation - 1)
         centroid = Centroid(generation, (self.centroid_id(generation - 1), mean.id), inputs)
         return [mean, centroid, Shift(generation, (mean.id, centroid.id))]
 
     def carries(self, generation: int) -> bool:
         """Return whether the parents of a generation's members are moved by a projected step."""
-        return bool(self._inputs(generation - 1)) and not self._around_centre
+        return bool(self.inputs(generation - 1)) and not self._around_centre
 
     def centroid(self, generation: int) -> Genome:
         """Return the recipe of a generation's centroid."""
@@ -196,7 +191,7 @@ class Ancestry:
         """Return the recipe of a recombination of members around a centre, best first; `whole` if they are all."""
         sigma = self._bred[generation].sigmas
         centre = (self.centre_id(generation - 1),)
-        inputs = self._inputs(generation) if whole else b""
+        inputs = self.inputs(generation) if whole else b""
         return Centre(generation, centre, sigma if isinstance(sigma, float) else None, packed(places), inputs, whole)
 
     def parents(self, drawn: Iterable[Genome]) -> list[Genome]:
@@ -214,7 +209,8 @@ class Ancestry:
             return self.centre(generation)
         return self.carriers(generation)[(MEAN, CENTROID, SHIFT).index(kind)]
 
-    def _inputs(self, generation: int) -> bytes:
+    def inputs(self, generation: int) -> bytes:
+        """Return the layer inputs of a generation, with its changes; empty without any."""
         return self._bred[generation].inputs if generation in self._bred else b""
 
     def _shift(self, generation: int) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 import pickle
 import pickletools
 import reprlib
@@ -20,6 +21,7 @@ from deap_nn.core.environment import environment, environment_digest
 from deap_nn.core.errors import EvaluationError
 from deap_nn.core.registered import at
 from deap_nn.genome.vectors import MOST_TOGETHER
+from deap_nn.operators.cases import BLOCK
 from deap_nn.process.workers import is_serial, pickler, worker_count
 
 Map = Callable[..., Iterable[Any]]
@@ -45,7 +47,8 @@ def group_sizes(members: int, workers: int, *, weights: int, mates: int) -> Iter
     members, workers : int
         The number of members to score, and of processes that score them.
     weights, mates : int
-        The number of weights of a member, and of its parents.
+        The number of weights of a member, and of the members that one task has: whole groups of parents, whose
+        children are bred in one pass, and whole blocks, that are summed together.
     """
     most = 16 if weights >= 1_000_000 else MOST_TOGETHER
     largest = max(mates, most // mates * mates)
@@ -54,8 +57,7 @@ def group_sizes(members: int, workers: int, *, weights: int, mates: int) -> Iter
         size = max(smallest, -(-members // (4 * workers)))
         if workers == 1:
             size = largest  # there is nothing to balance
-        elif size > 1:
-            size += -size % mates  # whole groups of parents: siblings are bred in one pass
+        size += -size % mates
         yield min(size, largest, members)
         members -= min(size, largest, members)
 
@@ -119,7 +121,7 @@ class Dispatch:
 
     def _of_groups(self, function: Callable[[Any], Any], sent: Sequence[Any], generation: int) -> Iterator[list[Any]]:
         """Yield the results of each group; a caller may take the last ones in a later generation."""
-        mates = self._genomes.breeder.reproduction.mates
+        mates = math.lcm(BLOCK, self._genomes.breeder.reproduction.mates)
         sizes = list(group_sizes(len(sent), self._workers, weights=self._genomes.size, mates=mates))
         groups = [tuple(sent[end - size : end]) for size, end in zip(sizes, itertools.accumulate(sizes), strict=True)]
         here = partial(run_here, Context(self._genomes, function), generation=generation, known=self._known)

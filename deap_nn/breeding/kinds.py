@@ -213,7 +213,7 @@ class Centroid(NamedTuple):
     parents : tuple of int
         The ids of the centroid of the generation before, and of the mean of the parents.
     inputs : bytes
-        The inputs of layers onto which the step is projected, by `packed_inputs`.
+        The inputs of layers along which the step goes, by `packed_inputs` or `with_changes`.
     """
 
     generation: int
@@ -273,7 +273,7 @@ class Centre(NamedTuple):
     drawn : bytes
         Their places, `packed`, best first.
     inputs : bytes
-        The inputs of layers onto which the step is projected, by `packed_inputs`; empty without any.
+        The inputs of layers along which the step goes, by `packed_inputs` or `with_changes`; empty without any.
     whole : bool
         Whether the children are all of their generation, and so have recombination weights: it is the next centre.
     """

@@ -39,9 +39,10 @@ from deap_nn.breeding.slots import FEWEST_SLOTS, SlotTable, default_place, free_
 from deap_nn.breeding.task import contexts, genomes_by_run
 from deap_nn.core.environment import processors
 from deap_nn.core.seeding import busy
-from deap_nn.genome.layer_inputs import inputs_of_centre
+from deap_nn.genome.layer_inputs import inputs_of_centre, spread_in, with_changes
 from deap_nn.genome.population import LightMember, light_members, load
 from deap_nn.genome.vectors import Vector
+from deap_nn.operators.cases import Counted, step_by_cases
 from deap_nn.process.workers import is_serial
 
 
@@ -173,8 +174,8 @@ class Lineage:
             return self.ancestry.recombined(generation, map(place_of, keys), whole=whole)
         return Average(generation, keys)
 
-    def take_inputs(self, layer_inputs: Callable[..., bytes], generation: int) -> None:
-        """Compute the layer inputs of the present generation's centre, onto which the next step is projected."""
+    def layer_inputs(self, layer_inputs: Callable[..., bytes], generation: int) -> bytes:
+        """Return the layer inputs of the present generation's centre, along which the next step goes."""
         if self.reproduction.shares_parents:
             (recipe,) = (self.known.recipes[key] for key in self.known.parents)
         else:
@@ -186,7 +187,12 @@ class Lineage:
                 self.informed().keep(recipes, threads=processors())
             recipe = recipes[self.ancestry.centroid_id(generation)]
         (centre,) = self.members([recipe])
-        self.ancestry.take_inputs(inputs_of_centre(layer_inputs, centre, generation, self.map))
+        return inputs_of_centre(layer_inputs, centre, generation, self.map)
+
+    def step_by_cases(self, inputs: bytes, counted: Sequence[Counted], step: float) -> bytes:
+        """Return the layer inputs of the present generation with the changes that its samples ask for."""
+        changes, spread = step_by_cases(counted, step, spread_in(self.ancestry.inputs(self.generation - 1)))
+        return with_changes(inputs, changes, spread)
 
     def settle(self, parents: dict[int, Genome]) -> None:
         """Give slots to the parents of a generation; their own parents keep theirs, to breed them from."""
@@ -387,7 +393,7 @@ class Lineage:
         """The number of recipes that a keyframe makes superfluous here, and the bytes of their layer inputs."""
         parents = len(self.known.parents)
         generations = max(0, self.bred_since // max(1, parents) - 1)  # the last one's inputs stay
-        return len(self.known.recipes) - parents, generations * len(self.ancestry.inputs)
+        return len(self.known.recipes) - parents, generations * len(self.ancestry.inputs(self.generation))
 
     def keep_keyframe(self, path: Path, others: Iterable[Any] = ()) -> None:
         """Write the weights of the present generation's parents, and release the recipes of their ancestors.

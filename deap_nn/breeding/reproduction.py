@@ -18,6 +18,7 @@ from deap_nn.breeding.breeder import Breeder, happens, without_state
 from deap_nn.breeding.kinds import Centre, Child, unpacked
 from deap_nn.core.registered import Registered
 from deap_nn.core.seeding import Purpose, seeded, stream, takes
+from deap_nn.genome.layer_inputs import unpacked_inputs
 from deap_nn.genome.vectors import Halves, Vector, Vectors, empty_vector, moved_along
 from deap_nn.operators.by_name import checked_children, fitter_first, mates_of
 from deap_nn.operators.crossover import cxMask, cxScanning, extrapolate
@@ -362,6 +363,8 @@ class AroundCentre(Reproduction):
             drawn = np.array(list(counts), np.int64)
             key: dict[str, Any] = {"seed": breeder.seed, "generation": centre.generation, "drawn": drawn}
             key |= {"counts": np.array(list(counts.values()), np.float64), "kept": kept, "step": float(self.step)}
+            layers = unpacked_inputs(centre.inputs, breeder.shapes).items()
+            key["skipped"] = [place for place, layer in layers if layer.changes is not None]  # these move by cases
             recombine(out, before, breeder.noise, breeder.factors(centre.sigma), breeder.shapes, **key)
             return
         # Summed in float64 in the order of the places, as the compiled `recombine` does it: the bits are the same.

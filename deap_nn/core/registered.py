@@ -15,7 +15,7 @@ import numpy as np
 from deap import base
 from numpy.typing import NDArray
 
-OF_MADE = frozenset({"algorithm", "clock", "generations", "members", "seed"})
+OF_MADE = frozenset({"algorithm", "case_step", "clock", "generations", "members", "seed"})
 """The settings of a toolbox by `make_toolbox` alone: in a plain one these names are the script's own."""
 
 
@@ -29,6 +29,8 @@ class Registered:
     ----------
     algorithm : GA, ES or None
         The algorithm of a made toolbox.
+    case_step : float or None
+        The step of layers that move by cases; None if all move by rank.
     assess : callable or None
         Adds columns about the best member to the logbook.
     clock : Clock or None
@@ -59,6 +61,7 @@ class Registered:
 
     algorithm: Any = None
     assess: Any = None
+    case_step: float | None = None
     clock: Any = None
     clone: Any = None
     evaluate: Any = None
@@ -86,6 +89,11 @@ class Registered:
         if found.get("step") is None:  # a genetic algorithm has no recombination weights
             found.pop("recombination_weights", None)
         return cls(**found)
+
+    @property
+    def moves_by_cases(self) -> bool:
+        """Whether layers move by cases: there is a step, and ``evaluate`` knows the loss of each sample."""
+        return self.case_step is not None and evaluation_of(self.evaluate).by_cases(b"") is not None
 
 
 def words_of(registered: Any) -> Mapping[str, Any]:
@@ -164,6 +172,14 @@ class Evaluation:
     problem: Any = None
     shapes: Any = None
     count: Any = None
+
+    def by_cases(self, inputs: bytes) -> Any:
+        """Return an evaluation that also returns what a step by cases needs; None without losses of samples."""
+        return None
+
+    def gathered(self, answers: list[Any]) -> list[Any]:
+        """Return the answers of a task as they are sent to the main process."""
+        return answers
 
     def many(self, genomes: NDArray[np.float32]) -> list[tuple[float, ...]]:
         """Return the fitness of each genome, shape (genomes, weights)."""

@@ -100,14 +100,24 @@ def check_centred(model: keras.Model) -> None:
         )
 
 
-def check_projected(model: keras.Model, samples: int, *, centred: bool) -> None:
-    """Raise ValueError if no step can be projected: no layers are centred, or none has more inputs than `samples`."""
+def moved_layers(model: keras.Model) -> dict[int, keras.layers.Layer]:
+    """Return the layers that move along their inputs, by the index of the kernel among the trainable weights.
+
+    These are the layers that `centrable_layers` returns, or that are centred, whose kernel evolves and whose inputs are
+    one row for each sample.
+    """
+    places = _places(model)
+    layers = _centred_layers(model) or centrable_layers(model)
+    # A kernel with LoRA is a tensor.
+    return {places[id(one.kernel)]: one for one in layers if id(one.kernel) in places and len(one.input.shape) == 2}
+
+
+def check_projected(model: keras.Model, *, centred: bool) -> None:
+    """Raise ValueError if no step can be projected: no layers are centred, or none has one row for each sample."""
     if not centred:
         raise ValueError("projected needs centred layers: centred=True, or KerasProblem(..., centred=True)")
-    layers = centrable_layers(model)
-    wide = (layer for layer in layers if len(layer.input.shape) == 2 and layer.kernel.shape[0] > samples)
-    if not any(getattr(layer.kernel, "trainable", False) for layer in wide):  # a kernel with LoRA is a tensor
-        raise ValueError(f"projected needs a Dense layer with more inputs than a mini-batch has samples, {samples}")
+    if not moved_layers(model):
+        raise ValueError("projected needs a Dense layer with inputs of shape (samples, inputs)")
 
 
 @global_state_kept()
@@ -139,16 +149,11 @@ def shifts_of(model: keras.Model, call: Callable[[], Any]) -> dict[int, Any]:
 def inputs_of(model: keras.Model, call: Callable[[], Any], samples: int) -> dict[int, Any]:
     """Return the inputs of centred layers in a call of the model, shape (samples, inputs), by the index of the kernel.
 
-    Layers are left out whose kernel does not evolve, that are called for several positions of a sample, or that have no
-    more inputs than there are `samples`.
+    These are the `moved_layers`; layers that a model calls with another number of rows than samples are left out.
     """
     call()
-    places = _places(model)
-    return {
-        places[id(layer.kernel)]: _not_rounded(layer.seen[0])
-        for layer in _centred_layers(model)
-        if id(layer.kernel) in places and layer.seen[0].shape[:-1] == (samples,) and samples < layer.seen[0].shape[-1]
-    }
+    found = {place: layer.seen[0] for place, layer in moved_layers(model).items()}
+    return {place: _not_rounded(seen) for place, seen in found.items() if seen.shape[0] == samples}
 
 
 def mean_shifts(found: Iterable[Mapping[int, Any]]) -> dict[int, Vector]:

@@ -47,7 +47,9 @@ initNormal()
         kind = "genetic algorithm"
         parts.insert(0, f"{mates or mates_of(toolbox)} parents crossed by {_call(toolbox.mate)}")
     if registered.layer_inputs is not None and mates is None:
-        parts.append("steps projected onto the inputs of dense layers")
+        layers = " and ".join(getattr(registered.problem, "moved_layers", ())) or "dense layers"
+        how = f"a step of {registered.case_step} by cases" if registered.moves_by_cases else "the step by rank"
+        parts.append(f"{how} along the inputs of {layers}")
     if getattr(registered.problem, "centred", False):
         parts.append("centred layers")
     if getattr(registered.problem, "stratified", False):

@@ -21,6 +21,7 @@ from deap_nn.models.layers import check_projected, mean_shifts
 from deap_nn.models.reference import model_of, trained_model
 from deap_nn.models.tensorflow import keras
 from deap_nn.operators.adaptation import Count
+from deap_nn.operators.cases import in_blocks
 from deap_nn.problems.problem import Problem
 from deap_nn.problems.scorer import Map, Part, Shifts, centring_batches, is_small, scorer
 
@@ -69,7 +70,8 @@ class Evaluate(OnProblem):
     def __call__(self, individual: WeightList | ArrayLike) -> tuple[float, ...]:
         """Return the fitness of an individual, or of a vector of all weights, as a tuple."""
         found = scorer(self.problem)
-        return found.fitness(found.read(individual), self.generation)
+        fitness: tuple[float, ...] = found.fitness(found.read(individual), self.generation)
+        return fitness
 
     @property
     def generation(self) -> int:
@@ -89,7 +91,11 @@ class Evaluate(OnProblem):
     @property
     def _is_itself(self) -> bool:
         """Whether the call is this class' own; a derived class may compute another fitness, which no shortcut knows."""
-        return type(self).__call__ is Evaluate.__call__
+        return type(self).__call__ in (Evaluate.__call__, ByCases.__call__)
+
+    def by_cases(self, inputs: bytes) -> ByCases | None:
+        """Return the evaluation that also returns what a step by cases needs, if it knows the loss of each sample."""
+        return ByCases(self, inputs) if self._is_itself and self.problem.casewise else None
 
     @property
     def scores_groups(self) -> bool:  # type: ignore[override]  # it follows from the problem
@@ -116,11 +122,45 @@ class Evaluate(OnProblem):
 
     def of_rounded(self, flat: Vector, halves: Halves) -> tuple[float, ...]:
         """Return the fitness of a genome with rounded matrices, with the bits of a call with the whole genome."""
-        return scorer(self.problem).rounded_fitness(flat, halves, self.generation)
+        fitness: tuple[float, ...] = scorer(self.problem).rounded_fitness(flat, halves, self.generation)
+        return fitness
 
     def many(self, genomes: NDArray[np.float32]) -> list[tuple[float, ...]]:
         """Return the fitness of each genome, shape (genomes, weights), with the bits of a call for each."""
         return scorer(self.problem).group_fitness(genomes, self.generation)
+
+
+class ByCases(Evaluate):
+    """An evaluation that returns a `Scored` for an individual, and a `Counted` for each of those of a task.
+
+    Parameters
+    ----------
+    evaluate : Evaluate
+        The toolbox's evaluation.
+    inputs : bytes
+        The packed inputs of the layers that move by cases; empty in a generation from which none moves.
+    """
+
+    def __init__(self, evaluate: Evaluate, inputs: bytes) -> None:
+        super().__init__(evaluate.problem)
+        self.inputs = inputs
+
+    def __call__(self, individual: WeightList | ArrayLike) -> Any:
+        """Return the fitness of an individual, with the losses of samples and the products of layers."""
+        found = scorer(self.problem)
+        return found.fitness(found.read(individual), self.generation, self.inputs)
+
+    def of_rounded(self, flat: Vector, halves: Halves) -> Any:
+        """Return the same of a genome with rounded matrices."""
+        return scorer(self.problem).rounded_fitness(flat, halves, self.generation, self.inputs)
+
+    def many(self, genomes: NDArray[np.float32]) -> list[Any]:
+        """Return the same of each genome, shape (genomes, weights)."""
+        return scorer(self.problem).group_fitness(genomes, self.generation, self.inputs)
+
+    def gathered(self, answers: list[Any]) -> list[Any]:
+        """Return the answers of a task with the sums over blocks in place of the products."""
+        return in_blocks(answers) if self.inputs else [one.values for one in answers]
 
 
 def mapped_shifts(problem: Problem, individual: WeightList, map: Map) -> Shifts | None:
@@ -285,7 +325,7 @@ def functions_of(problem: Problem, validation_size: int, *, projected: bool) -> 
     if not problem.images:
         found["scores"] = Scores(problem)
     if projected:
-        check_projected(model_of(problem.model), problem.batch_size, centred=problem.centred)
+        check_projected(model_of(problem.model), centred=problem.centred)
         found["layer_inputs"] = LayerInputs(problem)
     return found
 

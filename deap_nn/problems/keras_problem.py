@@ -139,7 +139,7 @@ class KerasProblem:
         from deap_nn.models.layers import check_centred
         from deap_nn.models.outputs import logit_flags, output_names, tried_outputs
         from deap_nn.models.reference import check_model, reference_of
-        from deap_nn.models.tensorflow import keras
+        from deap_nn.models.tensorflow import keras, tf
         from deap_nn.problems.objective_evaluator import ObjectiveEvaluator
         from deap_nn.problems.objectives import asks_for_logits, check_targets, check_weighted, objective_of
 
@@ -175,8 +175,13 @@ class KerasProblem:
         self.layout: Layout = self.reference.layout
         pack = partial(keras.tree.pack_sequence_as, structure), partial(packed, self.samples.targets)
         signs = (-1.0,) * len(self.objectives)
-        ObjectiveEvaluator(self.objectives, self.from_logits, signs, self.pairs, pack, self.samples.weighted).check(
-            outputs, [target[tried] for target in targets]
+        few_targets = [target[tried] for target in targets]
+        evaluator = ObjectiveEvaluator(
+            self.objectives, self.from_logits, signs, self.pairs, pack, self.samples.weighted
+        )
+        evaluator.check(outputs, few_targets)
+        self.casewise = (
+            evaluator.cases(*(list(map(tf.constant, arrays)) for arrays in (outputs, few_targets))) is not None
         )
         for objective in self.objectives:
             if objective.kind == "function" and not objective.names:
@@ -266,6 +271,7 @@ def of_keras_problem(
             weights=tuple(signs),
             precision=given.precision,
             centred=given.centred,
+            casewise=given.casewise and signs[0] < 0,
             **settings,
         )
     )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from deap_nn.core.seeding import Purpose, stream
 from deap_nn.data.registry import DataReference
 from deap_nn.data.samples import packed
-from deap_nn.models.layers import centred, inputs_of, shifts_of, take_rounded
+from deap_nn.models.layers import centred, inputs_of, moved_layers, shifts_of, take_rounded
 from deap_nn.models.outputs import as_float32, outputs_of, with_logits
 from deap_nn.models.reference import model_of, new_model
 from deap_nn.models.tensorflow import keras, tf, traced
@@ -79,21 +79,38 @@ class Network:
         self._kept: dict[Any, Any] = {}  # traced functions
         self.evaluator = self._evaluator_of(problem.objectives, problem.weights, shapes.weighted)
         self.measure = self._evaluator_of((problem.measure,), problem.weights[:1], shapes.weighted)
+        self._in_groups, self._specs = in_groups, shapes.specs
         is_exact = problem.precision == "float32"
         quick = self.model
         if problem.centred or not is_exact:
             quick = new_model(problem.model, precision=problem.precision)
             quick = centred(quick) if problem.centred else quick
-        trace = partial(self._trace, quick)
-        if in_groups:
-            self.kernel: Any = GroupKernel(trace, self.layout, typical(shapes.specs), at_once=is_vectorised(quick))
-            return
-        if not is_exact:
+        if not in_groups and not is_exact:
             flags = take_rounded(quick)
             self.rounded = flags if any(flags) else ()
-        types = [tf.uint16 if rounded else tf.float32 for rounded in self.rounded or [False] * len(self.layout)]
-        weights = [tf.TensorSpec(shape, kind) for shape, kind in zip(self.layout.shapes, types, strict=True)]
-        self.kernel = traced(trace, weights, *map(list, shapes.specs))
+        self._quick = quick
+        self.moved = list(moved_layers(quick)) if problem.centred else []
+        """The indices of the kernels of layers that move along their inputs."""
+
+    @cached_property
+    def kernel(self) -> Any:
+        """The traced function of weights and a mini-batch: the objectives, if all outputs are finite, and these."""
+        return self._compiled()
+
+    @cached_property
+    def case_kernel(self) -> Any:
+        """The same, of the directions of each layer that moves too: also the losses, and the layers' products."""
+        samples = int(self._specs[0][0].shape[0])
+        return self._compiled([tf.TensorSpec((samples, self.layout.shapes[place][0])) for place in self.moved])
+
+    def _compiled(self, *more: Sequence[Any]) -> Any:
+        given, trace = [*map(list, self._specs), *more], partial(self._trace, self._quick)
+        with _one_at_a_time, holding_signals():
+            if self._in_groups:
+                return GroupKernel(trace, self.layout, typical(given), at_once=is_vectorised(self._quick))
+            types = [tf.uint16 if rounded else tf.float32 for rounded in self.rounded or [False] * len(self.layout)]
+            weights = [tf.TensorSpec(shape, kind) for shape, kind in zip(self.layout.shapes, types, strict=True)]
+            return traced(trace, weights, *given)
 
     def _evaluator_of(
         self, objectives: Sequence[Objective], weights: Sequence[float], weighted: int
@@ -120,10 +137,15 @@ class Network:
         self.places = [place for place, output in enumerate(made) if hasattr(output, "_keras_logits")]
         return made
 
-    def _trace(self, model: Any, weights: Sequence[Any], inputs: Any, targets: Any) -> tuple[Any, Any, Any]:
-        """Return the values of the traced objectives, whether all outputs are finite, and the outputs; traced."""
+    def _trace(self, model: Any, weights: Sequence[Any], inputs: Any, targets: Any, *rows: Any) -> tuple[Any, ...]:
+        """Return what `kernel` returns, or with the rows of directions what `case_kernel` returns; traced."""
         outputs = self._outputs(model, weights, inputs)
-        return *self.evaluator.traced(outputs, targets), outputs
+        found = *self.evaluator.traced(outputs, targets), outputs
+        if not rows:
+            return found
+        kernels = [_as_typed(weights[place], "float32") for place in self.moved]
+        products = [as_float32(tf.matmul(tf.cast(each, w.dtype), w)) for each, w in zip(*rows, kernels, strict=True)]
+        return *found, self.evaluator.cases(outputs, targets), products
 
     def _called(self, key: Any, function: Any, weights: Sequence[Any], given: Any, *, any_size: bool = True) -> Any:
         """Call a function of weights and samples; it is traced once for a key, for any number of samples or this one.
@@ -229,7 +251,7 @@ def typical(specs: Sequence[Any]) -> list[list[Any]]:
             return tf.zeros(spec.shape, spec.dtype)
         return tf.constant(numbers.astype(spec.dtype.as_numpy_dtype))
 
-    return [[made(spec, place == 0) for spec in half] for place, half in enumerate(specs)]
+    return [[made(spec, place != 1) for spec in half] for place, half in enumerate(specs)]
 
 
 def network_of(problem: Problem, samples: Any, given: Sequence[Any], *, in_groups: bool) -> Network:

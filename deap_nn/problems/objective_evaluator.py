@@ -85,26 +85,49 @@ class ObjectiveEvaluator:
     def _values(self, outputs: Sequence[Any], targets: Sequence[Any]) -> list[Any]:
         return [self._value(objective, outputs, targets) for objective in self.objectives if objective.traced]
 
+    def cases(self, outputs: Sequence[Any], targets: Sequence[Any]) -> Any:
+        """Return the loss of each sample, shape (samples,), float32; None unless one objective is a mean over them."""
+        found = []
+        for part in self.objectives[0].parts or self.objectives:
+            output, target = self._seen(part, outputs, targets)
+            values, weight = self._each(part, output, target), self._weight(part, targets)
+            if values is None or not values.shape.rank or values.shape[0] != outputs[0].shape[0]:
+                return None
+            values = tf.cast(values, tf.float32)
+            values = values if weight is None else values * _aligned(weight, values)
+            found.append(tf.reduce_mean(tf.reshape(values, (values.shape[0], -1)), axis=1))
+        return tf.add_n(found) if len(self.objectives) == 1 else None
+
+    def _each(self, objective: Objective, output: Any, target: Any) -> Any:
+        """Return the values of an objective that are averaged, shape (samples, ...), before sample weights; or None."""
+        logits = objective.place is not None and self.from_logits[objective.place]
+        if objective.kind == "error":
+            return 1.0 - _is_right(output, target, from_logits=logits)
+        if objective.kind == "cross_entropy":
+            return _cross_entropies(output, target, from_logits=logits)
+        if objective.kind == "compiled":
+            compiled: Any = objective.function
+            return tf.convert_to_tensor(compiled(*of_one_rank(tf.cast(target, output.dtype), output)))
+        if objective.kind != "loss":
+            return None
+        loss = self._made[objective]
+        if isinstance(loss, keras.losses.Loss):
+            return tf.convert_to_tensor(loss.call(tf.cast(target, loss.dtype), tf.cast(output, loss.dtype)))
+        return tf.convert_to_tensor(loss(*of_one_rank(target, output)))
+
     def _value(self, objective: Objective, outputs: Sequence[Any], targets: Sequence[Any]) -> Any:
         if objective.parts:
             return tf.add_n([tf.cast(self._value(part, outputs, targets), tf.float64) for part in objective.parts])
         output, target = self._seen(objective, outputs, targets)
         weight = self._weight(objective, targets)
-        logits = objective.place is not None and self.from_logits[objective.place]
         if objective.kind == "error":
-            return _error(output, target, weight, from_logits=logits)
-        if objective.kind == "cross_entropy":
-            return _cross_entropy(output, target, weight, from_logits=logits)
+            logits = objective.place is not None and self.from_logits[objective.place]
+            return _error(_is_right(output, target, from_logits=logits), weight)
         if objective.kind == "metric":
             return _measured(self._made[objective], output, target, weight)
-        if objective.kind == "compiled":
-            compiled: Any = objective.function
-            values = compiled(*of_one_rank(tf.cast(target, output.dtype), output))
-            return tf.cast(weighted_mean(values, weight), tf.float32)
-        loss = self._made[objective]
-        if isinstance(loss, keras.losses.Loss):
+        if objective.kind == "loss" and isinstance(loss := self._made[objective], keras.losses.Loss):
             return tf.cast(tf.reduce_mean(loss(target, output, weight)), tf.float32)
-        return tf.cast(weighted_mean(loss(*of_one_rank(target, output)), weight), tf.float32)
+        return tf.cast(weighted_mean(self._each(objective, output, target), weight), tf.float32)
 
     def _seen(self, objective: Objective, outputs: Sequence[Any], targets: Sequence[Any]) -> tuple[Any, Any]:
         """Return an objective's arguments: one output and its target, or all in the structures of model and data."""
@@ -202,31 +225,33 @@ def _column(output: Any) -> Any:
     return output[:, None] if output.shape.rank == 1 else output
 
 
-def _error(output: Any, target: Any, weight: Any, *, from_logits: bool) -> Any:
-    """Return the error rate, as a share of the sum of weights if given."""
+def _is_right(output: Any, target: Any, *, from_logits: bool) -> Any:
+    """Return 1 for each prediction of the right class, else 0, float64."""
     output = _column(output)
     labels = _classes(output, target)
     if output.shape[-1] == 1:
         predicted = tf.cast(output[..., 0] > (0.0 if from_logits else 0.5), tf.int32)
     else:
         predicted = tf.argmax(output, axis=-1, output_type=tf.int32)
-    is_right = tf.cast(tf.equal(predicted, labels), tf.float64)
+    return tf.cast(tf.equal(predicted, labels), tf.float64)
+
+
+def _error(is_right: Any, weight: Any) -> Any:
+    """Return the error rate, as a share of the sum of weights if given."""
     if weight is None:
-        right, count = tf.reduce_sum(is_right), tf.cast(tf.size(labels), tf.float64)
+        right, count = tf.reduce_sum(is_right), tf.cast(tf.size(is_right), tf.float64)
     else:
         weight = _aligned(weight, is_right)
         right, count = tf.reduce_sum(is_right * weight), tf.reduce_sum(tf.ones_like(is_right) * weight)
     return tf.math.divide_no_nan(count - right, count)  # a plain division by a constant becomes a rounded product
 
 
-def _cross_entropy(output: Any, target: Any, weight: Any, *, from_logits: bool) -> Any:
-    """Return the mean cross-entropy in nats: binary for an output of one number, else over the classes."""
+def _cross_entropies(output: Any, target: Any, *, from_logits: bool) -> Any:
+    """Return each cross-entropy in nats: binary for an output of one number, else over the classes."""
     output = _column(output)
     if output.shape[-1] == 1:
         labels = tf.cast(tf.reshape(target, tf.shape(output)), tf.float32)
-        entropy = keras.ops.binary_crossentropy(labels, output, from_logits=from_logits)
-    elif target.shape.rank == output.shape.rank and target.shape[-1] != 1:
-        entropy = keras.ops.categorical_crossentropy(tf.cast(target, tf.float32), output, from_logits=from_logits)
-    else:
-        entropy = keras.ops.sparse_categorical_crossentropy(_classes(output, target), output, from_logits=from_logits)
-    return weighted_mean(entropy, weight)
+        return keras.ops.binary_crossentropy(labels, output, from_logits=from_logits)
+    if target.shape.rank == output.shape.rank and target.shape[-1] != 1:
+        return keras.ops.categorical_crossentropy(tf.cast(target, tf.float32), output, from_logits=from_logits)
+    return keras.ops.sparse_categorical_crossentropy(_classes(output, target), output, from_logits=from_logits)

@@ -53,6 +53,8 @@ class Problem:
         Whether the fitness is that of the network with centred layers, as `KerasProblem` takes it.
     stratified : bool
         Whether each mini-batch has each class of the first output's target in proportion.
+    casewise : bool
+        Whether the fitness is the mean of a loss for each sample, by which layers can move.
     """
 
     model: ModelReference
@@ -69,6 +71,7 @@ class Problem:
     images: bool = False
     centred: bool = False
     stratified: bool = False
+    casewise: bool = False
 
     @property
     def measure(self) -> Objective:
@@ -84,6 +87,14 @@ class Problem:
         from deap_nn.models.reference import model_of
 
         return [layer.name for layer in centrable_layers(model_of(self.model))] if self.centred else []
+
+    @property
+    def moved_layers(self) -> list[str]:
+        """The names of the centred layers that can move along their inputs."""
+        from deap_nn.models.layers import moved_layers
+        from deap_nn.models.reference import model_of
+
+        return [layer.name for layer in moved_layers(model_of(self.model)).values()] if self.centred else []
 
     @property
     def fitness(self) -> FitnessName | None:
@@ -144,6 +155,7 @@ def of_labelled_data(
             from_logits=(is_logits(network, 0, lambda: network(few, training=False)),),
             images=True,
             centred=centred,
+            casewise=True,
             **settings,
         )
     )

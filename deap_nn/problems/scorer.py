@@ -15,11 +15,13 @@ from deap_nn.data import registry
 from deap_nn.data.dataset import Split
 from deap_nn.data.loading import find_dataset
 from deap_nn.data.minibatches import Strata, batch_indices
+from deap_nn.genome.layer_inputs import unpacked_inputs
 from deap_nn.genome.vectors import Halves, Vector, empty_halves, split_vector
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.models.layers import CENTRING_BATCH, CENTRING_SAMPLES, centred, fold, mean_shifts, without_shifts
 from deap_nn.models.reference import ModelReference, model_of, new_model
 from deap_nn.models.tensorflow import check_not_forked, configure_tensorflow, shared_tensor, tf
+from deap_nn.operators.cases import Scored
 from deap_nn.problems import groups
 from deap_nn.problems.network import forget_networks, network_of
 from deap_nn.problems.problem import Problem
@@ -54,7 +56,8 @@ class Scorer:
         self._kept: tuple[Vector, WeightList] | None = None  # the last individual, and its network
         self._needs_outputs = not all(objective.traced for objective in problem.objectives)
         self._network = network_of(problem, self.samples, self._minibatch(0), in_groups=self.scores_groups)
-        self._kernel, self._evaluator = self._network.kernel, self._network.evaluator
+        self._evaluator = self._network.evaluator
+        self._directions: tuple[bytes, list[Any], list[int]] | None = None  # the last ones, and their layers
         self.rounded = self._network.rounded
         """Whether `rounded_fitness` takes each matrix as bfloat16; empty if it takes none so."""
 
@@ -103,21 +106,21 @@ class Scorer:
         self.check(individual)
         return individual.transient()
 
-    def fitness(self, individual: WeightList, generation: int) -> tuple[float, ...]:
-        """Return the fitness on the mini-batch of a generation, always finite."""
+    def fitness(self, individual: WeightList, generation: int, inputs: bytes | None = None) -> Any:
+        """Return the fitness on the mini-batch of a generation, always finite; with layer inputs `Scored`."""
         self.check(individual)
         if self.scores_groups:
-            return self.group_fitness(individual.flat[None], generation)[0]
+            return self.group_fitness(individual.flat[None], generation, inputs)[0]
         if not self.rounded:
-            return self._fitness(self.layout.views(individual.flat), generation)
+            return self._fitness(self.layout.views(individual.flat), generation, inputs)
         from deap_nn.operators.compiled.centre import round_weights
 
         if not hasattr(self._own, "halves"):  # one for each thread: threads score at the same time
             self._own.halves = empty_halves(self.layout.size)
         round_weights(individual.flat, self._own.halves, self.layout.shapes, np.array(self.rounded))
-        return self.rounded_fitness(individual.flat, self._own.halves, generation)
+        return self.rounded_fitness(individual.flat, self._own.halves, generation, inputs)
 
-    def rounded_fitness(self, flat: Vector, halves: Halves, generation: int) -> tuple[float, ...]:
+    def rounded_fitness(self, flat: Vector, halves: Halves, generation: int, inputs: bytes | None = None) -> Any:
         """Return the same fitness as `fitness`, for a genome with matrices that are rounded already.
 
         Parameters
@@ -128,24 +131,56 @@ class Scorer:
             The bfloat16 bits of the rounded matrices, each at its weight's place, shape (weights,), uint16.
         generation : int
             The generation of the mini-batch.
+        inputs : bytes, optional
+            As for `fitness`.
         """
         each = zip(self.rounded, self.layout.views(flat), split_vector(halves, self.layout.shapes), strict=True)
-        return self._fitness([half if rounded else whole for rounded, whole, half in each], generation)
+        return self._fitness([half if rounded else whole for rounded, whole, half in each], generation, inputs)
 
-    def _fitness(self, matrices: Sequence[NDArray[Any]], generation: int) -> tuple[float, ...]:
-        given = self._minibatch(generation)
-        values, finite, outputs = self._kernel([shared_tensor(matrix) for matrix in matrices], *given)
-        return self._fitness_of(values.numpy().tolist(), bool(finite), outputs, given[1])
+    def _fitness(self, matrices: Sequence[NDArray[Any]], generation: int, inputs: bytes | None) -> Any:
+        kernel, given, known = self._prepared(generation, inputs)
+        values, finite, outputs, *more = kernel([shared_tensor(matrix) for matrix in matrices], *given)
+        fitness = self._fitness_of(values.numpy().tolist(), bool(finite), outputs, given[1])
+        if not more:
+            return fitness
+        losses, products = more[0].numpy(), self._by_place((product.numpy() for product in more[1]), known)
+        return Scored(fitness, losses if finite else np.full_like(losses, np.nan), products)
 
-    def group_fitness(self, genomes: NDArray[np.float32], generation: int) -> list[tuple[float, ...]]:
-        """Return the fitness of each genome of a group; shape (genomes, weights)."""
-        given = self._minibatch(generation)
-        values, finite, outputs = self._kernel(genomes, *given)
+    def group_fitness(self, genomes: NDArray[np.float32], generation: int, inputs: bytes | None = None) -> list[Any]:
+        """Return the fitness of each genome of a group, shape (genomes, weights); with layer inputs `Scored`."""
+        kernel, given, known = self._prepared(generation, inputs)
+        values, finite, outputs, *more = kernel(genomes, *given)
         if not self._needs_outputs and finite.all() and (np.abs(values) <= WORST).all():  # nearly always
-            return list(map(tuple, values.tolist()))
-        each = zip(values.tolist(), finite.tolist(), strict=True)
-        outputs_of = ([array[i] for array in outputs] for i in range(len(values)))
-        return [self._fitness_of(*known, some, given[1]) for known, some in zip(each, outputs_of, strict=True)]
+            fitness = list(map(tuple, values.tolist()))
+        else:
+            each = zip(values.tolist(), finite.tolist(), strict=True)
+            outputs_of = ([array[i] for array in outputs] for i in range(len(values)))
+            fitness = [self._fitness_of(*known, some, given[1]) for known, some in zip(each, outputs_of, strict=True)]
+        if not more:
+            return fitness
+        losses = np.where(finite[:, None], more[0], np.float32(np.nan))
+        return [
+            Scored(value, loss, self._by_place(products, known))
+            for value, loss, products in zip(fitness, losses, zip(*more[1], strict=True), strict=True)
+        ]
+
+    def _prepared(self, generation: int, inputs: bytes | None) -> tuple[Any, Sequence[Any], Sequence[int]]:
+        """Return the kernel, the tensors that it takes besides weights, and the layers of which it has directions."""
+        given, network, kept = self._minibatch(generation), self._network, self._directions
+        if inputs is None:
+            return network.kernel, given, ()
+        if kept is None or kept[0] != inputs:
+            known = unpacked_inputs(inputs, self.layout.shapes)
+            sizes = {place: (self.problem.batch_size, self.layout.shapes[place][0]) for place in network.moved}
+            rows = [known[at].inputs if at in known else np.zeros(size, np.float32) for at, size in sizes.items()]
+            self._directions = kept = inputs, self._tensors(rows), list(known)
+        return network.case_kernel, (*given, kept[1]), kept[2]
+
+    def _by_place(
+        self, products: Iterable[NDArray[np.float32]], known: Sequence[int]
+    ) -> dict[int, NDArray[np.float32]]:
+        """Return the products of the layers whose directions are known, by the index of the kernel."""
+        return {at: product for at, product in zip(self._network.moved, products, strict=True) if at in known}
 
     def _fitness_of(
         self, values: Sequence[float], finite: bool, outputs: Sequence[Any], targets: Sequence[Any]

@@ -21,10 +21,8 @@ from deap_nn import (
     SelfAdaptive,
     usual_step,
 )
-from deap_nn.algorithms.algorithm import ALGORITHMS, WIDEST
+from deap_nn.algorithms.algorithm import ALGORITHMS
 from deap_nn.core.arguments import options_of
-from deap_nn.models.built_in import BUILT_IN
-from deap_nn.models.reference import reference_of
 
 LIMITS = [
     (GA, "fitness", ["error", "cross_entropy"], ["accuracy"]),
@@ -35,6 +33,8 @@ LIMITS = [
     (GA, "centred", [], ["maybe", 2]),
     (GA, "stratified", [], ["maybe"]),
     (GA, "projected", [], ["maybe"]),
+    (GA, "casewise", [], ["maybe"]),
+    (GA, "case_step", [1e-6, 2], [0, 1e7]),
     (GA, "parents", [1, 7, 0.5, 1.0], [0, -1, 0.0, 1.5, "all"]),
     (GA, "mates", [2, 256], [1, 257, 2.5]),
     (GA, "crossover", ["mask", "none"], ["two-point", "cxMask"]),
@@ -94,22 +94,24 @@ def test_settings_that_do_not_go_together_are_refused_by_name(kind, words, said)
     assert "\n" not in str(caught.value)
 
 
-SCORED = {"centred": True, "stratified": True, "projected": True}
+SCORED = {"centred": True, "stratified": True, "projected": True, "casewise": True}
+MEANS = {"projected": False, "casewise": False}
 PROJECTED = {"ga": (0.128, None, "fixed"), "es": (0.4, 0.1, "widest")}
 PLAIN = {"ga": (0.1, None, "fan_in"), "es": (0.5, 0.025, "fan_in")}
 
 DECIDED = [
     ("mlp", 64, {}, SCORED, PROJECTED),
-    ("mlp", 784, {}, SCORED | {"projected": False}, PLAIN),
-    ("lenet5", 400, {}, SCORED | {"projected": False}, PLAIN),
-    ("mnist_deep", 3135, {}, SCORED, PROJECTED),
-    ("mlp", 64, {"projected": False}, SCORED | {"projected": False}, PLAIN),
-    ("mlp", 64, {"centred": False}, SCORED | {"centred": False, "projected": False}, PLAIN),
+    ("lenet5", 400, {}, SCORED, PROJECTED),
+    ("mnist_deep", 3137, {}, SCORED, PROJECTED),
+    ("mlp", 64, {"projected": False}, SCORED | MEANS, PLAIN),
+    ("mlp", 64, {"casewise": False}, SCORED | {"casewise": False}, PROJECTED),
+    ("mlp", 64, {"centred": False}, SCORED | {"centred": False} | MEANS, PLAIN),
     ("mlp", 64, {"stratified": False}, SCORED | {"stratified": False}, PROJECTED),
-    ("mlp", 1, {}, SCORED | {"centred": False, "projected": False}, PLAIN),
+    ("mlp", 1, {}, SCORED | {"centred": False} | MEANS, PLAIN),
     (None, 64, {}, dict.fromkeys(SCORED, False), PLAIN),
-    (None, 64, {"centred": True}, {"centred": True, "stratified": False, "projected": False}, PLAIN),
+    (None, 64, {"centred": True}, {"centred": True, "stratified": False} | MEANS, PLAIN),
     (None, 64, {"centred": True, "projected": True}, SCORED | {"stratified": False}, PROJECTED),
+    (None, 64, {"centred": True, "casewise": True}, SCORED | {"stratified": False}, PROJECTED),
 ]
 
 
@@ -218,13 +220,6 @@ def test_a_scale_may_be_a_factor_for_each_matrix():
     for scale in ((-1.0,), [np.nan], 3.0):
         with pytest.raises(ValueError, match=r"^scale must be none, fan_in, widest or fixed, got"):
             GA(scale=scale)
-
-
-@pytest.mark.parametrize("name", WIDEST)
-def test_the_widest_layers_are_those_of_the_built_in_models(name):
-    layout = reference_of(name).layout
-    assert WIDEST[name] == max(shape[0] for shape in layout.shapes if len(shape) == 2) == max(layout.fan_ins)
-    assert list(WIDEST) == list(BUILT_IN)
 
 
 def test_the_usual_step():

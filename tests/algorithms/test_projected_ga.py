@@ -78,7 +78,7 @@ def test_a_strategy_of_ones_own_gets_the_moved_parents(digits, expected):
 
 def test_workers_and_groups_have_the_same_bytes(digits, expected):
     assert run(digits, map_=mapping) == expected
-    for group_size in (1, 3):
+    for group_size in (4, 8):
         assert run(digits, map_=mapping, group_size=group_size) == expected
 
 
@@ -108,7 +108,7 @@ def test_a_host_that_loses_its_cache_makes_the_same_centroids_again(digits, tmp_
 
 
 def test_a_keyframe_is_made_if_layer_inputs_take_much_memory(digits, tmp_path, monkeypatch):
-    monkeypatch.setattr(resuming, "RECIPE_BYTES", 3 * 16 * (784 + 64))
+    monkeypatch.setattr(resuming, "RECIPE_BYTES", 3 * 16 * (784 + 64 + 64 + 10))
     frames = []
     watch = Watch(lambda evolution: frames.append(sorted(path.name for path in tmp_path.glob("keyframe-*"))))
     run(digits, generations=6, checkpoint=tmp_path, callbacks=[watch])
@@ -157,7 +157,7 @@ def test_it_is_resumed_and_its_checkpoint_has_the_inputs(digits, tmp_path, expec
     for generation in first[1:]:
         assert set(unpacked_inputs(generation.inputs, toolbox.layout.shapes)) == {0, 2}
     assert run(digits, checkpoint=tmp_path) == expected
-    with pytest.raises(CheckpointError, match="projected was True when the run began, and is False"):
+    with pytest.raises(CheckpointError, match=r"case_step was 2\.5 when the run began, and is None"):
         run(digits, GA(projected=False, sigma=0.128, scale="fixed"), checkpoint=tmp_path)
 
 

@@ -49,6 +49,10 @@ def small(digits, **arguments):
 
 
 ALGORITHM = [
+    (GA(casewise=False), "case_step"),
+    (GA(case_step=3.0), "case_step"),
+    (ES(case_step=3.0), "case_step"),
+    (ES(casewise=False), "case_step"),
     (GA(centred=False), "centred"),
     (GA(schedule="linear", final_sigma=0.02), "mutate.sigma"),
     (GA(sigma=Constant(0.1)), "mutate.sigma"),
@@ -294,7 +298,7 @@ def test_a_replay_that_differs_from_the_log_ends_with_status_1(folder, digits_fi
 
 def test_what_does_not_decide_a_number_may_change(folder, digits_file):
     whole = shutil.copytree(folder, folder.parent / "whole")
-    changed = {"workers": 9, "target": 1e-9, "patience": 90, "max_seconds": 1e6, "output": "elsewhere"}
+    changed = {"workers": 9, "patience": 90, "max_seconds": 1e6, "output": "elsewhere"}
     change(folder, **changed, data={**json.loads((folder / "config.json").read_text())["data"], "path": "elsewhere"})
     for place in (folder, whole):
         options = ["--generations", 9, "--no-progress", "--data", digits_file]

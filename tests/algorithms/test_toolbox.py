@@ -76,7 +76,7 @@ def test_functions_that_are_registered_again_follow_the_run(toolbox):
 
 def test_a_decorated_evaluate_follows_the_mini_batches(digits):
     def log(*decorators):
-        toolbox = make_toolbox("mlp", digits, seed=1)
+        toolbox = make_toolbox("mlp", digits, GA(casewise=False), seed=1)  # no losses of samples are known
         for decorator in decorators:
             toolbox.decorate("evaluate", decorator)
         return evolve(toolbox.population(n=4), toolbox, 3, seed=1)[1]

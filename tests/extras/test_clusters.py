@@ -13,14 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import MNIST, ROOT, XOR, interrupt, start, status_of
+from conftest import FINISHED, MNIST, ROOT, XOR, interrupt, start, status_of
 
 from deap_nn import GA, Dataset, KerasProblem, evolve, make_toolbox, open_map
 from deap_nn.process import workers
 
 ENGINES = ("dask", "ray", "mpi")
 KEPT = ("logbook.csv", "best.npz", "trace.npz")
-SETTING = ("--model", "mlp", "--population", 20, "--generations", 8, "--seed", 3, "--no-progress")
 BIN = Path(sys.executable).parent
 OWN = ROOT / "tests" / "maps" / "own_script.py"
 LENT = ROOT / "tests" / "extras" / "lent_script.py"
@@ -97,7 +96,7 @@ def execute(*command, **options):
 
 def test_a_run_has_the_bytes_of_a_serial_one(command, tmp_path, digits_file, finished_run):
     prefix, options = command
-    chosen = [*SETTING, "--data", digits_file, "--output", tmp_path / "run", *options]
+    chosen = [*FINISHED, "--data", digits_file, "--output", tmp_path / "run", *options]
     answer = execute(*prefix, MNIST, *chosen)
     assert answer.returncode == 0, answer.stderr
     assert answer.stderr == ""

@@ -13,10 +13,11 @@ from functools import partial
 import numpy as np
 
 from deap_nn import SelfAdaptive, WeightList, recombination_weights
-from deap_nn.core.registered import words_of
+from deap_nn.core.registered import Registered, at, words_of
 from deap_nn.core.seeding import Purpose, seeded, stream, takes
-from deap_nn.genome.layer_inputs import inputs_of_centre
+from deap_nn.genome.layer_inputs import inputs_of_centre, with_changes
 from deap_nn.operators.adaptation import Clock
+from deap_nn.operators.cases import in_blocks, step_by_cases
 from deap_nn.operators.compiled.projection import STRIDE, project
 
 
@@ -29,7 +30,7 @@ class ReferenceLoop:
         self.mates, self.best_pairs = getattr(toolbox, "mates", 2), 0
         self.has_centre = getattr(toolbox, "step", None) is not None
         self.centre = None  # of an evolution strategy: a vector; of a genetic algorithm: the centroid
-        self.inputs = None  # onto which its next step is projected
+        self.inputs, self.spread = None, 0.0  # along which its next step goes, and the spread of the losses
 
     def run(self, population):
         """Return the weights of the last members as bytes, and the rows of the logbook."""
@@ -51,6 +52,12 @@ class ReferenceLoop:
         """Score members, and return the row of the logbook."""
         for individual in population:
             individual.fitness.values = self.toolbox.evaluate(individual)
+        registered = Registered.read(self.toolbox)
+        if self.inputs is not None and registered.moves_by_cases:
+            by_cases = at(self.toolbox.evaluate.func.by_cases(self.inputs), generation)
+            counted = in_blocks(list(map(by_cases, population)))
+            changes, self.spread = step_by_cases(counted, registered.case_step, self.spread)
+            self.inputs = with_changes(self.inputs, changes, self.spread)
         best, values = max(population, key=lambda one: one.fitness), [one.fitness.values[0] for one in population]
         row = {"gen": generation, "nevals": len(values), "min": min(values), "avg": np.mean(values)}
         row |= {"std": np.std(values), "max": max(values)}

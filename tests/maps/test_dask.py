@@ -14,7 +14,7 @@ import time
 
 import psutil
 import pytest
-from conftest import ROOT, status_of
+from conftest import FINISHED, ROOT, status_of
 from distributed import Client, as_completed
 from distributed.security import Security
 
@@ -147,7 +147,7 @@ def port():
 
 
 def test_the_commands_for_several_hosts_give_the_bytes_of_a_serial_run(place, port, digits_file, finished_run):
-    small = f"--model mlp --population 20 --generations 8 --seed 3 --data {digits_file} --output run --no-progress"
+    small = f"{' '.join(map(str, FINISHED))} --data {digits_file} --output run"
     assert SIZE in COMMANDS
     lines = COMMANDS.replace("alpha", "127.0.0.1").replace("8786", str(port)).replace("--nworkers 8", "--nworkers 2")
     scheduler, workers, script = lines.replace(SIZE, small).splitlines()

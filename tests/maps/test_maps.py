@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from conftest import MNIST, XOR, alive, ended, interrupt, start, status_of
+from conftest import FINISHED, MNIST, XOR, alive, ended, interrupt, start, status_of
 
 from deap_nn import Individual, open_map
 from deap_nn.breeding import task as genome_tasks
@@ -28,9 +28,8 @@ SCRIPT = Path(__file__).with_name("own_script.py")
 
 
 def test_processes_give_the_bytes_of_one(warm, tmp_path, digits_file, finished_run):
-    options = ["--model", "mlp", "--population", 20, "--generations", 8, "--seed", 3, "--no-progress"]
     chosen = ["--map", "processes", "--workers", 2]
-    answer = warm(MNIST, *options, "--data", digits_file, "--output", tmp_path / "run", *chosen)
+    answer = warm(MNIST, *FINISHED, "--data", digits_file, "--output", tmp_path / "run", *chosen)
     assert (answer.returncode, answer.stderr) == (0, "")
     for name in KEPT:
         assert (tmp_path / "run" / name).read_bytes() == (finished_run / name).read_bytes()

@@ -1,13 +1,13 @@
-"""The projection of a step onto the inputs of dense layers, and the bytes that hold these inputs."""
+"""Steps along the inputs of dense layers, and the bytes that hold these inputs and the changes by cases."""
 
 import math
 
 import numpy as np
 import pytest
 
-from deap_nn.genome.layer_inputs import packed_inputs, unpacked_inputs
+from deap_nn.genome.layer_inputs import directions, packed_inputs, spread_in, unpacked_inputs, with_changes
 from deap_nn.operators.compiled import common
-from deap_nn.operators.compiled.projection import RIDGE, _solve, project
+from deap_nn.operators.compiled.projection import project
 
 SHAPES = ((4, 4, 1, 8), (8,), (200, 150), (150,), (150, 3), (3,))
 STARTS = np.cumsum([0, *map(math.prod, SHAPES)])
@@ -29,42 +29,37 @@ def inputs_of(samples=20, seed=2):
     return {2: rng.standard_normal((samples, 200)) + 3, 4: np.maximum(rng.standard_normal((samples, 150)), 0)}
 
 
-def test_the_step_of_each_kernel_becomes_its_part_along_the_inputs():
+def changes_of(samples=20, seed=3):
+    return {2: np.random.default_rng(seed).standard_normal((samples, 150))}
+
+
+@pytest.mark.parametrize("stride", [1.0, 2.0])
+def test_a_step_goes_along_the_inputs_and_by_the_changes_if_there_are_any(stride):
     centre, moved = genomes()
-    before, inputs = moved.copy(), inputs_of()
-    packed = packed_inputs(inputs)
-    project(moved, centre, SHAPES, packed)
-    for place, rows in unpacked_inputs(packed, SHAPES).items():
-        step, made = kernel(before - centre, place), kernel(moved - centre, place)
-        x = rows.astype(np.float64)
-        inner = x @ x.T
-        inner += RIDGE * np.trace(inner) / len(inner) * np.eye(len(inner))
-        np.testing.assert_allclose(made, x.T @ np.linalg.solve(inner, x @ step), atol=1e-5)
-        given = inputs[place] - inputs[place].mean(axis=0)
-        assert np.linalg.norm(given @ made - given @ step) < 0.05 * np.linalg.norm(given @ step)
-        assert np.linalg.norm(made) < 0.5 * np.linalg.norm(step)
+    before, packed = moved.copy(), with_changes(packed_inputs(inputs_of()), changes_of(), 0.5)
+    project(moved, centre, SHAPES, packed, stride=stride)
+    layers = unpacked_inputs(packed, SHAPES)
+    changed, plain = layers[2].inputs.T @ layers[2].changes, stride * layers[4].inputs @ kernel(before - centre, 4)
+    np.testing.assert_allclose(kernel(moved - centre, 2), changed, atol=1e-5)
+    np.testing.assert_allclose(kernel(moved - centre, 4), layers[4].inputs.T @ plain, atol=1e-5)
     for place in (0, 1, 3, 5):
         assert np.array_equal(kernel(moved, place), kernel(before, place))
 
 
-@pytest.mark.parametrize(("samples", "stride"), [(20, 1.0), (21, 2.0), (1, 2.0)])
-def test_all_sums_are_made_in_the_order_of_inputs_and_of_samples(samples, stride):
+@pytest.mark.parametrize("samples", [20, 21, 1])
+def test_all_sums_are_made_in_the_order_of_inputs_and_of_samples(samples):
     """A replayed run has the same bytes only if it does: float32 sums in another order have others."""
     centre, moved = genomes()
     packed, expected = packed_inputs(inputs_of(samples)), moved.copy()
-    for place, rows in unpacked_inputs(packed, SHAPES).items():
-        after, before, columns = kernel(expected, place), kernel(centre, place), rows.astype(np.float32)
-        step, sums = after - before, np.zeros((samples, after.shape[1]), np.float32)
+    for place, (rows, _) in unpacked_inputs(packed, SHAPES).items():
+        after, before = kernel(expected, place), kernel(centre, place)
+        step, sums, total = after - before, np.zeros((samples, after.shape[1]), np.float32), np.zeros_like(after)
         for i in range(len(step)):
-            sums += columns[:, i, None] * step[i]
-        inner = rows.astype(np.float64) @ rows.T.astype(np.float64)
-        ridge, shares = RIDGE * np.trace(inner) / samples, stride * sums.astype(np.float64)
-        _solve(inner + ridge * np.eye(samples), shares)
-        total = np.zeros_like(after)
+            sums += rows[:, i, None] * step[i]
         for k in range(samples):
-            total += columns[k][:, None] * shares[k].astype(np.float32)
-        after[...] = before + total if ridge > 0 else before
-    project(moved, centre, SHAPES, packed, stride=stride)
+            total += rows[k][:, None] * (np.float32(1.5) * sums[k])
+        after[...] = before + total
+    project(moved, centre, SHAPES, packed, stride=1.5)
     assert moved.tobytes() == expected.tobytes()
 
 
@@ -98,46 +93,48 @@ def test_a_layer_with_the_same_inputs_for_all_samples_does_not_move(value):
 def test_a_sample_that_is_not_finite_counts_as_none():
     whole, other = inputs_of()[2], inputs_of(seed=3)[2][:2]
     other[0, 5], other[1, 7] = np.nan, np.inf
-    packed = packed_inputs({2: np.concatenate([whole, other])})
-    rows = unpacked_inputs(packed, SHAPES)[2]
-    assert np.array_equal(rows[:20], unpacked_inputs(packed_inputs({2: whole}), SHAPES)[2])
+    rows = directions(np.concatenate([whole, other]))
+    assert np.array_equal(rows[:20], directions(whole))
     assert not rows[20:].any()
 
 
-def test_packed_inputs_have_the_directions_of_the_inputs_less_their_mean():
-    inputs = inputs_of()
-    found = unpacked_inputs(packed_inputs(inputs), SHAPES)
+def test_directions_are_the_inputs_less_their_mean_and_a_small_one_stays_small():
+    values = inputs_of()[2]
+    values[0] = values[1:].mean(axis=0) + 1e-3
+    found = directions(values)
+    wanted = values - values.mean(axis=0)
+    norms = np.linalg.norm(wanted, axis=1)
+    np.testing.assert_allclose(found, wanted / (norms + 0.1 * norms.mean())[:, None], atol=1e-12)
+    assert np.linalg.norm(found[0]) < 0.1 * np.linalg.norm(found[1])
+    assert 0.85 < np.linalg.norm(found[1]) < 1
+
+
+def test_a_pack_holds_the_inputs_the_changes_and_the_spread():
+    inputs, changes = inputs_of(), changes_of()
+    packed = packed_inputs(inputs)
+    assert (spread_in(packed), spread_in(b"")) == (0, 0)
+    packed = with_changes(packed, changes, 0.25)
+    assert spread_in(packed) == 0.25
+    found = unpacked_inputs(packed, SHAPES)
     assert list(found) == [2, 4]
-    for place, rows in found.items():
-        assert (np.abs(rows).max(axis=1) == 127).all()
-        wanted = inputs[place] - inputs[place].mean(axis=0)
-        wanted *= 127 / np.abs(wanted).max(axis=1, keepdims=True)
-        assert np.abs(rows - wanted).max() <= 0.5 + 1e-9
+    assert found[4].changes is None
+    for rows, wanted in ((found[2].inputs, directions(inputs[2])), (found[2].changes, changes[2])):
+        assert rows.dtype == np.float32
+        assert (np.abs(rows - wanted).max(axis=1) <= np.abs(wanted).max(axis=1) / 253).all()
 
 
 def test_what_does_not_fit_is_refused():
     packed = packed_inputs(inputs_of())
-    for content in (packed[:5], packed[:-1], packed[: 8 + 4000 + 3]):
+    changed = with_changes(packed, changes_of(), 1.0)
+    for content in (packed[:10], packed[:-1], packed[: 24 + 80 + 4000 + 3], changed[:-1], packed + changed[8:]):
         with pytest.raises(ValueError, match="layer inputs do not fit"):
             unpacked_inputs(content, SHAPES)
     for shapes in (SHAPES[:2], (*SHAPES[:2], (200,)), ((200, 150), *SHAPES[:2])):
         with pytest.raises(ValueError, match="layer inputs do not fit"):
             unpacked_inputs(packed, shapes)
-    with pytest.raises(ValueError, match="200 samples of 200 inputs for matrix 2"):
-        unpacked_inputs(packed_inputs({2: np.ones((200, 200))}), SHAPES)
-    with pytest.raises(ValueError, match="inputs for matrix 2"):
-        unpacked_inputs(packed_inputs({2: inputs_of()[2]}) * 2, SHAPES)
+    for changes, wrong in ((changes_of(19), "changes of 19 samples for 20"), ({0: np.ones((20, 8))}, "for matrix 0")):
+        with pytest.raises(ValueError, match=wrong):
+            unpacked_inputs(with_changes(packed, changes, 1.0), SHAPES)
     centre, moved = genomes()
     with pytest.raises(ValueError, match=f"a genome must have {SIZE} weights, got {SIZE - 1} and {SIZE}"):
         project(moved[1:], centre, SHAPES, packed)
-
-
-def test_a_stride_is_a_factor_on_the_projected_step():
-    rng, shapes = np.random.default_rng(1), ((30, 7), (7,))
-    before, after = rng.standard_normal((2, 217), dtype=np.float32)
-    packed = packed_inputs({0: rng.standard_normal((5, 30))})
-    once, twice = after.copy(), after.copy()
-    project(once, before, shapes, packed)
-    project(twice, before, shapes, packed, stride=2.0)
-    np.testing.assert_allclose((twice - before)[:210], 2 * (once - before)[:210], rtol=1e-4, atol=1e-5)
-    assert twice[210:].tobytes() == once[210:].tobytes() == after[210:].tobytes()

@@ -121,7 +121,7 @@ def test_a_rounded_genome_whose_slot_is_used_again_while_it_is_scored_is_scored_
     whole = reference(toolbox, n=8, ngen=3, seed=111)
     overwritten = set()
 
-    def fitness(self, flat, halves, generation, score=Scorer.rounded_fitness):
+    def fitness(self, flat, halves, generation, inputs, score=Scorer.rounded_fitness):
         (genomes,) = genomes_by_run.values()
         for recipe in genomes._in_slots:
             slot = genomes.slots[recipe.id]
@@ -129,7 +129,7 @@ def test_a_rounded_genome_whose_slot_is_used_again_while_it_is_scored_is_scored_
                 overwritten.add(recipe)
                 with genomes.cache.writing(slot, 12345) as room:  # as a late task of an earlier generation
                     room[:] = 7
-        return score(self, flat, halves, generation)
+        return score(self, flat, halves, generation, inputs)
 
     forget()
     monkeypatch.setattr(Scorer, "rounded_fitness", fitness)

@@ -182,8 +182,9 @@ def test_the_network_is_traced_once_for_the_fitness_and_once_for_any_part(digits
     monkeypatch.setattr(Network, "_outputs", lambda *arguments: traced.append(1) or outputs(*arguments))
     forget_all()  # another test may have compiled it
     scoring = Scorer(problem(digits, mlp, seed=77))
-    made = len(traced)
     individuals = [individual_for(mlp, seed) for seed in range(3)]
+    scoring.fitness(individuals[0], 0)
+    made = len(traced)
     for generation in range(3):
         for individual in individuals:
             scoring.fitness(individual, generation)

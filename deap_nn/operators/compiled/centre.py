@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from functools import partial
 
 import numpy as np
@@ -133,16 +133,19 @@ def _recombination_pass(
     kept: float,
     divisor: float,
     step: float,
+    skipped: NDArray[np.bool_],
     first: int,
     last: int,
 ) -> None:
-    """Write the weights of a centre from `first` up to `last`."""
+    """Write the weights of a centre from `first` up to `last`, but those of skipped matrices."""
     starts = np.empty(drawn.size, dtype=np.int64)
     for i in range(drawn.size):
         starts[i] = place_in_table(table, out.size, run_seed, born, drawn[i])
     total = np.empty(_SUMMED, dtype=np.float64)
     begin = first
     for matrix in range(len(ends)):
+        if skipped[matrix]:
+            begin = max(begin, ends[matrix])
         while begin < min(ends[matrix], last):
             stop = min(ends[matrix], begin + _SUMMED, last)
             own = centre[begin:stop]
@@ -249,6 +252,7 @@ def recombine(
     counts: NDArray[np.float64],
     step: float,
     kept: float = 0.0,
+    skipped: Container[int] = (),
 ) -> None:
     """Write the next centre, bit for bit as `AroundCentre` makes it, without writing its children.
 
@@ -267,6 +271,8 @@ def recombine(
         The distance to move from the centre, as a multiple of that to the mean: 1 gives the mean.
     kept : float
         The weight of the centre itself. If it is not 0, all weights must sum to 1.
+    skipped : container of int
+        The indices of matrices that are not written.
 
     Raises
     ------
@@ -277,7 +283,8 @@ def recombine(
     if len(ends) and ends[-1]:
         missing = -len(drawn) % 8  # zeros in the places of missing children change no bit
         every, weights = np.append(drawn, [0] * missing), np.append(counts, [0.0] * missing)
-        known = (seed, generation, every, weights, kept, counted(counts, kept), step)
+        flags = np.array([matrix in skipped for matrix in range(len(ends))])
+        known = (seed, generation, every, weights, kept, counted(counts, kept), step, flags)
         in_parts(partial(_recombination_pass, out, centre, table, factors, ends, *known), out.size)
 
 

@@ -1,4 +1,4 @@
-"""The projection of a step onto the inputs of dense layers, in compiled passes over their kernels."""
+"""Steps of dense layers along the inputs of a mini-batch, in compiled passes over their kernels."""
 
 from __future__ import annotations
 
@@ -7,19 +7,13 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deap_nn.genome.layer_inputs import unpacked_inputs
 from deap_nn.genome.vectors import Matrix, Shape, Vector
 from deap_nn.operators.compiled.common import compiled, in_parts
 
-RIDGE = 0.01
-"""What is added to the diagonal of the inner products of the scaled samples, as a share of its mean.
-
-Directions in which these hardly differ then get less of a step."""
-
-STRIDE = 2.0
-"""How many times as far as the projected step the centroid of a genetic algorithm moves."""
+STRIDE = 1.0
+"""The factor on a projected step of the centroid of a genetic algorithm, if samples ask for no changes."""
 
 _BLOCK, _ROWS = 128, 64
 """The numbers of columns and rows of a product that are computed at a time: they stay in the nearest cache."""
@@ -41,38 +35,24 @@ def _multiply(left: Matrix, right: Matrix, out: Matrix, begin: int, end: int) ->
                         sums[j] = (((sums[j] + va * a[j]) + vb * b[j]) + vc * c[j]) + vd * d[j]
 
 
-@compiled
-def _solve(inner: NDArray[np.float64], values: NDArray[np.float64]) -> None:
-    """Solve for `values` in place, by the Cholesky decomposition of `inner`, which is overwritten by it."""
-    count = inner.shape[0]
-    for i in range(count):
-        for j in range(i + 1):
-            total = inner[i, j]
-            for k in range(j):
-                total -= inner[i, k] * inner[j, k]
-            inner[i, j] = np.sqrt(total) if i == j else total / inner[j, j]
-    for i in range(count):
-        for k in range(i):
-            for j in range(values.shape[1]):
-                values[i, j] -= inner[i, k] * values[k, j]
-        for j in range(values.shape[1]):
-            values[i, j] /= inner[i, i]
-    for i in range(count - 1, -1, -1):
-        for k in range(i + 1, count):
-            for j in range(values.shape[1]):
-                values[i, j] -= inner[k, i] * values[k, j]
-        for j in range(values.shape[1]):
-            values[i, j] /= inner[i, i]
+def _product(left: Matrix, right: Matrix) -> Matrix:
+    """Return the product of the transposed `left` and `right`, float32, summed over their rows in ascending order.
+
+    That of large matrices is written by one thread on each processor; their number changes no bit.
+    """
+    missing = -len(left) % 4  # zeros in the places of missing rows change no bit
+    columns, rows = (np.pad(each, ((0, missing), (0, 0))) for each in (left, right))
+    out = np.zeros((left.shape[1], right.shape[1]), np.float32)
+    in_parts(partial(_multiply, columns, rows, out), out.shape[1], weights=max(rows.size, out.size))
+    return out
 
 
 def project(moved: Vector, centre: Vector, shapes: Sequence[Shape], inputs: bytes, *, stride: float = 1.0) -> None:
-    r"""Project the step from a centre, in the kernels of dense layers, onto the inputs of a mini-batch.
+    r"""Move the kernels of dense layers along the inputs of a mini-batch only.
 
-    With the inputs :math:`X` of a layer (a row for each sample, less their mean and scaled to the same largest value,
-    see `packed_inputs`), the step :math:`S` of its kernel becomes :math:`X^\top (X X^\top + \lambda I)^{-1} X S`, with
-    :math:`\lambda` the `RIDGE` times the mean of the diagonal. The rest of the step changes no output on the
-    mini-batch: it is noise for all other samples. A large kernel is written by one thread on each processor; their
-    number changes no bit.
+    With the `directions` :math:`U` of a layer's inputs, a row for each sample, the step :math:`S` of its kernel becomes
+    :math:`U^\top U S`: the rest of the step changes no output on the mini-batch, so it is noise for all other samples.
+    If the samples ask for changes :math:`T` of the layer's outputs (`step_by_cases`), it is :math:`U^\top T` instead.
 
     Parameters
     ----------
@@ -83,9 +63,9 @@ def project(moved: Vector, centre: Vector, shapes: Sequence[Shape], inputs: byte
     shapes : sequence of tuple
         The shapes of the matrices.
     inputs : bytes
-        The inputs of some layers, from `packed_inputs`; nothing is projected without any.
+        The inputs of some layers, from `packed_inputs`, or with changes from `with_changes`.
     stride : float
-        The factor on the projected step.
+        The factor on the step of a layer without changes.
 
     Raises
     ------
@@ -96,24 +76,8 @@ def project(moved: Vector, centre: Vector, shapes: Sequence[Shape], inputs: byte
     if moved.size != size or centre.size != size:
         raise ValueError(f"a genome must have {size} weights, got {moved.size} and {centre.size}")
     starts = np.cumsum([0, *map(math.prod, shapes)])
-    for place, rows in unpacked_inputs(inputs, shapes).items():
+    for place, (rows, changes) in unpacked_inputs(inputs, shapes).items():
         after, before = (genome[starts[place] : starts[place + 1]].reshape(shapes[place]) for genome in (moved, centre))
-        exact = rows.astype(np.float64)
-        inner = exact @ exact.T  # sums of products of integers below 2**53: each order gives the same
-        ridge = RIDGE * np.trace(inner) / max(1, len(rows))
-        if not ridge > 0:  # the layer has the same inputs for all samples
-            after[...] = before
-            continue
-        inner[np.diag_indices_from(inner)] += ridge
-        # Whole fours of inputs and samples: zeros in the places of missing ones change no bit.
-        columns = np.zeros([-(-count // 4) * 4 for count in rows.T.shape], np.float32)
-        columns[: rows.shape[1], : len(rows)] = rows.T
-        step, sums = (np.zeros((count, after.shape[1]), np.float32) for count in columns.shape)
-        np.subtract(after, before, out=step[: len(after)])
-        in_parts(partial(_multiply, columns, step, sums), after.shape[1], weights=after.size)
-        shares = stride * sums[: len(rows)].astype(np.float64)
-        _solve(inner, shares)
-        sums[...] = step[...] = 0
-        sums[: len(rows)] = shares
-        in_parts(partial(_multiply, columns.T.copy(), sums, step), after.shape[1], weights=after.size)
-        np.add(before, step[: len(after)], out=after)
+        if changes is None:
+            changes = np.float32(stride) * _product(np.ascontiguousarray(rows.T), after - before)
+        np.add(before, _product(rows, changes), out=after)

@@ -1,0 +1,177 @@
+"""The losses of single samples, and the layers that move by them."""
+
+import numpy as np
+import pytest
+from deap import base, creator
+
+from deap_nn import ES, GA, KerasProblem, WeightList, make_toolbox
+from deap_nn.core.registered import at
+from deap_nn.genome.layer_inputs import unpacked_inputs
+from deap_nn.models.tensorflow import keras, tf
+from deap_nn.operators.describe import describe_algorithm
+from deap_nn.problems.scorer import forget_all
+
+SAMPLES = 60
+CENTRED = GA(centred=True, projected=True)
+
+
+def data(inputs=(8,), classes=3):
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((SAMPLES, *inputs)).astype(np.float32), np.arange(SAMPLES) % classes
+
+
+def toolbox_of(model, x, y, loss, algorithm=CENTRED, batch_size=12, **words):
+    problem = KerasProblem(model, x, y, loss=loss, centred=True, validation_split=0, **words)
+    return make_toolbox(problem, algorithm=algorithm, seed=1, batch_size=batch_size)
+
+
+def small(units=3, **words):
+    layers = keras.layers
+    return keras.Sequential(
+        [keras.Input((8,)), layers.Dense(5, "tanh", name="a"), layers.Dense(units, name="b", **words)]
+    )
+
+
+def scored(toolbox, individual, generation=2):
+    inputs = toolbox.layer_inputs(individual, generation)
+    return at(toolbox.evaluate.func.by_cases(inputs), generation)(individual), unpacked_inputs(
+        inputs, individual.shapes
+    )
+
+
+def squared(y_true, y_pred):
+    return keras.ops.mean(keras.ops.square(y_true - y_pred), axis=-1)
+
+
+def largest(y_true, y_pred):
+    return keras.ops.max(keras.ops.abs(y_true - y_pred))
+
+
+@pytest.mark.parametrize("in_groups", [True, False])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    "loss",
+    ["error", "cross_entropy", "sparse_categorical_crossentropy", "mse", keras.losses.Huber(0.5), squared],
+    ids=lambda loss: getattr(loss, "name", getattr(loss, "__name__", loss)),
+)
+def test_the_fitness_is_the_mean_of_the_losses_and_products_are_those_of_the_kernels(
+    monkeypatch, in_groups, weighted, loss
+):
+    if not in_groups:
+        monkeypatch.setattr("deap_nn.problems.groups.GROUPED_WEIGHTS", 0)
+    forget_all()
+    x, y = data()
+    of_classes = isinstance(loss, str) and loss != "mse"
+    model = small(activation="softmax") if loss == "sparse_categorical_crossentropy" else small()
+    if loss is squared:
+        model.compile(loss=squared)
+    words = {"sample_weight": np.linspace(0.5, 2, SAMPLES)} if weighted else {}
+    y = y if of_classes else np.eye(3, dtype=np.float32)[y]
+    toolbox = toolbox_of(model, x, y, None if loss is squared else loss, **words)
+    (individual,) = toolbox.population(n=1)
+    found, layers = scored(toolbox, individual)
+    toolbox.evaluate.func.generation = 2
+    assert found.values == toolbox.evaluate(individual)
+    assert found.losses.shape == (12,)
+    if not (weighted and loss == "error"):  # an error rate is divided by the weights
+        assert found.losses.mean() == pytest.approx(found.values[0], rel=1e-5)
+    assert list(found.products) == [0, 2]
+    for place, product in found.products.items():
+        np.testing.assert_allclose(product, layers[place].inputs @ individual[place], atol=1e-5)
+
+
+def test_several_outputs_are_added():
+    inputs = keras.Input((8,))
+    hidden = keras.layers.Dense(5, "tanh")(inputs)
+    model = keras.Model(inputs, [keras.layers.Dense(3, name="one")(hidden), keras.layers.Dense(1, name="two")(hidden)])
+    x, y = data()
+    toolbox = toolbox_of(model, x, [y, x[:, :1]], {"one": "cross_entropy", "two": "mse"})
+    (individual,) = toolbox.population(n=1)
+    found, _ = scored(toolbox, individual)
+    assert found.losses.mean() == pytest.approx(found.values[0], rel=1e-5)
+    assert len(found.products) == 3
+
+
+def maximised():
+    if not hasattr(creator, "MaximisedByCases"):
+        creator.create("MaximisedByCases", base.Fitness, weights=(1.0,))
+        creator.create("NetworkByCases", WeightList, fitness=creator.MaximisedByCases)
+    return creator.NetworkByCases
+
+
+def test_a_loss_of_one_number_and_a_metric_have_no_cases():
+    x, y = data()
+    model = small()
+    model.compile(loss=largest)
+    scores = {"metric": keras.metrics.F1Score("macro"), "own": lambda outputs, targets: 0.5}
+    problems = [KerasProblem(model, x, np.eye(3, dtype=np.float32)[y], centred=True)]
+    problems += [KerasProblem(small(), x, np.eye(3)[y], loss=loss, centred=True) for loss in scores.values()]
+    problems.append(KerasProblem(small(), x, x[:, :3], loss=["mse", "mae"], centred=True))
+    assert not any(problem.casewise for problem in problems)
+    toolbox = make_toolbox(problems[0], algorithm=CENTRED, seed=1, batch_size=12)
+    assert toolbox.evaluate.func.by_cases(b"") is None
+    assert ", the step by rank along the inputs of a and b, " in describe_algorithm(toolbox)
+    with pytest.raises(
+        ValueError, match="casewise needs projected steps, and a fitness that is a mean over the samples"
+    ):
+        make_toolbox(problems[1], algorithm=ES(projected=True, casewise=True), container=maximised(), seed=1)
+
+
+def test_a_network_with_outputs_that_are_not_finite_has_no_losses():
+    x, y = data()
+    for groups in (1, 5):
+        toolbox = toolbox_of(small(), x, y, "error")
+        members = toolbox.population(n=groups)
+        members[-1][0][:] = np.nan
+        found = at(toolbox.evaluate.func.by_cases(toolbox.layer_inputs(members[0], 1)), 1).many(
+            np.stack([member.flat for member in members])
+        )
+        assert [bool(np.isfinite(one.losses).all()) for one in found] == [True] * (groups - 1) + [False]
+
+
+def sequential(*layers, shape=(6, 4)):
+    return keras.Sequential([keras.Input(shape), *layers, keras.layers.Dense(3, name="last")])
+
+
+def shared():
+    inputs, dense = keras.Input((8,)), keras.layers.Dense(8, name="twice")
+    return keras.Model(inputs, keras.layers.Dense(3, name="last")(dense(dense(inputs))))
+
+
+class Own(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(3)
+
+    def call(self, inputs):
+        return self.dense(inputs)
+
+
+@pytest.mark.parametrize(
+    ("make", "names"),
+    [
+        (lambda: sequential(keras.layers.Dense(5, name="first"), shape=(8,)), ["first", "last"]),
+        (lambda: sequential(keras.layers.LSTM(5)), ["last"]),
+        (lambda: sequential(keras.layers.Dense(5, name="positions"), keras.layers.Flatten()), ["last"]),
+        (lambda: sequential(keras.layers.Dense(5, use_bias=False), shape=(8,)), ["last"]),
+        (lambda: sequential(keras.layers.Conv1D(3, 2), keras.layers.Flatten()), ["last"]),
+        (lambda: sequential(small(units=7), shape=(8,)), ["a", "b", "last"]),
+        (shared, ["last"]),
+    ],
+)
+def test_dense_layers_with_one_row_for_each_sample_move(make, names):
+    model = make()
+    x, y = data(model.input_shape[1:])
+    toolbox = toolbox_of(model, x, y, "cross_entropy")
+    assert toolbox.problem.moved_layers == names
+    assert f", a step of 2.5 by cases along the inputs of {' and '.join(names)}, " in describe_algorithm(toolbox)
+    (individual,) = toolbox.population(n=1)
+    found, layers = scored(toolbox, individual)
+    assert len(found.products) == len(layers) == len(names)
+
+
+def test_a_subclassed_model_has_no_such_layer():
+    model, (x, y) = Own(), data()
+    model(tf.constant(x))
+    with pytest.raises(ValueError, match="centred needs a sequential or functional model"):
+        KerasProblem(model, x, y, loss="cross_entropy", centred=True)
