@@ -5,7 +5,9 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -119,6 +121,32 @@ def test_a_torn_last_record_is_cut_off(written):
         assert checkpoint.cut_off == (size > len(MAGIC) and size not in ends)
         checkpoint.close()
         assert path.stat().st_size == ends[whole]
+
+
+def test_a_record_that_could_not_be_written_whole_is_cut_off(written, monkeypatch):
+    path, ends = written
+    with Checkpoint(path.parent) as checkpoint:
+        file, following = checkpoint._file, replace(checkpoint.past[-1], number=3)
+        parts = [lambda record: file.write(record[:20])]
+        monkeypatch.setattr(
+            checkpoint, "_file", SimpleNamespace(write=lambda record: parts.pop()(record), fileno=file.fileno)
+        )
+        with pytest.raises(IndexError):  # in place of a full disk
+            checkpoint.append(following)
+        monkeypatch.undo()
+        assert path.stat().st_size == ends[-1]
+        checkpoint.append(following)
+        assert len(checkpoint.past) == 4
+
+
+def test_generations_are_flushed_to_the_disk_once_a_second(written, monkeypatch):
+    flushed, now = [], [100.0]
+    with Checkpoint(written[0].parent) as checkpoint:
+        monkeypatch.setattr("deap_nn.runs.checkpoint.os.fsync", lambda _: flushed.append(now[0]))
+        monkeypatch.setattr("deap_nn.runs.checkpoint.time.monotonic", lambda: now[0])
+        for number, now[0] in enumerate((100.0, 100.5, 101.5, 102.0), start=3):
+            checkpoint.append(replace(checkpoint.past[-1], number=number))
+        assert flushed == [100.0, 101.5]
 
 
 def test_damage_is_named_with_its_place(written):
