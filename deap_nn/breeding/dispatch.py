@@ -19,9 +19,8 @@ from deap_nn.breeding.kinds import KINDS, Genome
 from deap_nn.breeding.task import MOST_CONTEXTS, Context, Group, SentContext, Task, run_group, run_here
 from deap_nn.core.environment import environment, environment_digest
 from deap_nn.core.errors import EvaluationError
-from deap_nn.core.registered import at
+from deap_nn.core.registered import at, evaluation_of
 from deap_nn.genome.vectors import MOST_TOGETHER
-from deap_nn.operators.cases import BLOCK
 from deap_nn.process.workers import is_serial, pickler, worker_count
 
 Map = Callable[..., Iterable[Any]]
@@ -36,7 +35,7 @@ WORTHWHILE_WEIGHTS = 1_600_000
 """A task with fewer weights takes longer to send than to carry out."""
 
 
-def group_sizes(members: int, workers: int, *, weights: int, mates: int) -> Iterator[int]:
+def group_sizes(members: int, workers: int, *, weights: int, mates: int, block: int = 1) -> Iterator[int]:
     """Yield the number of members of each task: enough to be worth sending, and few towards the end.
 
     Each is a share of the members left, so that the processes end at about the same time (guided self-scheduling:
@@ -47,17 +46,19 @@ def group_sizes(members: int, workers: int, *, weights: int, mates: int) -> Iter
     members, workers : int
         The number of members to score, and of processes that score them.
     weights, mates : int
-        The number of weights of a member, and of the members that one task has: whole groups of parents, whose
-        children are bred in one pass, and whole blocks, that are summed together.
+        The number of weights of a member, and of its parents.
+    block : int
+        The number of members that must not be in two tasks.
     """
-    most = 16 if weights >= 1_000_000 else MOST_TOGETHER
-    largest = max(mates, most // mates * mates)
+    most, whole = 16 if weights >= 1_000_000 else MOST_TOGETHER, math.lcm(block, mates)
+    largest = max(whole, most // whole * whole)
     smallest = min(WORTHWHILE_WEIGHTS // max(1, weights), -(-members // (2 * workers)))
     while members:
         size = max(smallest, -(-members // (4 * workers)))
         if workers == 1:
             size = largest  # there is nothing to balance
-        size += -size % mates
+        elif size > 1 or block > 1:
+            size += -size % whole  # whole groups of parents: siblings are bred in one pass
         yield min(size, largest, members)
         members -= min(size, largest, members)
 
@@ -121,8 +122,8 @@ class Dispatch:
 
     def _of_groups(self, function: Callable[[Any], Any], sent: Sequence[Any], generation: int) -> Iterator[list[Any]]:
         """Yield the results of each group; a caller may take the last ones in a later generation."""
-        mates = math.lcm(BLOCK, self._genomes.breeder.reproduction.mates)
-        sizes = list(group_sizes(len(sent), self._workers, weights=self._genomes.size, mates=mates))
+        form = {"mates": self._genomes.breeder.reproduction.mates, "block": evaluation_of(function).block}
+        sizes = list(group_sizes(len(sent), self._workers, weights=self._genomes.size, **form))
         groups = [tuple(sent[end - size : end]) for size, end in zip(sizes, itertools.accumulate(sizes), strict=True)]
         here = partial(run_here, Context(self._genomes, function), generation=generation, known=self._known)
         if is_serial(self._map):

@@ -208,7 +208,7 @@ def _results(context: Context, items: Sequence[Any], generation: int, *, may_kee
                 individuals = (genomes.breeder.copy_of(individual.flat) for individual in individuals)
             for item, recipe, individual in zip(items, recipes, individuals, strict=True):
                 scored(call_of(item, individual), item, recipe)
-    return evaluation.gathered(answers) if bare else answers
+    return evaluation.gathered(answers)
 
 
 run_group.may_be_done_twice = True  # type: ignore[attr-defined]  # it is a pure function

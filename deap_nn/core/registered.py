@@ -29,10 +29,10 @@ class Registered:
     ----------
     algorithm : GA, ES or None
         The algorithm of a made toolbox.
-    case_step : float or None
-        The step of layers that move by cases; None if all move by rank.
     assess : callable or None
         Adds columns about the best member to the logbook.
+    case_step : float or None
+        The step of layers that move by cases; None if all move by rank.
     clock : Clock or None
         The generation of a made toolbox.
     clone, evaluate, individual, mate, mutate, select : callable or None
@@ -160,6 +160,8 @@ class Evaluation:
         The model, data and objectives that it scores on.
     shapes : tuple of tuple of int, optional
         The shapes of the genomes that it takes; any if None.
+    block : int
+        The number of individuals side by side that one task must have, so that `gathered` sums them.
     count : Count or None
         The number of the generation of the mini-batch, which the clock of a made toolbox advances.
     """
@@ -171,6 +173,7 @@ class Evaluation:
     is_of_problem = False
     problem: Any = None
     shapes: Any = None
+    block = 1
     count: Any = None
 
     def by_cases(self, inputs: bytes) -> Any:

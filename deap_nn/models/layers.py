@@ -103,8 +103,8 @@ def check_centred(model: keras.Model) -> None:
 def moved_layers(model: keras.Model) -> dict[int, keras.layers.Layer]:
     """Return the layers that move along their inputs, by the index of the kernel among the trainable weights.
 
-    These are the layers that `centrable_layers` returns, or that are centred, whose kernel evolves and whose inputs are
-    one row for each sample.
+    Of the layers that are centred, or can be (`centrable_layers`), these have a kernel that evolves, and one row of
+    inputs for each sample.
     """
     places = _places(model)
     layers = _centred_layers(model) or centrable_layers(model)

@@ -21,7 +21,7 @@ from deap_nn.models.layers import check_projected, mean_shifts
 from deap_nn.models.reference import model_of, trained_model
 from deap_nn.models.tensorflow import keras
 from deap_nn.operators.adaptation import Count
-from deap_nn.operators.cases import in_blocks
+from deap_nn.operators.cases import BLOCK, in_blocks
 from deap_nn.problems.problem import Problem
 from deap_nn.problems.scorer import Map, Part, Shifts, centring_batches, is_small, scorer
 
@@ -140,6 +140,8 @@ class ByCases(Evaluate):
     inputs : bytes
         The packed inputs of the layers that move by cases; empty in a generation from which none moves.
     """
+
+    block = BLOCK
 
     def __init__(self, evaluate: Evaluate, inputs: bytes) -> None:
         super().__init__(evaluate.problem)

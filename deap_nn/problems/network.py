@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, partial
 from typing import Any
@@ -92,25 +92,35 @@ class Network:
         self.moved = list(moved_layers(quick)) if problem.centred else []
         """The indices of the kernels of layers that move along their inputs."""
 
-    @cached_property
-    def kernel(self) -> Any:
-        """The traced function of weights and a mini-batch: the objectives, if all outputs are finite, and these."""
-        return self._compiled()
+    def kernel(self, *, by_cases: bool) -> Any:
+        """Return the traced function of weights and a mini-batch: the objectives, if all outputs are finite, and these.
 
-    @cached_property
-    def case_kernel(self) -> Any:
-        """The same, of the directions of each layer that moves too: also the losses, and the layers' products."""
-        samples = int(self._specs[0][0].shape[0])
-        return self._compiled([tf.TensorSpec((samples, self.layout.shapes[place][0])) for place in self.moved])
+        By cases it also takes the directions of each layer that moves, and returns the losses and the layers' products.
+        """
+        return self._once(("kernel", by_cases), partial(self._compiled, by_cases))
 
-    def _compiled(self, *more: Sequence[Any]) -> Any:
-        given, trace = [*map(list, self._specs), *more], partial(self._trace, self._quick)
-        with _one_at_a_time, holding_signals():
-            if self._in_groups:
-                return GroupKernel(trace, self.layout, typical(given), at_once=is_vectorised(self._quick))
-            types = [tf.uint16 if rounded else tf.float32 for rounded in self.rounded or [False] * len(self.layout)]
-            weights = [tf.TensorSpec(shape, kind) for shape, kind in zip(self.layout.shapes, types, strict=True)]
-            return traced(trace, weights, *given)
+    def _compiled(self, by_cases: bool) -> Any:
+        given, trace = list(map(list, self._specs)), partial(self._trace, self._quick)
+        if by_cases:
+            samples = int(self._specs[0][0].shape[0])
+            given.append([tf.TensorSpec((samples, self.layout.shapes[place][0])) for place in self.moved])
+        if self._in_groups:
+            return GroupKernel(trace, self.layout, typical(given), at_once=is_vectorised(self._quick))
+        types = [tf.uint16 if rounded else tf.float32 for rounded in self.rounded or [False] * len(self.layout)]
+        weights = [tf.TensorSpec(shape, kind) for shape, kind in zip(self.layout.shapes, types, strict=True)]
+        return traced(trace, weights, *given)
+
+    def _once(self, key: Any, trace: Callable[[], Any]) -> Any:
+        """Return the function that is kept under a key; at first it is traced, while other threads wait for it.
+
+        A signal waits too. Under SCOOP a KeyboardInterrupt is raised in another greenlet. A trace that it interrupts
+        would leave the whole thread in the graph of the trace, and nothing could be saved.
+        """
+        if key not in self._kept:
+            with _one_at_a_time, holding_signals():
+                if key not in self._kept:
+                    self._kept[key] = trace()
+        return self._kept[key]
 
     def _evaluator_of(
         self, objectives: Sequence[Objective], weights: Sequence[float], weighted: int
@@ -138,7 +148,7 @@ class Network:
         return made
 
     def _trace(self, model: Any, weights: Sequence[Any], inputs: Any, targets: Any, *rows: Any) -> tuple[Any, ...]:
-        """Return what `kernel` returns, or with the rows of directions what `case_kernel` returns; traced."""
+        """Return what a function of `kernel` returns; `rows` are the directions of layers, by cases."""
         outputs = self._outputs(model, weights, inputs)
         found = *self.evaluator.traced(outputs, targets), outputs
         if not rows:
@@ -148,19 +158,16 @@ class Network:
         return *found, self.evaluator.cases(outputs, targets), products
 
     def _called(self, key: Any, function: Any, weights: Sequence[Any], given: Any, *, any_size: bool = True) -> Any:
-        """Call a function of weights and samples; it is traced once for a key, for any number of samples or this one.
+        """Call a function of weights and samples, traced once for a key, for any number of samples or this one."""
 
-        A signal waits until it is traced. Under SCOOP a KeyboardInterrupt is raised in another greenlet. A trace that
-        it interrupts would leave the whole thread in the graph of the trace, and nothing could be saved.
-        """
-        if key not in self._kept:
+        def trace() -> Any:
             shapes = [tf.TensorSpec(weight.shape) for weight in weights]
             specs = tf.nest.map_structure(
                 lambda t: tf.TensorSpec((None, *t.shape[1:]) if any_size else t.shape, t.dtype), given
             )
-            with _one_at_a_time, holding_signals():
-                self._kept[key] = traced(function, shapes, specs)
-        return self._kept[key](weights, given)
+            return traced(function, shapes, specs)
+
+        return self._once(key, trace)(weights, given)
 
     @cached_property
     def _centred(self) -> Any:

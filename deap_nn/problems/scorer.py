@@ -168,13 +168,13 @@ class Scorer:
         """Return the kernel, the tensors that it takes besides weights, and the layers of which it has directions."""
         given, network, kept = self._minibatch(generation), self._network, self._directions
         if inputs is None:
-            return network.kernel, given, ()
+            return network.kernel(by_cases=False), given, ()
         if kept is None or kept[0] != inputs:
             known = unpacked_inputs(inputs, self.layout.shapes)
             sizes = {place: (self.problem.batch_size, self.layout.shapes[place][0]) for place in network.moved}
             rows = [known[at].inputs if at in known else np.zeros(size, np.float32) for at, size in sizes.items()]
             self._directions = kept = inputs, self._tensors(rows), list(known)
-        return network.case_kernel, (*given, kept[1]), kept[2]
+        return network.kernel(by_cases=True), (*given, kept[1]), kept[2]
 
     def _by_place(
         self, products: Iterable[NDArray[np.float32]], known: Sequence[int]

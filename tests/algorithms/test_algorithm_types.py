@@ -21,8 +21,9 @@ from deap_nn import (
     SelfAdaptive,
     usual_step,
 )
-from deap_nn.algorithms.algorithm import ALGORITHMS
+from deap_nn.algorithms.algorithm import ALGORITHMS, MODELS
 from deap_nn.core.arguments import options_of
+from deap_nn.models.built_in import BUILT_IN
 
 LIMITS = [
     (GA, "fitness", ["error", "cross_entropy"], ["accuracy"]),
@@ -220,6 +221,10 @@ def test_a_scale_may_be_a_factor_for_each_matrix():
     for scale in ((-1.0,), [np.nan], 3.0):
         with pytest.raises(ValueError, match=r"^scale must be none, fan_in, widest or fixed, got"):
             GA(scale=scale)
+
+
+def test_the_models_are_the_built_in_ones():
+    assert list(MODELS) == list(BUILT_IN)
 
 
 def test_the_usual_step():

@@ -28,15 +28,17 @@ from deap_nn.process.workers import worker_count
     workers=st.integers(1, 9),
     weights=st.sampled_from([3_000_000, 50_000]),
     mates=st.sampled_from([2, 3, 4]),
+    block=st.sampled_from([1, 4]),
 )
-def test_groups_hold_everybody_and_keep_siblings_together(members, workers, weights, mates):
-    sizes = list(dispatch.group_sizes(members, workers, weights=weights, mates=mates))
+def test_groups_hold_everybody_and_keep_siblings_and_blocks_together(members, workers, weights, mates, block):
+    sizes = list(dispatch.group_sizes(members, workers, weights=weights, mates=mates, block=block))
     assert sum(sizes) == members
     assert all(size >= 1 for size in sizes)
     assert max(sizes, default=0) <= (16 if weights == 3_000_000 else 256)
     assert sizes == sorted(sizes, reverse=True)
     whole = [size for size in sizes if size > 1]
     assert all(size % mates == 0 for size in whole[:-1])
+    assert all(size % block == 0 for size in sizes[:-1])
     assert sizes.count(1) <= 4 * workers
 
 
