@@ -132,6 +132,17 @@ def test_a_network_with_outputs_that_are_not_finite_has_no_losses(monkeypatch, i
         assert [bool(np.isfinite(one.losses).all()) for one in found] == [True] * 4 + [False]
 
 
+def test_an_evaluation_of_ones_own_and_a_loss_that_is_maximised_move_layers_by_rank():
+    x, y = data()
+    toolbox = toolbox_of(small(), x, y, "error")
+    toolbox.register("evaluate", lambda individual: (0.5,))
+    assert ", the step by rank along the inputs of a and b, " in describe_algorithm(toolbox)
+    problem = KerasProblem(small(), x, np.eye(3, dtype=np.float32)[y], loss="mse", centred=True)
+    with pytest.warns(UserWarning, match="a fitness that maximises mse, a loss"):
+        toolbox = make_toolbox(problem, algorithm=CENTRED, container=maximised(), seed=1, batch_size=12)
+    assert toolbox.evaluate.func.by_cases(b"") is None
+
+
 def sequential(*layers, shape=(6, 4)):
     return keras.Sequential([keras.Input(shape), *layers, keras.layers.Dense(3, name="last")])
 
