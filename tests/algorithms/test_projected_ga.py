@@ -184,3 +184,14 @@ def test_members_of_earlier_generations_are_recalled(digits, tmp_path):
     recalled = Recalled()
     run(digits, checkpoint=tmp_path, callbacks=[recalled])
     assert [member.flat.tobytes() for member in recalled.found] == seen
+
+
+def test_cases_move_all_children_alike_and_change_nothing_else(digits):
+    """Parents, masks, noise and opposites are those of steps by rank as long as the fitness is: to generation 2."""
+    toolboxes = [made(digits, GA(casewise=casewise)) for casewise in (True, False)]
+    by_cases, by_rank = (evolve(toolbox.population(n=MEMBERS), toolbox, 2)[0] for toolbox in toolboxes)
+    assert [child.recipe for child in by_cases] == [child.recipe for child in by_rank]
+    shifts = [[a - b for a, b in zip(*pair, strict=True)] for pair in zip(by_cases, by_rank, strict=True)]
+    for place, of_children in enumerate(map(np.stack, zip(*shifts, strict=True))):
+        np.testing.assert_allclose(of_children, np.broadcast_to(of_children[0], of_children.shape), atol=1e-6)
+        assert (np.abs(of_children[0]).max() > 1e-3) == (place in (0, 2))  # the kernels
