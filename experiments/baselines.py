@@ -3,7 +3,7 @@
 Data, mini-batches, first network, candidates and files are those of ``experiments/mnist.py``. A generation is a step of
 the method on one mini-batch. In a row of the log ``min`` to ``max`` are the fitness of the networks that the step
 scored; ``train_error`` and ``val_error`` are those of the method's one network after it. Run it with ``python -m scoop
-experiments/baselines.py`` to use every core if a method scores a population. The method `blocks` is the preset `ga`
+experiments/baselines.py`` to use every core if a method scores a population. The method `noise` is the preset `ga`
 with the operator of ``own_operators.py``.
 """
 
@@ -20,7 +20,7 @@ import numpy as np
 from baseline_methods import Backpropagation, EASimple, Method, OpenAIES, RandomSearch
 from deap.base import Toolbox
 from mnist_options import Settings
-from own_operators import cxBlocks
+from own_operators import cxNoise
 from terminal import Terminal
 
 from deap_nn import GA, evolve, make_toolbox
@@ -45,21 +45,20 @@ from deap_nn.process.cli import Parser, check_new_folder, integer, number, run_c
 leave_out_extras()
 prepare_worker("deap_nn.problems.evaluate", "deap_nn.operators.compiled.centre")
 
-RATES = {"sgd": 0.1, "adam": 0.001, "openai-es": 0.01, "random": None, "easimple": None, "blocks": None}
+RATES = {"sgd": 0.1, "adam": 0.001, "openai-es": 0.01, "random": None, "easimple": None, "noise": None}
 """The learning rate of each method; None if it has no learning rate."""
 
 ONLY_FOR = {
     "rate": ("sgd", "adam", "openai-es"),
     "momentum": ("sgd",),
-    "population": ("openai-es", "random", "easimple", "blocks"),
-    "block": ("blocks",),
-    "mates": ("blocks",),
+    "population": ("openai-es", "random", "easimple", "noise"),
+    "mates": ("noise",),
     "sigma": ("openai-es",),
     "scale": ("openai-es",),
     "sampling": ("openai-es",),
     "final_sigma": ("openai-es",),
     "final_rate": ("openai-es",),
-    "precision": ("openai-es", "random", "easimple", "blocks"),
+    "precision": ("openai-es", "random", "easimple", "noise"),
 }
 """The methods of each option that is not for all methods."""
 
@@ -94,8 +93,7 @@ def make_parser() -> Parser:
     add("--sampling", choices=kinds, help="openai-es: own noise, or +/- pairs [mirrored]")
     add("--final-sigma", type=number(1e-6, LARGEST_WEIGHT), metavar="X", help="openai-es: sigma at the end [--sigma]")
     add("--final-rate", type=number(1e-9), metavar="X", help="openai-es: learning rate at the end [--rate]")
-    add("--block", type=integer(1), metavar="N", help="blocks: neighbouring weights in a block [256]")
-    add("--mates", type=integer(2, MOST_MATES), metavar="N", help="blocks: parents of a child [4]")
+    add("--mates", type=integer(2, MOST_MATES), metavar="N", help="noise: parents of a child [4]")
     add = parser.groups["speed"].add_argument
     add("--precision", choices=("float32", "bfloat16"), help="arithmetic of a population's fitness [float32]")
     shared = {name: getattr(Settings, name) for name in SHARED}
@@ -119,7 +117,7 @@ def describe_method(options: argparse.Namespace, toolbox: Toolbox) -> str:
         "adam": "Adam",
         "openai-es": f"OpenAI's evolution strategy, {options.sampling or 'mirrored'} noise of {sigma}, ranks, Adam",
         "random": "random search",
-        "blocks": f"ga with a crossover of {options.mates} parents in blocks of {options.block} weights",
+        "noise": f"ga with noise of the variance of {options.mates} parents in place of a crossover",
     }
     rate = "" if options.rate is None else f", learning rate {options.rate:g}"
     return f"{named[options.method]}{rate}"
@@ -134,7 +132,7 @@ def common_options(method: str) -> set[str]:
 def complete(options: argparse.Namespace) -> argparse.Namespace:
     """Fill in the method's default options, and check the options that depend on it."""
     usual = {"rate": RATES[options.method], "momentum": 0.0, "population": 200, "sigma": 0.02, "scale": "none"}
-    usual |= {"block": 256, "mates": 4}
+    usual["mates"] = 4
     for name, methods in ONLY_FOR.items():
         if options.method in methods and getattr(options, name) is None:
             setattr(options, name, usual.get(name))
@@ -206,13 +204,13 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, 
     from mnist import keeping_result
 
     terminal.begin(directory, dataset.classes)
-    usual = {} if options.method == "blocks" else {"parents": 0.25, "opposites": 0, "spread": 1}
-    scale = "fan_in" if options.scale == "fan_in" or options.method in ("easimple", "blocks") else "none"
+    scale = "fan_in" if options.scale == "fan_in" or options.method == "easimple" else "none"
     layers = {"centred": options.centred, "stratified": options.stratified, "projected": False}
+    selection = {"parents": 0.25, "opposites": 0, "spread": 1}
     toolbox = make_toolbox(
         options.model,
         dataset,
-        GA(scale=scale, **layers, **usual),
+        GA() if options.method == "noise" else GA(scale=scale, **layers, **selection),
         seed=options.seed,
         batch_size=options.batch_size,
         threads=options.threads,
@@ -229,8 +227,8 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, 
     if terminal.bar is not None:
         callbacks.append(terminal.bar)
     with keeping_result(directory, toolbox, candidates, "cross_entropy", terminal):
-        if options.method == "blocks":
-            toolbox.register("mate", cxBlocks, size=options.block)
+        if options.method == "noise":
+            toolbox.register("mate", cxNoise)
             toolbox.mates = options.mates
             population = toolbox.population(n=options.population)
             evolve(population, toolbox, options.generations, seed=options.seed, callbacks=callbacks)

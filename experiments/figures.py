@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -226,11 +226,19 @@ LEGEND_INCHES = 0.19
 """The height of a line of a legend."""
 
 
+AXES = {
+    "gen": "generations",
+    "evaluations": "evaluations after the initial population",
+    "digits": "training digits",
+}
+"""What stands on the horizontal axis, by the column of the rows."""
+
+
 def draw_study(
     rows: Sequence[Mapping[str, str]],
     path: str | os.PathLike[str],
     *,
-    by: Literal["evaluations", "gen"] = "evaluations",
+    by: str | Sequence[str] = "evaluations",
     known: Mapping[str, tuple[float, float]] | None = None,
 ) -> None:
     """Draw the validation error of each setting of a study: the median of its seeds, and the quartiles.
@@ -244,32 +252,38 @@ def draw_study(
         error are left out.
     path : path-like
         The picture, a PNG.
-    by : {"evaluations", "gen"}
-        The column of the horizontal axis.
+    by : str or sequence of str
+        A column of `AXES` for the horizontal axis of each panel. In several panels the axes are logarithmic.
     known : mapping of str to (float, float), optional
         Points to draw beside the lines, each a place on the horizontal axis and an error, by their names.
     """
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
-    axes = new_axes(figure)
+    panels = [by] if isinstance(by, str) else list(by)
+    figure = Figure(figsize=(7 if len(panels) == 1 else 10, 4.2), layout="constrained")
     lines: dict[str, Any] = {}
     last: dict[str, float] = {}
-    for i, name in enumerate(dict.fromkeys(row["setting"] for row in rows)):
-        own = [row for row in rows if row["setting"] == name]
-        places, (low, middle, high) = _quartiles(own, by, "mean", "best")
-        colour, line = COLOURS[i % len(COLOURS)], _LINES[i // len(COLOURS) % len(_LINES)]
-        lines[name] = axes.plot(places, middle, color=colour, linestyle=line)[0]
-        last[name] = float(middle[-1])
-        axes.fill_between(places, low, high, color=colour, alpha=0.2, linewidth=0)
-    for i, (name, (where, reached)) in enumerate((known or {}).items()):
-        lines[name] = axes.plot(where, reached, marker="*XsD"[i % 4], color="black", linestyle="none", markersize=9)[0]
-        last[name] = reached
-    axes.set_xlabel("generations" if by == "gen" else "evaluations after the initial population")
-    axes.set_ylabel("error on all validation samples")
-    axes.set_yscale("log")
-    axes.yaxis.set_minor_locator(LogLocator(subs=(2, 3, 4, 6)))  # more would be written over each other
-    axes.yaxis.set_major_formatter(ScalarFormatter())
-    axes.yaxis.set_minor_formatter(ScalarFormatter())
-    axes.xaxis.set_major_locator(MaxNLocator(5))
+    for place, column in enumerate(panels, start=1):
+        axes = new_axes(figure, 1, len(panels), place)
+        for i, name in enumerate(dict.fromkeys(row["setting"] for row in rows)):
+            own = [row for row in rows if row["setting"] == name and (len(panels) == 1 or float(row[column]))]
+            places, (low, middle, high) = _quartiles(own, column, "mean", "best")
+            colour, line = COLOURS[i % len(COLOURS)], _LINES[i // len(COLOURS) % len(_LINES)]
+            lines[name] = axes.plot(places, middle, color=colour, linestyle=line)[0]
+            last[name] = float(middle[-1])
+            axes.fill_between(places, low, high, color=colour, alpha=0.2, linewidth=0)
+        for i, (name, (where, reached)) in enumerate((known or {}).items()):
+            mark = "*XsD"[i % 4]
+            lines[name] = axes.plot(where, reached, marker=mark, color="black", linestyle="none", markersize=9)[0]
+            last[name] = reached
+        axes.set_xlabel(AXES[column])
+        axes.set_yscale("log")
+        axes.yaxis.set_minor_locator(LogLocator(subs=(2, 3, 4, 6)))  # more would be written over each other
+        axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.yaxis.set_minor_formatter(ScalarFormatter())
+        if len(panels) > 1:
+            axes.set_xscale("log")
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(5))
+    figure.axes[0].set_ylabel("error on all validation samples")
     names = sorted(last, key=last.__getitem__, reverse=True)  # as the lines end, from above
     handles = [lines[name] for name in names]
     figure.set_figheight(max(figure.get_figheight(), LEGEND_INCHES * len(names)))

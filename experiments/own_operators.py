@@ -1,26 +1,24 @@
 """An operator of one's own in place of one of the preset `ga`, for ``experiments/baselines.py``.
 
-It is registered as any operator of one's own: ``toolbox.register("mate", cxBlocks, size=256)``.
+It is registered as any operator of one's own: ``toolbox.register("mate", cxNoise)``.
 """
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 
 from deap_nn import WeightList
 
 
-def cxBlocks(*individuals: WeightList, size: int, rng: np.random.Generator) -> tuple[WeightList, ...]:
-    """Exchange blocks of neighbouring weights at random: each child has each block from another parent.
+def cxNoise(*individuals: WeightList, rng: np.random.Generator) -> tuple[WeightList, ...]:
+    """Replace individuals by Gaussian noise with the mean and the variance that they have in each weight.
+
+    These are the mean and the variance of the children of `cxScanning`, of which each weight is that of some parent.
 
     Parameters
     ----------
     *individuals : WeightList
         Two or more, of the same shapes; modified in place.
-    size : int
-        The number of weights in a block. Each matrix begins with a new one; its last one may be smaller.
     rng : numpy.random.Generator
         The source of randomness.
 
@@ -30,12 +28,7 @@ def cxBlocks(*individuals: WeightList, size: int, rng: np.random.Generator) -> t
         The same objects.
     """
     before = np.stack([individual.flat for individual in individuals])
-    start = 0
-    for shape in individuals[0].shapes:
-        count = math.prod(shape)
-        turns = rng.integers(len(individuals), size=-(-count // size)).repeat(size)[:count]
-        columns = np.arange(start, start + count)
-        for place, individual in enumerate(individuals):
-            individual.flat[columns] = before[(turns + place) % len(individuals), columns]
-        start += count
+    mean, deviation = before.mean(axis=0), before.std(axis=0)
+    for individual in individuals:
+        individual.flat[:] = mean + deviation * rng.standard_normal(mean.size, dtype=np.float32)
     return individuals

@@ -28,11 +28,18 @@ WHOLE = 300
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "results.md"
 
-FIRST_FIGURE = {"ga": ("presets", "ga"), "es": ("presets", "es"), "Adam": ("baselines", "adam")}
+FIRST_FIGURE = {
+    "ga": ("cases", "ga"),
+    "es": ("cases", "es"),
+    "ga, by rank": ("presets", "ga"),
+    "es, by rank": ("presets", "es"),
+    "SGD": ("centred", "sgd"),
+    "Adam": ("centred", "adam"),
+}
 """The lines of ``learning.png`` beside the page: the study and the setting of each."""
 
-ARTICLE = {"the article, 200 members": (300.0, 0.65)}
-"""The generation and the validation error of the article's result."""
+BATCH = 64
+"""The number of digits in each of their mini-batches."""
 
 
 def take(folder: Path, kept: Path, whole: int = WHOLE) -> str:
@@ -104,14 +111,14 @@ def added(before: str, now: str) -> str:
 
 
 def draw_first_figure(page: Path) -> None:
-    """Draw the algorithms of `FIRST_FIGURE` and the article's result on the same axes, beside the page."""
+    """Draw the algorithms of `FIRST_FIGURE` by evaluations and by digits, beside the page."""
     rows = [
-        {**row, "setting": name}
+        {**row, "setting": name, "digits": str(BATCH * int(row["gen"]))}
         for name, (study, setting) in FIRST_FIGURE.items()
         for row in read_runs(page.with_suffix("") / f"{study}.runs.csv.gz")
         if row["setting"] == setting
     ]
-    draw_study(rows, page.with_name("learning.png"), by="gen", known=ARTICLE)
+    draw_study(rows, page.with_name("learning.png"), by=("evaluations", "digits"))
 
 
 def main() -> int:

@@ -211,7 +211,7 @@ def test_a_run_leaves_what_the_experiment_leaves_with_any_workers(here, run, tmp
         ([], "--method"),
         (
             ["--method", "lbfgs"],
-            "argument --method: must be sgd, adam, openai-es, random, easimple or blocks, got 'lbfgs'",
+            "argument --method: must be sgd, adam, openai-es, random, easimple or noise, got 'lbfgs'",
         ),
         (["--method", "adam", "--population", "20"], "argument --population: needs --method openai-es or random"),
         (["--method", "openai-es", "--population", "3"], "argument --population: must be even, got 3"),
@@ -273,34 +273,27 @@ def test_a_study_has_baselines_too_and_begins_a_broken_one_again(here, tmp_path,
     assert "is a run of other settings, with rate 0.01 and not 0.02" in answer.stderr
 
 
-def test_each_block_of_a_child_is_that_of_one_parent_and_no_value_is_lost():
-    shapes = (5, 8), (3,), (70,)
-    parents = [Individual([np.full(shape, float(k), np.float32) for shape in shapes]) for k in range(4)]
-    children = own.cxBlocks(*parents, size=16, rng=np.random.default_rng(1))
+def test_noise_in_place_of_a_crossover_has_the_mean_and_variance_of_the_parents():
+    parents = [Individual([np.full((400, 500), value, np.float32)]) for value in (0.0, 1.0, 1.0, 4.0)]
+    children = own.cxNoise(*parents, rng=np.random.default_rng(1))
     assert all(child is parent for child, parent in zip(children, parents, strict=True))
-    assert np.sort([child.flat for child in children], axis=0).T.tolist() == [[0, 1, 2, 3]] * 113
-    blocks = [
-        (start, min(start + 16, stop))
-        for first, stop in ((0, 40), (40, 43), (43, 113))
-        for start in range(first, stop, 16)
-    ]
     for child in children:
-        found = [set(child.flat[start:stop].tolist()) for start, stop in blocks]
-        assert all(len(values) == 1 for values in found)
-        assert len(set.union(*found)) > 1
+        assert child.flat.mean() == pytest.approx(1.5, abs=0.02)
+        assert child.flat.var() == pytest.approx(2.25, abs=0.03)
+    assert np.corrcoef(children[0].flat, children[1].flat)[0, 1] == pytest.approx(0, abs=0.02)
 
 
-def test_ga_runs_with_blocks_in_place_of_its_crossover(here, tmp_path, digits_file):
-    given = *SMALL, "--generations", 3, "--population", 12, "--centred", "yes", "--data", digits_file, "--output"
-    answer = here(SCRIPT, "--method", "blocks", "--mates", 3, "--block", 100, *given, "run")
+def test_ga_runs_with_noise_in_place_of_its_crossover(here, tmp_path, digits_file):
+    given = *SMALL, "--generations", 3, "--population", 12, "--data", digits_file, "--output"
+    answer = here(SCRIPT, "--method", "noise", "--mates", 3, *given, "run")
     assert (answer.returncode, answer.stderr) == (0, "")
-    assert here(MNIST, "--stratified", "no", *given, "ga").returncode == 0
+    assert here(MNIST, *given, "ga").returncode == 0
     own, of_ga = (read_csv(tmp_path / name / "logbook.csv") for name in ("run", "ga"))
     assert own["nevals"] == [12] * 4
     assert own["min"][0] == of_ga["min"][0]  # the founders
     assert own["min"][1:] != of_ga["min"][1:]
     config = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert (config["mates"], config["block"], config["rate"]) == (3, 100, None)
+    assert (config["mates"], config["rate"]) == (3, None)
     status = status_of(tmp_path / "run")
     assert status["state"] == "finished"
     assert 0 <= status["test_error"] <= 1
