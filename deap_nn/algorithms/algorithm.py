@@ -163,7 +163,7 @@ class Algorithm:
     stratified: Stratified = None
     projected: Projected = None
     casewise: Casewise = None
-    case_step: CaseStep = 5.0
+    case_step: CaseStep = 30.0
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -270,7 +270,6 @@ class GA(Algorithm):
     boost: Boost = 2.0
     opposites: Opposites = None
     spread: Spread = None
-    case_step: CaseStep = 2.5
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -227,11 +227,11 @@ class Centroid(NamedTuple):
 
     def breed(self, breeder: Breeder, parents: Sequence[Vector], out: Vector) -> None:
         """Write the weights into `out`."""
-        from deap_nn.operators.compiled.projection import STRIDE, project
+        from deap_nn.operators.compiled.projection import project
 
         before, mean = parents
         np.copyto(out, mean)
-        project(out, before, breeder.shapes, self.inputs, stride=STRIDE)
+        project(out, before, breeder.shapes, self.inputs)
 
 
 class Shift(NamedTuple):

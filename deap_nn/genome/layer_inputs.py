@@ -45,7 +45,8 @@ class LayerStep(NamedTuple):
 def directions(values: NDArray[Any]) -> NDArray[np.float64]:
     """Return inputs, shape (samples, inputs), less their mean over the samples and divided by their norms.
 
-    A sample with a value that is not finite becomes zeros.
+    They are then divided by their largest singular value: few inputs of many samples would else add up to long steps. A
+    sample with a value that is not finite becomes zeros.
     """
     rows, sound = np.zeros(values.shape), np.isfinite(values).all(axis=1)
     if sound.any():
@@ -53,7 +54,7 @@ def directions(values: NDArray[Any]) -> NDArray[np.float64]:
         norms = np.linalg.norm(rows[sound], axis=1, keepdims=True)
         damped = norms + DAMPING * norms.mean()
         rows[sound] /= np.where(damped > 0, damped, 1)
-    return rows
+    return rows / (np.linalg.norm(rows @ rows.T, 2) ** 0.5 or 1.0)
 
 
 def _part(place: int, kind: int, rows: NDArray[np.float64]) -> bytes:

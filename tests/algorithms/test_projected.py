@@ -76,7 +76,7 @@ def test_it_is_resumed_and_its_checkpoint_has_the_inputs(digits, tmp_path, expec
     assert (population, logbook) == expected[:2]
     assert means == expected[2][2:]  # the last generation before the resume is told again
     same = {"scale": "widest", "sigma": Annealed(0.4, 0.1), "step": usual_step(MEMBERS, GENERATIONS, 2, projected=True)}
-    with pytest.raises(CheckpointError, match=r"case_step was 5\.0 when the run began, and is None"):
+    with pytest.raises(CheckpointError, match=r"case_step was 30\.0 when the run began, and is None"):
         run(made(digits, ES(projected=False, **same)), checkpoint=tmp_path)
 
 

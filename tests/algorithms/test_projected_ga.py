@@ -157,7 +157,7 @@ def test_it_is_resumed_and_its_checkpoint_has_the_inputs(digits, tmp_path, expec
     for generation in first[1:]:
         assert set(unpacked_inputs(generation.inputs, toolbox.layout.shapes)) == {0, 2}
     assert run(digits, checkpoint=tmp_path) == expected
-    with pytest.raises(CheckpointError, match=r"case_step was 2\.5 when the run began, and is None"):
+    with pytest.raises(CheckpointError, match=r"case_step was 30\.0 when the run began, and is None"):
         run(digits, GA(projected=False, sigma=0.128, scale="fixed"), checkpoint=tmp_path)
 
 

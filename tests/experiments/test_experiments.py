@@ -164,7 +164,7 @@ def test_the_one_command_names_the_three_operators_in_its_first_line(tmp_path):
     assert first == (
         "genetic algorithm (ga): 4 parents crossed by cxScanning(), mutGaussianAdaptive(sigma=ErrorScaled(0.128, "
         "fitness='cross_entropy')), selRankBoosted(pressure=1.5, boost=2.0, opposites=0.5, parents=0.5, fewest=10), "
-        "founders by initScaled(spread=0.5), a step of 2.5 by cases along the inputs of fc1 and fc2, centred layers, "
+        "founders by initScaled(spread=0.5), a step of 30.0 by cases along the inputs of fc1 and fc2, centred layers, "
         "stratified mini-batches\n"
     )
     (folder,) = (tmp_path / "runs").iterdir()

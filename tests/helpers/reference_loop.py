@@ -18,7 +18,7 @@ from deap_nn.core.seeding import Purpose, seeded, stream, takes
 from deap_nn.genome.layer_inputs import inputs_of_centre, with_changes
 from deap_nn.operators.adaptation import Clock
 from deap_nn.operators.cases import in_blocks, step_by_cases
-from deap_nn.operators.compiled.projection import STRIDE, project
+from deap_nn.operators.compiled.projection import project
 
 
 class ReferenceLoop:
@@ -106,7 +106,7 @@ class ReferenceLoop:
         before, self.centre = self.centre, mean.copy()
         made = [self.unscored(parent) for parent in parents]
         if self.inputs is not None:
-            project(self.centre, before, made[0].shapes, self.inputs, stride=STRIDE)
+            project(self.centre, before, made[0].shapes, self.inputs)
             for parent in made:
                 parent.flat[:] += self.centre - mean
         return made

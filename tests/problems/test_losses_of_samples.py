@@ -178,7 +178,7 @@ def test_dense_layers_with_one_row_for_each_sample_move(make, names):
     x, y = data(model.input_shape[1:])
     toolbox = toolbox_of(model, x, y, "cross_entropy")
     assert toolbox.problem.moved_layers == names
-    assert f", a step of 2.5 by cases along the inputs of {' and '.join(names)}, " in describe_algorithm(toolbox)
+    assert f", a step of 30.0 by cases along the inputs of {' and '.join(names)}, " in describe_algorithm(toolbox)
     (individual,) = toolbox.population(n=1)
     found, layers = scored(toolbox, individual)
     assert len(found.products) == len(layers) == len(names)

@@ -12,8 +12,8 @@ from deap_nn.genome.layer_inputs import unpacked_inputs
 from deap_nn.genome.vectors import Matrix, Shape, Vector
 from deap_nn.operators.compiled.common import compiled, in_parts
 
-STRIDE = 1.0
-"""The factor on a projected step of the centroid of a genetic algorithm, if samples ask for no changes."""
+STRIDE = 6.0
+"""The factor on a projected step if samples ask for no changes."""
 
 _BLOCK, _ROWS = 128, 64
 """The numbers of columns and rows of a product that are computed at a time: they stay in the nearest cache."""
@@ -47,12 +47,12 @@ def _product(left: Matrix, right: Matrix) -> Matrix:
     return out
 
 
-def project(moved: Vector, centre: Vector, shapes: Sequence[Shape], inputs: bytes, *, stride: float = 1.0) -> None:
+def project(moved: Vector, centre: Vector, shapes: Sequence[Shape], inputs: bytes) -> None:
     r"""Move the kernels of dense layers along the inputs of a mini-batch only.
 
     With the `directions` :math:`U` of a layer's inputs, a row for each sample, the step :math:`S` of its kernel becomes
-    :math:`U^\top U S`: the rest of the step changes no output on the mini-batch, so it is noise for all other samples.
-    If the samples ask for changes :math:`T` of the layer's outputs (`step_by_cases`), it is :math:`U^\top T` instead.
+    :math:`6\,U^\top U S`: the rest of the step changes no output on the mini-batch, so it is noise for others. If
+    the samples ask for changes :math:`T` of the layer's outputs (`step_by_cases`), it becomes :math:`U^\top T`.
 
     Parameters
     ----------
@@ -64,8 +64,6 @@ def project(moved: Vector, centre: Vector, shapes: Sequence[Shape], inputs: byte
         The shapes of the matrices.
     inputs : bytes
         The inputs of some layers, from `packed_inputs`, or with changes from `with_changes`.
-    stride : float
-        The factor on the step of a layer without changes.
 
     Raises
     ------
@@ -79,5 +77,5 @@ def project(moved: Vector, centre: Vector, shapes: Sequence[Shape], inputs: byte
     for place, (rows, changes) in unpacked_inputs(inputs, shapes).items():
         after, before = (genome[starts[place] : starts[place + 1]].reshape(shapes[place]) for genome in (moved, centre))
         if changes is None:
-            changes = np.float32(stride) * _product(np.ascontiguousarray(rows.T), after - before)
+            changes = np.float32(STRIDE) * _product(np.ascontiguousarray(rows.T), after - before)
         np.add(before, _product(rows, changes), out=after)
