@@ -244,8 +244,9 @@ class GA(Algorithm):
     ----------
     fitness, init, sigma, schedule, final_sigma, scale, centred, stratified, projected, casewise, case_step
         As for `Algorithm`. For a model by name without `bounds`: centred layers, stratified mini-batches and projected
-        steps. Sigma is 0.128 times the error of the best in units of "fixed", without projected steps 0.1 in units of
-        "fan_in"; self-adaptive, from 0.1 and at least 0.005, if the fitness is neither an error nor a cross-entropy.
+        steps, with a sigma of 0.128 times the error of the best in units of "fixed". Otherwise 0.1 times the error
+        in units of "fan_in"; self-adaptive, from 0.1 and at least 0.005, if the fitness is neither an error nor a
+        cross-entropy.
     parents : int or float, optional
         As in `selRankBoosted`: a number, or a share of the population that is at least 10. None: half of all with
         opposites, else a quarter.
@@ -299,7 +300,7 @@ class GA(Algorithm):
             decided["spread"] = 0.5 if named and self.init == "scaled" else 1.0
         found = dataclasses.replace(found, **decided)
         followed = model.followed if isinstance(model, KerasProblem) else "error"
-        usual = (0.128, "fixed") if found.projected else (0.1, "fan_in")
+        usual = (0.128, "fixed") if found.projected and named else (0.1, "fan_in")
         if followed is None and self.schedule is None:
             usual = (0.1, usual[1])
         return found._with_sigma(usual[0], "self-adaptive" if followed is None else "error", 20, usual[1])
