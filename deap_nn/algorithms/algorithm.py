@@ -100,7 +100,7 @@ Centred = Annotated[bool | None, yes_or_no("centre dense layers")]
 Stratified = Annotated[bool | None, yes_or_no("all classes in each batch")]
 Projected = Annotated[bool | None, yes_or_no("steps along inputs of layers")]
 Casewise = Annotated[bool | None, yes_or_no("steps of layers by cases")]
-CaseStep = Annotated[float, real("step of layers by cases", 1e-6, 999_999)]
+CaseStep = Annotated[float | None, real("step of layers by cases [30, of error rates 15]", 1e-6, 999_999)]
 Spread = Annotated[float | None, real("distance of founders, 1: unrelated", 0, 1)]
 Parents = Annotated[
     float | None,
@@ -147,8 +147,8 @@ class Algorithm:
     casewise : bool, optional
         Whether each sample weighs the children by its own loss for these layers (`step_by_cases`). It needs `projected`
         and a fitness that is a mean over the samples.
-    case_step : float
-        The step of layers that move by cases.
+    case_step : float, optional
+        The step of layers that move by cases. None: 30, or 15 if the fitness is an error rate.
     """
 
     name: ClassVar[str] = ""
@@ -163,7 +163,7 @@ class Algorithm:
     stratified: Stratified = None
     projected: Projected = None
     casewise: Casewise = None
-    case_step: CaseStep = 30.0
+    case_step: CaseStep = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -205,6 +205,8 @@ class Algorithm:
                 raise ValueError(f"fitness is not for a KerasProblem, which has its own loss, got {self.fitness!r}")
             fitness = model.followed or self.fitness
         decided: dict[str, Any] = {"centred": centred, "stratified": stratified, "projected": projected}
+        if casewise and self.case_step is None:
+            decided["case_step"] = 15.0 if fitness == "error" else 30.0
         return dataclasses.replace(self, fitness=fitness, casewise=casewise, **decided)
 
     def _with_sigma(self: Kind, sigma: float, schedule: str, parts: float, scale: str) -> Kind:
@@ -344,8 +346,8 @@ class ES(Algorithm):
     ----------
     fitness, init, sigma, schedule, final_sigma, scale, centred, stratified, projected, casewise, case_step
         As for `Algorithm`. For a model by name: centred layers, stratified mini-batches and projected steps. Sigma
-        falls from 0.4 to a quarter of it in units of "widest", without projected steps from 0.5 to a twentieth in units
-        of "fan_in".
+        falls from 0.4, of error rates from 0.8, to a quarter of it in units of "widest", without projected steps from
+        0.5 to a twentieth in units of "fan_in".
     parents : int or float
         The number of the best members that have a recombination weight, and of the worst, or a share of all.
     step : float, optional
@@ -379,7 +381,7 @@ class ES(Algorithm):
             raise ValueError(f"bounds need a genetic algorithm: they would move the centre of ES, got {bounds!r}")
         found = self._with_scoring(model, batch_size, bounds)
         if found.projected:
-            return found._with_sigma(0.4, "geometric", 4, "widest")
+            return found._with_sigma(0.8 if found.fitness == "error" else 0.4, "geometric", 4, "widest")
         return found._with_sigma(0.5, "geometric", 20, "fan_in")
 
 

@@ -99,6 +99,7 @@ SCORED = {"centred": True, "stratified": True, "projected": True, "casewise": Tr
 MEANS = {"projected": False, "casewise": False}
 PROJECTED = {"ga": (0.128, None, "fixed"), "es": (0.4, 0.1, "widest")}
 PLAIN = {"ga": (0.1, None, "fan_in"), "es": (0.5, 0.025, "fan_in")}
+OWN = PLAIN | {"es": PROJECTED["es"]}
 
 DECIDED = [
     ("mlp", 64, {}, SCORED, PROJECTED),
@@ -111,8 +112,8 @@ DECIDED = [
     ("mlp", 1, {}, SCORED | {"centred": False} | MEANS, PLAIN),
     (None, 64, {}, dict.fromkeys(SCORED, False), PLAIN),
     (None, 64, {"centred": True}, {"centred": True, "stratified": False} | MEANS, PLAIN),
-    (None, 64, {"centred": True, "projected": True}, SCORED | {"stratified": False}, PROJECTED),
-    (None, 64, {"centred": True, "casewise": True}, SCORED | {"stratified": False}, PROJECTED),
+    (None, 64, {"centred": True, "projected": True}, SCORED | {"stratified": False}, OWN),
+    (None, 64, {"centred": True, "casewise": True}, SCORED | {"stratified": False}, OWN),
 ]
 
 
@@ -188,6 +189,7 @@ def test_the_loss_of_a_problem_decides_the_schedule(loss, followed, sigma, sched
         (GA(sigma=OneFifth(0.2, 0.01)), OneFifth(0.2, 0.01)),
         (GA(sigma=0, schedule="self-adaptive"), Constant(0)),
         (ES(), Annealed(0.4, 0.1)),
+        (ES(fitness="error"), Annealed(0.8, 0.2)),
         (ES(sigma=0.2), Annealed(0.2, 0.05)),
         (ES(schedule="error"), ErrorScaled(0.4)),
     ],
@@ -196,6 +198,13 @@ def test_the_adaptation_of_sigma(algorithm, adaptation):
     found = algorithm.resolved("mlp", 64)
     assert repr(found.adaptation()) == repr(adaptation)
     assert found.adaptation() is not found.adaptation()
+
+
+@pytest.mark.parametrize("kind", [GA, ES])
+def test_an_error_rate_has_a_shorter_step_by_cases(kind):
+    assert kind().resolved("mlp", 64).case_step == 30
+    assert kind(fitness="error").resolved("mlp", 64).case_step == 15
+    assert kind(fitness="error", case_step=7.0).resolved("mlp", 64).case_step == 7
 
 
 def test_a_final_sigma_is_checked_against_the_first_one_that_is_decided():
