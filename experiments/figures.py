@@ -253,7 +253,7 @@ def draw_study(
     path : path-like
         The picture, a PNG.
     by : str or sequence of str
-        A column of `AXES` for the horizontal axis of each panel. In several panels the axes are logarithmic.
+        A column of `AXES` for the horizontal axis of each panel. Of several, that of evaluations is logarithmic.
     known : mapping of str to (float, float), optional
         Points to draw beside the lines, each a place on the horizontal axis and an error, by their names.
     """
@@ -279,7 +279,7 @@ def draw_study(
         axes.yaxis.set_minor_locator(LogLocator(subs=(2, 3, 4, 6)))  # more would be written over each other
         axes.yaxis.set_major_formatter(ScalarFormatter())
         axes.yaxis.set_minor_formatter(ScalarFormatter())
-        if len(panels) > 1:
+        if len(panels) > 1 and column == "evaluations":
             axes.set_xscale("log")
         else:
             axes.xaxis.set_major_locator(MaxNLocator(5))
