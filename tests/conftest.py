@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(items):
 
 
 MNIST = ROOT / "experiments" / "mnist.py"
-FINISHED = "--model", "mlp", "--population", 20, "--generations", 8, "--seed", 3, "--no-progress", "--case-step", 0.12
+FINISHED = "--model", "mlp", "--population", 20, "--generations", 8, "--seed", 3, "--no-progress", "--case-step", 0.15
 """The options of `finished_run`: by such small steps it misreads some of the digits."""
 XOR = ROOT / "experiments" / "xor.py"
 

@@ -68,7 +68,7 @@ def test_the_page_names_the_algorithm_and_its_operators(finished_run, tmp_path):
     assert page.data["config"]["algorithm"] == (
         "genetic algorithm (ga): 4 parents crossed by cxScanning(), mutGaussianAdaptive(sigma=ErrorScaled(0.128, "
         "fitness='cross_entropy')), selRankBoosted(pressure=1.5, boost=2.0, opposites=0.5, parents=0.5, fewest=10), "
-        "founders by initScaled(spread=0.5), a step of 0.02 by cases along the inputs of hidden and output, "
+        "founders by initScaled(spread=0.5), a step of 0.15 by cases along the inputs of hidden and output, "
         "centred layers, stratified mini-batches"
     )
     assert 'make("p", { class: "note" }, `${capital(run.config.algorithm)}.`)' in page.scripts[1]  # in the head
