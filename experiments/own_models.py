@@ -5,6 +5,7 @@ from __future__ import annotations
 from statistics import median
 from typing import Any
 
+import keras_model
 import numpy as np
 
 from deap_nn import ES, GA, evolve_model
@@ -21,10 +22,9 @@ ALGORITHMS: dict[str, GA | ES] = {
 
 def problems() -> dict[str, tuple[Any, Any, list[Any], str]]:
     """Return inputs, targets, layers and loss by name; the samples are in a random order that is always the same."""
-    from sklearn.datasets import load_diabetes, load_digits  # type: ignore[import-untyped]
+    from sklearn.datasets import load_diabetes, load_digits
 
     layers, rng = keras.layers, np.random.default_rng(1)
-    few = rng.standard_normal((1000, 4)).astype(np.float32)
     digits, patients = load_digits(), load_diabetes()
     pixels, order = (digits.data / 16).astype(np.float32), rng.permutation(len(digits.data))
     pixels, labels = pixels[order], digits.target[order]
@@ -42,9 +42,13 @@ def problems() -> dict[str, tuple[Any, Any, list[Any], str]]:
     def curve(inputs: int) -> list[Any]:
         return [keras.Input((inputs,)), layers.Dense(16, activation="tanh"), layers.Dense(1)]
 
-    small = [keras.Input((4,)), layers.Dense(8, activation="tanh"), layers.Dense(2)]
     return {
-        "README's model": (few, (few[:, 0] * few[:, 1] > 0).astype(int), small, "cross_entropy"),
+        "README's model": (
+            keras_model.x,
+            keras_model.y,
+            [keras.Input((4,)), *keras_model.network().layers],
+            "cross_entropy",
+        ),
         "digits": (pixels, labels, [keras.Input((64,)), *dense()], "cross_entropy"),
         "digits, convolution": (
             pixels.reshape(-1, 8, 8, 1),

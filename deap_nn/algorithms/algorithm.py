@@ -187,7 +187,7 @@ class Algorithm:
     def _with_scoring(
         self: Kind, model: str | keras.Model | KerasProblem | None, batch_size: int, bounds: tuple[float, float] | None
     ) -> Kind:
-        """Return the algorithm with `fitness`, `centred`, `stratified`, `projected` and `casewise` decided."""
+        """Return the algorithm with all settings of scoring and of steps along inputs decided."""
         named = is_named(model, bounds)
         centred, projected = self.centred, self.projected
         if centred is None:

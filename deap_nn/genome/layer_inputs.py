@@ -50,11 +50,12 @@ def directions(values: NDArray[Any]) -> NDArray[np.float64]:
     """
     rows, sound = np.zeros(values.shape), np.isfinite(values).all(axis=1)
     if sound.any():
-        rows[sound] = values[sound] - values[sound].astype(np.float64).mean(axis=0)
-        norms = np.linalg.norm(rows[sound], axis=1, keepdims=True)
+        found = values[sound] - values[sound].astype(np.float64).mean(axis=0)
+        norms = np.linalg.norm(found, axis=1, keepdims=True)
         damped = norms + DAMPING * norms.mean()
-        rows[sound] /= np.where(damped > 0, damped, 1)
-    return rows / (np.linalg.norm(rows @ rows.T, 2) ** 0.5 or 1.0)
+        found /= np.where(damped > 0, damped, 1)
+        rows[sound] = found / (np.linalg.norm(found @ found.T, 2) ** 0.5 or 1.0)
+    return rows
 
 
 def _part(place: int, kind: int, rows: NDArray[np.float64]) -> bytes:

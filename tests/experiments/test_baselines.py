@@ -287,7 +287,7 @@ def test_ga_runs_with_noise_in_place_of_its_crossover(here, tmp_path, digits_fil
     given = *SMALL, "--generations", 3, "--population", 12, "--data", digits_file, "--output"
     answer = here(SCRIPT, "--method", "noise", "--mates", 3, *given, "run")
     assert (answer.returncode, answer.stderr) == (0, "")
-    assert here(MNIST, *given, "ga").returncode == 0
+    assert here(MNIST, "--mates", 3, *given, "ga").returncode == 0
     own, of_ga = (read_csv(tmp_path / name / "logbook.csv") for name in ("run", "ga"))
     assert own["nevals"] == [12] * 4
     assert own["min"][0] == of_ga["min"][0]  # the founders

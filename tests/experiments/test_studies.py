@@ -65,6 +65,9 @@ def test_a_figure_has_the_medians_and_known_points_at_their_places(monkeypatch):
         line, point = saved[-1].axes[0].get_lines()
         assert (list(line.get_xdata()), list(line.get_ydata())) == ([0.0, last], [0.2, 2.2])
         assert (list(point.get_xdata()), list(point.get_ydata())) == ([5.0], [0.5])
+    figures.draw_study(rows, "x.png", by=("evaluations", "gen"))
+    assert [list(axes.get_lines()[0].get_xdata()) for axes in saved[-1].axes] == [[14.0], [2.0]]  # without the founders
+    assert [axes.get_xscale() for axes in saved[-1].axes] == ["log", "linear"]
     figures.draw_study([row | {"mean": "0.1" if row["gen"] == "2" else ""} for row in rows], "x.png")
     assert list(saved[-1].axes[0].get_lines()[0].get_ydata()) == [0.2, 0.1]
 
