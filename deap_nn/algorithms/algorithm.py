@@ -111,6 +111,7 @@ Crossover = Annotated[CrossoverName, one_of("operator that combines the parents"
 Pressure = Annotated[float, real("pressure of linear ranking, 1 to 2", 1, 2)]
 Boost = Annotated[float, real("draw the best X times as often", 0.001, 1e9)]
 Opposites = Annotated[float | None, real("share of opposites among parents", 0, 0.5)]
+FeaturesEvery = Annotated[int | None, whole("generations between mutations of first layers [4]", 1, 999_999)]
 Step = Annotated[float | None, real("step of the centre [by members and generations]", 1e-6, 999_999)]
 
 Kind = TypeVar("Kind", bound="Algorithm")
@@ -353,6 +354,10 @@ class ES(Algorithm):
     step : float, optional
         The step of the centre, in units of its distance to the weighted mean of the members. None: `usual_step` for the
         model and the size of the run.
+    features_every : int, optional
+        The layers before the first one that moves along its inputs, such as convolutions, are mutated only in each
+        so many-th generation. In the others all children share what these layers compute, which costs less, and losses
+        tell more of the layers after them. None: 4 for a model by name under steps by cases, else 1.
     """
 
     name: ClassVar[str] = "es"
@@ -361,6 +366,7 @@ class ES(Algorithm):
         float, Option("best members with a weight, or a share", _SHARE, _share_or_number, _is_share_or_number, "N")
     ] = 0.5
     step: Step = None
+    features_every: FeaturesEvery = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -380,6 +386,8 @@ class ES(Algorithm):
         if bounds is not None:
             raise ValueError(f"bounds need a genetic algorithm: they would move the centre of ES, got {bounds!r}")
         found = self._with_scoring(model, batch_size, bounds)
+        if found.features_every is None:
+            found = dataclasses.replace(found, features_every=4 if found.casewise and is_named(model, bounds) else 1)
         if found.projected:
             return found._with_sigma(0.8 if found.fitness == "error" else 0.4, "geometric", 4, "widest")
         return found._with_sigma(0.5, "geometric", 20, "fan_in")

@@ -167,6 +167,7 @@ def make_toolbox(
     known |= {"members": members, "generations": generations}
     if isinstance(algorithm, ES):
         toolbox: MadeToolbox = StrategyToolbox(layout, step=algorithm.step, **known)
+        toolbox.resting = min(problem.moved_layers, default=0), algorithm.features_every or 1
     else:
         toolbox = MadeToolbox(layout, **known)
     toolbox.problem = problem

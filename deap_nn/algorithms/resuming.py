@@ -224,6 +224,7 @@ def settings_record(
         "cxpb": float(cxpb),
         "mutpb": float(mutpb),
         "mates": as_json(registered.mates),
+        "resting": as_json(registered.resting),
         "step": as_json(registered.step),
         "projected": registered.layer_inputs is not None,
         "case_step": as_json(registered.case_step),

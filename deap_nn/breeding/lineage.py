@@ -68,7 +68,9 @@ class Lineage:
         The genomes of this process.
     """
 
-    fixed: tuple[str, ...] = ("clone", "mate", "mates", "mutate", "reproduction", "step", "recombination_weights")
+    fixed: tuple[str, ...] = (
+        *("clone", "mate", "mates", "mutate", "reproduction", "step", "recombination_weights", "resting"),
+    )
 
     def __init__(self, breeder: Breeder, map: Map) -> None:
         self.breeder = breeder

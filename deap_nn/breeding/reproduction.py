@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -260,10 +261,14 @@ class AroundCentre(Reproduction):
         The step in units of that distance: 1 leads to the mean itself.
     weights : callable
         Returns the recombination weights for a number of members, best first, as `recombination_weights` does.
+    resting : (int, int)
+        The number of matrices, the first ones, that are mutated only in each so many-th generation: (3, 4) leaves three
+        as they are in three of four generations.
     """
 
     step: float
     weights: RecombinationWeights = recombination_weights
+    resting: tuple[int, int] = (0, 1)
 
     has_groups = False
     shares_parents = True
@@ -272,7 +277,7 @@ class AroundCentre(Reproduction):
     def of(cls, toolbox: base.Toolbox) -> AroundCentre:
         """Return the strategy of a toolbox with a ``step``."""
         registered = Registered.read(toolbox)
-        return cls(registered.step, registered.recombination_weights or recombination_weights)
+        return cls(registered.step, registered.recombination_weights or recombination_weights, registered.resting)
 
     @property
     def is_compiled(self) -> bool:
@@ -280,8 +285,8 @@ class AroundCentre(Reproduction):
         return True
 
     def key(self) -> list[Any]:
-        """Return the step."""
-        return [float(self.step)]
+        """Return the step and the matrices that rest."""
+        return [float(self.step), *self.resting]
 
     def weights_of_ranks(self, members: int) -> bytes:
         """Return the recombination weights for a number of members, as bytes."""
@@ -308,6 +313,19 @@ class AroundCentre(Reproduction):
             else:
                 copied = breeder.copy_of(parents[0])
                 breeder.mutate_into(child.generation, child.place, child.sigma, copied, out)
+                resting = sum(map(math.prod, breeder.shapes[: self._at_rest(child.generation)]))
+                out[:resting] = parents[0][:resting]
+
+    def _at_rest(self, generation: int) -> int:
+        """Return the number of matrices that are not mutated in a generation."""
+        matrices, every = self.resting
+        return matrices if generation % every else 0
+
+    def _factors(self, breeder: Breeder, sigma: float | None, generation: int) -> NDArray[np.float32]:
+        """Return `Breeder.factors` for a generation."""
+        factors = breeder.factors(sigma).copy()
+        factors[: self._at_rest(generation)] = 0
+        return factors
 
     def breed_rounded(
         self,
@@ -345,7 +363,7 @@ class AroundCentre(Reproduction):
             outs,
             centre,
             breeder.noise,
-            breeder.factors(first.sigma),
+            self._factors(breeder, first.sigma, first.generation),
             breeder.shapes,
             seed=breeder.seed,
             generation=first.generation,
@@ -365,7 +383,8 @@ class AroundCentre(Reproduction):
             key |= {"counts": np.array(list(counts.values()), np.float64), "kept": kept, "step": float(self.step)}
             layers = unpacked_inputs(centre.inputs, breeder.shapes).items()
             key["skipped"] = [place for place, layer in layers if layer.changes is not None]  # these move by cases
-            recombine(out, before, breeder.noise, breeder.factors(centre.sigma), breeder.shapes, **key)
+            factors = self._factors(breeder, centre.sigma, centre.generation)
+            recombine(out, before, breeder.noise, factors, breeder.shapes, **key)
             return
         # Summed in float64 in the order of the places, as the compiled `recombine` does it: the bits are the same.
         total, child = kept * before.astype(np.float64), empty_vector(before.size)

@@ -15,7 +15,7 @@ import numpy as np
 from deap import base
 from numpy.typing import NDArray
 
-OF_MADE = frozenset({"algorithm", "case_step", "clock", "generations", "members", "seed"})
+OF_MADE = frozenset({"algorithm", "case_step", "clock", "generations", "members", "resting", "seed"})
 """The settings of a toolbox by `make_toolbox` alone: in a plain one these names are the script's own."""
 
 
@@ -47,6 +47,8 @@ class Registered:
         The number of parents that ``mate`` crosses, if it takes ``*individuals``.
     problem : Problem or None
         The model, data and loss by which individuals are scored.
+    resting : (int, int)
+        The number of matrices that an evolution strategy mutates only in each so many-th generation.
     reproduction : Reproduction or None
         A strategy of the user's own.
     seed : int or None
@@ -74,6 +76,7 @@ class Registered:
     members: int | None = None
     mutate: Any = None
     problem: Any = None
+    resting: tuple[int, int] = (0, 1)
     reproduction: Any = None
     seed: int | None = None
     select: Any = None

@@ -112,6 +112,14 @@ def moved_layers(model: keras.Model) -> dict[int, keras.layers.Layer]:
     return {places[id(one.kernel)]: one for one in layers if id(one.kernel) in places and len(one.input.shape) == 2}
 
 
+def split_before(model: keras.Model, layer: keras.layers.Layer) -> tuple[keras.Model, keras.Model] | None:
+    """Return a sequential model as two, the layers before one of them and the rest; None if these have no weights."""
+    if not isinstance(model, keras.Sequential) or layer not in model.layers:
+        return None
+    first, rest = keras.Model(model.inputs, layer.input), keras.Model(layer.input, model.outputs)
+    return (first, rest) if first.trainable_variables else None
+
+
 def check_projected(model: keras.Model, *, centred: bool) -> None:
     """Raise ValueError if no step can be projected: no layers are centred, or none has one row for each sample."""
     if not centred:

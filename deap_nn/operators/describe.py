@@ -42,12 +42,15 @@ initNormal()
         kind = type(registered.reproduction).__name__
     elif registered.step is not None:
         kind = "evolution strategy"
+        matrices, every = registered.resting
+        if matrices and every > 1:
+            parts[0] += f", the first {matrices} matrices every {every} generations"
         parts[1] = f"a step of {registered.step} by {_call(registered.recombination_weights)}"
     else:
         kind = "genetic algorithm"
         parts.insert(0, f"{mates or mates_of(toolbox)} parents crossed by {_call(toolbox.mate)}")
     if registered.layer_inputs is not None and mates is None:
-        layers = " and ".join(getattr(registered.problem, "moved_layers", ())) or "dense layers"
+        layers = " and ".join(getattr(registered.problem, "moved_layers", {}).values()) or "dense layers"
         how = f"a step of {registered.case_step} by cases" if registered.moves_by_cases else "the step by rank"
         parts.append(f"{how} along the inputs of {layers}")
     if getattr(registered.problem, "centred", False):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from deap_nn.core.seeding import Purpose, stream
 from deap_nn.data.registry import DataReference
 from deap_nn.data.samples import packed
-from deap_nn.models.layers import centred, inputs_of, moved_layers, shifts_of, take_rounded
+from deap_nn.models.layers import centred, inputs_of, moved_layers, shifts_of, split_before, take_rounded
 from deap_nn.models.outputs import as_float32, outputs_of, with_logits
 from deap_nn.models.reference import model_of, new_model
 from deap_nn.models.tensorflow import keras, tf, traced
@@ -91,6 +91,10 @@ class Network:
         self._quick = quick
         self.moved = list(moved_layers(quick)) if problem.centred else []
         """The indices of the kernels of layers that move along their inputs."""
+        parts = None if in_groups or not self.moved else split_before(quick, moved_layers(quick)[self.moved[0]])
+        self._first, self._rest = parts or (None, quick)
+        self.leading = 0 if self._first is None else len(self._first.trainable_variables)
+        """The number of matrices of which `kernel` takes `features` in place of the inputs; 0 if it takes the inputs."""
 
     def kernel(self, *, by_cases: bool) -> Any:
         """Return the traced function of weights and a mini-batch: the objectives, if all outputs are finite, and these.
@@ -100,12 +104,15 @@ class Network:
         return self._once(("kernel", by_cases), partial(self._compiled, by_cases))
 
     def _compiled(self, by_cases: bool) -> Any:
-        given, trace = list(map(list, self._specs)), partial(self._trace, self._quick)
+        given, trace = list(map(list, self._specs)), partial(self._trace, self._rest)
+        if self._first is not None:
+            made = self._first.output
+            given[0] = [tf.TensorSpec((self._specs[0][0].shape[0], *made.shape[1:]), made.dtype)]
         if by_cases:
             samples = int(self._specs[0][0].shape[0])
             given.append([tf.TensorSpec((samples, self.layout.shapes[place][0])) for place in self.moved])
         if self._in_groups:
-            return GroupKernel(trace, self.layout, typical(given), at_once=is_vectorised(self._quick))
+            return GroupKernel(trace, self.layout, typical(given), at_once=is_vectorised(self._rest))
         types = [tf.uint16 if rounded else tf.float32 for rounded in self.rounded or [False] * len(self.layout)]
         weights = [tf.TensorSpec(shape, kind) for shape, kind in zip(self.layout.shapes, types, strict=True)]
         return traced(trace, weights, *given)
@@ -139,8 +146,11 @@ class Network:
 
     def _outputs(self, model: Any, weights: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
         """Return the outputs of a model with given weights, of which uint16 are the bits of bfloat16; traced."""
-        typed = [_as_typed(w, dtype) for w, dtype in zip(weights, self._dtypes, strict=True)]
-        outputs = outputs_of(model, typed, self._constants, self.inputs(inputs))
+        # The model may be the last layers alone.
+        typed = [_as_typed(w, dtype) for w, dtype in zip(weights, self._dtypes[-len(weights) :], strict=True)]
+        constants = self._constants[len(self._constants) - len(model.non_trainable_variables) :]
+        given = self.inputs(inputs) if len(weights) == len(self._dtypes) else inputs[0]
+        outputs = outputs_of(model, typed, constants, given)
         if self._structure is None:
             self._structure = keras.tree.map_structure(lambda _: 0, outputs)
         made = [as_float32(output) for output in keras.tree.flatten(outputs)]
@@ -149,7 +159,7 @@ class Network:
 
     def _trace(self, model: Any, weights: Sequence[Any], inputs: Any, targets: Any, *rows: Any) -> tuple[Any, ...]:
         """Return what a function of `kernel` returns; `rows` are the directions of layers, by cases."""
-        outputs = self._outputs(model, weights, inputs)
+        outputs = self._outputs(model, weights[self.leading :], inputs)
         found = *self.evaluator.traced(outputs, targets), outputs
         if not rows:
             return found
@@ -157,11 +167,20 @@ class Network:
         products = [as_float32(tf.matmul(tf.cast(each, w.dtype), w)) for each, w in zip(*rows, kernels, strict=True)]
         return *found, self.evaluator.cases(outputs, targets), products
 
+    def features(self, weights: Sequence[Any], inputs: Sequence[Any]) -> Any:
+        """Return what the `leading` weights make of a mini-batch; traced."""
+        return self._called("features", self._features, weights, list(inputs), any_size=False)
+
+    def _features(self, weights: Sequence[Any], inputs: Sequence[Any]) -> Any:
+        typed = map(_as_typed, weights, self._dtypes)
+        count = len(self._first.non_trainable_variables)
+        return outputs_of(self._first, list(typed), self._constants[:count], self.inputs(inputs))
+
     def _called(self, key: Any, function: Any, weights: Sequence[Any], given: Any, *, any_size: bool = True) -> Any:
         """Call a function of weights and samples, traced once for a key, for any number of samples or this one."""
 
         def trace() -> Any:
-            shapes = [tf.TensorSpec(weight.shape) for weight in weights]
+            shapes = [tf.TensorSpec(weight.shape, weight.dtype) for weight in weights]
             specs = tf.nest.map_structure(
                 lambda t: tf.TensorSpec((None, *t.shape[1:]) if any_size else t.shape, t.dtype), given
             )

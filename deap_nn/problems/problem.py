@@ -89,12 +89,12 @@ class Problem:
         return [layer.name for layer in centrable_layers(model_of(self.model))] if self.centred else []
 
     @property
-    def moved_layers(self) -> list[str]:
-        """The names of the centred layers that can move along their inputs."""
+    def moved_layers(self) -> dict[int, str]:
+        """The names of the centred layers that can move along their inputs, by the index of the kernel."""
         from deap_nn.models.layers import moved_layers
         from deap_nn.models.reference import model_of
 
-        return [layer.name for layer in moved_layers(model_of(self.model)).values()] if self.centred else []
+        return {at: layer.name for at, layer in moved_layers(model_of(self.model)).items()} if self.centred else {}
 
     @property
     def fitness(self) -> FitnessName | None:

@@ -57,6 +57,7 @@ class Scorer:
         self._needs_outputs = not all(objective.traced for objective in problem.objectives)
         self._network = network_of(problem, self.samples, self._minibatch(0), in_groups=self.scores_groups)
         self._evaluator = self._network.evaluator
+        self._features: tuple[Any, list[NDArray[Any]], Any] | None = None  # the last ones, of which inputs and weights
         self._directions: tuple[bytes, list[Any], list[int]] | None = None  # the last ones, and their layers
         self.rounded = self._network.rounded
         """Whether `rounded_fitness` takes each matrix as bfloat16; empty if it takes none so."""
@@ -139,7 +140,14 @@ class Scorer:
 
     def _fitness(self, matrices: Sequence[NDArray[Any]], generation: int, inputs: bytes | None) -> Any:
         kernel, given, known = self._prepared(generation, inputs)
-        values, finite, outputs, *more = kernel([shared_tensor(matrix) for matrix in matrices], *given)
+        weights = [shared_tensor(matrix) for matrix in matrices]
+        if count := self._network.leading:
+            kept = self._features
+            if kept is None or kept[0] is not given[0] or not all(map(np.array_equal, kept[1], matrices)):
+                own = [matrix.copy() for matrix in matrices[:count]]
+                self._features = kept = given[0], own, self._network.features(weights[:count], given[0])
+            given = [kept[2]], *given[1:]
+        values, finite, outputs, *more = kernel(weights, *given)
         fitness = self._fitness_of(values.numpy().tolist(), bool(finite), outputs, given[1])
         if not more:
             return fitness

@@ -71,6 +71,7 @@ ALGORITHM = [
     (GA(projected=False, sigma=0.128, scale="fixed"), "projected"),
     (ES(), "mutate.sigma"),
     (ES(step=2.0), "step"),
+    (ES(features_every=2), "resting"),
     (ES(parents=2), "recombination_weights.parents"),
 ]
 

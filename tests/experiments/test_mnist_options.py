@@ -125,6 +125,7 @@ DECIDING = {
     "--final-sigma": (0.01, "mutate.sigma", "--schedule", "linear"),
     "--scale": ("widest", "mutate.scale"),
     "--step": (2, "step", "--preset", "es"),
+    "--features-every": (2, "resting", "--preset", "es"),
     "--precision": ("bfloat16", "precision"),
 }
 """By option: its value, the setting of the checkpoint that it changes, and other options that it needs."""

@@ -145,6 +145,9 @@ class ReferenceLoop:
                 (child,) = seeded(mutate, stream(self.seed, Purpose.MUTATE, generation, place))(child)
             elif bounds is not None:
                 np.clip(child.flat, *bounds, out=child.flat)
+            matrices, every = getattr(self.toolbox, "resting", (0, 1))
+            for matrix in range(matrices if generation % every else 0):
+                child[matrix][:] = WeightList.from_flat(self.centre, child.shapes)[matrix]
             made.append(child)
         return made
 

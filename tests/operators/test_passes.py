@@ -12,7 +12,7 @@ from deap_nn import Individual, NoiseTable, cxMask, cxScanning, initNormal, mutG
 from deap_nn.breeding.breeder import Breeder
 from deap_nn.breeding.kinds import Centre, Child, packed
 from deap_nn.breeding.reproduction import AroundCentre, Pairs
-from deap_nn.genome.vectors import empty_vector
+from deap_nn.genome.vectors import empty_vector, split_vector
 from deap_nn.operators.compiled.centre import mutate_around, recombine
 from deap_nn.operators.compiled.common import LARGE
 from deap_nn.operators.compiled.crossing import cross_and_mutate
@@ -139,6 +139,18 @@ def test_a_centre_moves_by_step_times_the_weighted_mean(ranked, whole, shares):
     assert np.allclose(found, centre + 4.0 * (np.asarray(shares) @ noises), atol=1e-5)
     if len(ranked) == 5:
         assert abs(np.corrcoef(noises)[np.triu_indices(5, 1)]).max() < 0.6  # each has its own
+
+
+@pytest.mark.parametrize(("generation", "resting"), [(3, 2), (4, 0), (5, 2)])
+def test_the_first_matrices_are_mutated_every_so_many_generations(generation, resting):
+    shapes, centre = ((6, 10), (3,), (4, 4)), np.random.default_rng(1).standard_normal(79).astype(np.float32)
+    recipes = [*(Child(generation, place, (7,), 0.5) for place in range(3))]
+    recipes.append(Centre(generation, (7,), 0.5, packed([2, 0, 1]), whole=True))
+    for recipe in recipes:
+        made = [bred(breeder, recipe, [centre]) for breeder in breeders(AroundCentre(4.0, resting=(2, 4)), shapes)]
+        assert made[0].tobytes() == made[1].tobytes()
+        parts = zip(split_vector(made[0], shapes), split_vector(centre, shapes), strict=True)
+        assert [np.array_equal(*pair) for pair in parts] == [place < resting for place in range(3)]
 
 
 @pytest.mark.parametrize("wrong", ["out", "parent", "step", "table", "factors"])

@@ -9,7 +9,8 @@ from deap_nn.core.registered import at
 from deap_nn.genome.layer_inputs import unpacked_inputs
 from deap_nn.models.tensorflow import keras, tf
 from deap_nn.operators.describe import describe_algorithm
-from deap_nn.problems.scorer import forget_all
+from deap_nn.problems.network import Network
+from deap_nn.problems.scorer import forget_all, scorer
 
 SAMPLES = 60
 CENTRED = GA(centred=True, projected=True)
@@ -177,7 +178,7 @@ def test_dense_layers_with_one_row_for_each_sample_move(make, names):
     model = make()
     x, y = data(model.input_shape[1:])
     toolbox = toolbox_of(model, x, y, "cross_entropy")
-    assert toolbox.problem.moved_layers == names
+    assert [*toolbox.problem.moved_layers.values()] == names
     assert f", a step of 30.0 by cases along the inputs of {' and '.join(names)}, " in describe_algorithm(toolbox)
     (individual,) = toolbox.population(n=1)
     found, layers = scored(toolbox, individual)
@@ -189,3 +190,44 @@ def test_a_subclassed_model_has_no_such_layer():
     model(tf.constant(x))
     with pytest.raises(ValueError, match="centred needs a sequential or functional model"):
         KerasProblem(model, x, y, loss="cross_entropy", centred=True)
+
+
+def convolutional():
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((6, 6, 1)),
+            layers.Conv2D(3, 3, activation="relu"),
+            layers.BatchNormalization(),
+            layers.Flatten(),
+            layers.Dense(5, "tanh"),
+            layers.Dense(3),
+        ]
+    )
+
+
+def alone(problem, individual, generation):
+    """The loss of the whole centred model."""
+    network, (inputs, targets) = scorer(problem)._network, scorer(problem)._minibatch(generation)
+    state = [variable.value for variable in network._quick.non_trainable_variables]
+    outputs = network._quick.stateless_call(list(individual), state, network.inputs(inputs))[0]
+    return (float(keras.ops.mean(keras.losses.sparse_categorical_crossentropy(targets[0], outputs, from_logits=True))),)
+
+
+def test_children_with_the_same_first_layers_share_what_these_compute(monkeypatch):
+    monkeypatch.setattr("deap_nn.problems.groups.GROUPED_WEIGHTS", 0)
+    forget_all()
+    toolbox = toolbox_of(convolutional(), *data((6, 6, 1)), "cross_entropy")
+    (first,), calls, features = toolbox.population(n=1), [], Network.features
+    monkeypatch.setattr(Network, "features", lambda *given: calls.append(1) or features(*given))
+    twin, other = WeightList(first), WeightList(first)
+    twin[4][:] += 0.3  # a kernel of a dense layer
+    other[0][:] += 0.3
+    for individual, generation, computed in [
+        *((first, 2, 1), (twin, 2, 1), (first, 2, 1), (other, 2, 2)),
+        *((first, 2, 3), (first, 3, 4), (twin, 3, 4)),
+    ]:
+        toolbox.evaluate.func.generation = generation
+        found = toolbox.evaluate(individual)
+        assert len(calls) == computed
+        assert found == pytest.approx(alone(toolbox.problem, individual, generation), rel=1e-6)
