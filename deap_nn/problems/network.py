@@ -91,10 +91,12 @@ class Network:
         self._quick = quick
         self.moved = list(moved_layers(quick)) if problem.centred else []
         """The indices of the kernels of layers that move along their inputs."""
-        parts = None if in_groups or not self.moved else split_before(quick, moved_layers(quick)[self.moved[0]])
-        self._first, self._rest = parts or (None, quick)
+        splits = self.moved and not in_groups
+        parts = split_before(quick, moved_layers(quick)[self.moved[0]]) if splits else None
+        self._first: Any = parts and parts[0]  # the layers before the first one that moves
+        self._rest = parts[1] if parts else quick
         self.leading = 0 if self._first is None else len(self._first.trainable_variables)
-        """The number of matrices of which `kernel` takes `features` in place of the inputs; 0 if it takes the inputs."""
+        """The number of the first matrices, of which `kernel` takes the `features` in place of the inputs, or 0."""
 
     def kernel(self, *, by_cases: bool) -> Any:
         """Return the traced function of weights and a mini-batch: the objectives, if all outputs are finite, and these.

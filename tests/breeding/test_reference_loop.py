@@ -52,6 +52,16 @@ def test_an_algorithm_has_the_bytes_of_the_plain_loop(digits, algorithm, given):
     assert len(set(expected[0])) == 11
 
 
+def test_layers_that_rest_have_the_bytes_of_the_plain_loop(digits):
+    def made():
+        toolbox = make_toolbox("lenet5", digits, ES(features_every=2), seed=1, batch_size=16)
+        assert toolbox.resting == (4, 2)  # the kernels and biases of two convolutions
+        return toolbox
+
+    expected = reference(made(), n=6, ngen=4)
+    assert result(made(), n=6, ngen=4) == expected
+
+
 def nearly(ind1, ind2, *, rng):
     """A crossover of a user's own that does not say what order it wants."""
     return cxBiased(ind1, ind2, indpb=0.1, rng=rng)
