@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,23 +17,12 @@ from numpy.typing import NDArray
 
 from deap_nn.core.environment import optional
 from deap_nn.core.errors import InputError
-from deap_nn.core.logbooks import record, to_dataframe
+from deap_nn.core.logbooks import flattened, record, to_dataframe
 from deap_nn.core.notebook import paragraph, table
 from deap_nn.runs.files import Columns, read_arrays, read_columns, read_json
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-import json
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
-
-from deap_nn.core.logbooks import flattened
-
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 SHOWN = ("state", "generations", "evaluations", "validation_error", "test_error", "seconds", "stopped_by", "error")
 """The entries of a run's status that a notebook shows."""
@@ -83,12 +73,12 @@ class Run:
     @cached_property
     def config(self) -> dict[str, Any]:
         """Every setting: ``config.json``."""
-        return self._read("config.json", read_json, {})
+        return self._read("config.json", read_json)
 
     @cached_property
     def status(self) -> dict[str, Any]:
         """The progress of the run, and how it ended: ``status.json``."""
-        return self._read("status.json", read_json, {})
+        return self._read("status.json", read_json)
 
     @property
     def state(self) -> str:
@@ -99,7 +89,7 @@ class Run:
     def logbook(self) -> tools.Logbook:
         """The logbook that the run returned, as far as it is written, with its chapters."""
         logbook = tools.Logbook()
-        columns = self._read("logbook.csv", partial(read_columns, integers=True), {})
+        columns = self._read("logbook.csv", partial(read_columns, integers=True))
         for values in zip(*columns.values(), strict=True):
             row = _nested(dict(zip(columns, values, strict=True)))
             logbook.header = logbook.header or list(row)
@@ -109,12 +99,12 @@ class Run:
     @cached_property
     def timing(self) -> Columns:
         """The time and memory of each generation, which differ between repeats, by columns: ``timing.csv``."""
-        return self._read("timing.csv", partial(read_columns, integers=True), {})
+        return self._read("timing.csv", partial(read_columns, integers=True))
 
     @cached_property
     def readouts(self) -> Columns:
         """The errors of the candidates for the result on all validation samples, by columns: ``readouts.csv``."""
-        return self._read("readouts.csv", partial(read_columns, integers=True), {})
+        return self._read("readouts.csv", partial(read_columns, integers=True))
 
     @cached_property
     def trace(self) -> Trace | None:
@@ -127,7 +117,7 @@ class Run:
     @cached_property
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """The matrices of the best network by name: ``best.npz``."""
-        return self._read("best.npz", read_arrays, {})
+        return self._read("best.npz", read_arrays)
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return logbook, timing and errors of the candidates as one pandas DataFrame, a row per generation.
@@ -146,10 +136,10 @@ class Run:
                 frame = frame.merge(pd.DataFrame(columns), on="gen", how="left", suffixes=("", f"_{name}"))
         return frame
 
-    def _read(self, name: str, read: Callable[[Path], dict[str, Any]], absent: dict[str, Any]) -> dict[str, Any]:
-        """Return the content of a file, or `absent` if there is no such file."""
+    def _read(self, name: str, read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+        """Return the content of a file, empty if there is no such file."""
         path = self.path / name
-        return read(path) if os.path.lexists(path) else absent
+        return read(path) if os.path.lexists(path) else {}
 
     def _repr_html_(self) -> str:
         rows = [("seed", self.config["seed"])] if "seed" in self.config else []
