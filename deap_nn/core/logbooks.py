@@ -234,15 +234,15 @@ def write_rows(logbook: tools.Logbook, path: Path) -> None:
         file.write("\n]\n")
 
 
-def read_csv(path: str | os.PathLike[str], *, integers: bool = False) -> dict[str, list[float]]:
+def read_csv(path: str | os.PathLike[str]) -> dict[str, list[float]]:
     """Read a CSV file of numbers, by column; an empty field is NaN and a torn last row is left out.
+
+    Fields that are written as integers become int, all others float.
 
     Parameters
     ----------
     path : path-like
         A file with a header line.
-    integers : bool
-        Whether fields that are written as integers become int; otherwise all become float.
 
     Raises
     ------
@@ -261,7 +261,7 @@ def read_csv(path: str | os.PathLike[str], *, integers: bool = False) -> dict[st
         for name in columns:
             field = row[name] or "nan"
             try:
-                columns[name].append(int(field) if integers and _INTEGER.fullmatch(field) else float(field))
+                columns[name].append(int(field) if _INTEGER.fullmatch(field) else float(field))
             except ValueError:
                 raise ValueError(f"{path}: line {reader.line_num}: {name} is not a number: {row[name]!r}") from None
     return columns

@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -89,7 +89,7 @@ class Run:
     def logbook(self) -> tools.Logbook:
         """The logbook that the run returned, as far as it is written, with its chapters."""
         logbook = tools.Logbook()
-        columns = self._read("logbook.csv", partial(read_columns, integers=True))
+        columns = self._read("logbook.csv", read_columns)
         for values in zip(*columns.values(), strict=True):
             row = _nested(dict(zip(columns, values, strict=True)))
             logbook.header = logbook.header or list(row)
@@ -99,12 +99,12 @@ class Run:
     @cached_property
     def timing(self) -> Columns:
         """The time and memory of each generation, which differ between repeats, by columns: ``timing.csv``."""
-        return self._read("timing.csv", partial(read_columns, integers=True))
+        return self._read("timing.csv", read_columns)
 
     @cached_property
     def readouts(self) -> Columns:
         """The errors of the candidates for the result on all validation samples, by columns: ``readouts.csv``."""
-        return self._read("readouts.csv", partial(read_columns, integers=True))
+        return self._read("readouts.csv", read_columns)
 
     @cached_property
     def trace(self) -> Trace | None:
