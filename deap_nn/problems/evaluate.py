@@ -62,16 +62,17 @@ class Evaluate(OnProblem):
     """
 
     is_of_problem = True
+    inputs: bytes | None = None
+    """The packed inputs of layers that move by cases, in `ByCases`."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
         self.count = Count()
 
-    def __call__(self, individual: WeightList | ArrayLike) -> tuple[float, ...]:
+    def __call__(self, individual: WeightList | ArrayLike) -> Any:
         """Return the fitness of an individual, or of a vector of all weights, as a tuple."""
         found = scorer(self.problem)
-        fitness: tuple[float, ...] = found.fitness(found.read(individual), self.generation)
-        return fitness
+        return found.fitness(found.read(individual), self.generation, self.inputs)
 
     @property
     def generation(self) -> int:
@@ -91,7 +92,7 @@ class Evaluate(OnProblem):
     @property
     def _is_itself(self) -> bool:
         """Whether the call is this class' own; a derived class may compute another fitness, which no shortcut knows."""
-        return type(self).__call__ in (Evaluate.__call__, ByCases.__call__)
+        return type(self).__call__ is Evaluate.__call__
 
     def by_cases(self, inputs: bytes) -> ByCases | None:
         """Return the evaluation that also returns what a step by cases needs, if it knows the loss of each sample."""
@@ -120,18 +121,19 @@ class Evaluate(OnProblem):
         """Whether `of_rounded` takes each matrix as bfloat16; empty if it takes none so."""
         return scorer(self.problem).rounded if self._is_itself else ()
 
-    def of_rounded(self, flat: Vector, halves: Halves) -> tuple[float, ...]:
+    def of_rounded(self, flat: Vector, halves: Halves) -> Any:
         """Return the fitness of a genome with rounded matrices, with the bits of a call with the whole genome."""
-        fitness: tuple[float, ...] = scorer(self.problem).rounded_fitness(flat, halves, self.generation)
-        return fitness
+        return scorer(self.problem).rounded_fitness(flat, halves, self.generation, self.inputs)
 
-    def many(self, genomes: NDArray[np.float32]) -> list[tuple[float, ...]]:
+    def many(self, genomes: NDArray[np.float32]) -> list[Any]:
         """Return the fitness of each genome, shape (genomes, weights), with the bits of a call for each."""
-        return scorer(self.problem).group_fitness(genomes, self.generation)
+        return scorer(self.problem).group_fitness(genomes, self.generation, self.inputs)
 
 
 class ByCases(Evaluate):
     """An evaluation that returns a `Scored` for an individual, and a `Counted` for each of those of a task.
+
+    A `Scored` has the losses of samples and the products of layers beside the fitness.
 
     Parameters
     ----------
@@ -146,19 +148,6 @@ class ByCases(Evaluate):
     def __init__(self, evaluate: Evaluate, inputs: bytes) -> None:
         super().__init__(evaluate.problem)
         self.inputs = inputs
-
-    def __call__(self, individual: WeightList | ArrayLike) -> Any:
-        """Return the fitness of an individual, with the losses of samples and the products of layers."""
-        found = scorer(self.problem)
-        return found.fitness(found.read(individual), self.generation, self.inputs)
-
-    def of_rounded(self, flat: Vector, halves: Halves) -> Any:
-        """Return the same of a genome with rounded matrices."""
-        return scorer(self.problem).rounded_fitness(flat, halves, self.generation, self.inputs)
-
-    def many(self, genomes: NDArray[np.float32]) -> list[Any]:
-        """Return the same of each genome, shape (genomes, weights)."""
-        return scorer(self.problem).group_fitness(genomes, self.generation, self.inputs)
 
     def gathered(self, answers: list[Any]) -> list[Any]:
         """Return the answers of a task with the sums over blocks in place of the products."""
