@@ -168,12 +168,13 @@ def _measured(metric: keras.metrics.Metric, outputs: Any, targets: Any, weight: 
     state = metric.stateless_update_state(metric.stateless_reset_state(), targets, outputs, **weights)
     with keras.StatelessScope(list(zip(metric.variables, state, strict=True))):
         result = metric.result()
-        value = result if isinstance(result, Mapping) else tf.cast(result, tf.float32)
-    if not isinstance(value, Mapping) and value.shape == (1,):  # F1Score of one output
+        if isinstance(result, Mapping):
+            raise TypeError(f"{metric.name} must give a single number, got several by name")
+        value = tf.cast(result, tf.float32)
+    if value.shape == (1,):  # F1Score of one output
         return value[0]
-    if isinstance(value, Mapping) or value.shape.rank:
-        got = "several by name" if isinstance(value, Mapping) else f"an array of shape {tuple(value.shape)}"
-        raise TypeError(f"{metric.name} must give a single number, got {got}")
+    if value.shape.rank:
+        raise TypeError(f"{metric.name} must give a single number, got an array of shape {tuple(value.shape)}")
     return value
 
 
