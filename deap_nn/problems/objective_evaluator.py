@@ -44,7 +44,8 @@ class ObjectiveEvaluator:
     weighted: int = 0
 
     def __post_init__(self) -> None:
-        self._made = {objective: _make(objective) for objective in _all(self.objectives) if objective.config}
+        every = [part for objective in self.objectives for part in (objective, *objective.parts)]
+        self._made = {objective: _make(objective) for objective in every if objective.config}
 
     def traced(self, outputs: Sequence[Any], targets: Sequence[Any]) -> tuple[Any, Any]:
         """Return the values of the traced objectives, and if all outputs are finite.
@@ -206,10 +207,6 @@ def _called(objective: Objective, outputs: Any, targets: Any, weight: Any, sampl
     if value is None or np.ndim(value) or not np.isrealobj(value):
         raise TypeError(f"{objective.name} must return a number, got {type(value).__name__}")
     return float(value)
-
-
-def _all(objectives: Sequence[Objective]) -> list[Objective]:
-    return [part for objective in objectives for part in (objective, *objective.parts)]
 
 
 def _classes(output: Any, target: Any) -> Any:
