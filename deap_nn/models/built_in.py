@@ -71,11 +71,7 @@ def build_model(name: str) -> keras.Model:
     ValueError
         If `name` is not in ``BUILT_IN``.
     """
-    _check_name(name)
-    return keras.Sequential([keras.Input((28, 28, 1), dtype="float32"), *BUILT_IN[name]()], name=name)
-
-
-def _check_name(name: str) -> None:
     if name not in BUILT_IN:
         allowed = f"a Keras model or one of {', '.join(BUILT_IN)}"
         raise ValueError(f"model must be {allowed}, got {name!r}{did_you_mean(name, BUILT_IN)}")
+    return keras.Sequential([keras.Input((28, 28, 1), dtype="float32"), *BUILT_IN[name]()], name=name)
