@@ -127,8 +127,7 @@ def check_fit(model: keras.Model, sample_shape: tuple[int, ...], classes: int) -
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ValueError(f"model {model.name!r} must have one input and one output")
     wanted, outputs = tuple(model.inputs[0].shape[1:]), int(model.outputs[0].shape[-1])
-    fits = None in wanted if None in wanted else np.prod(sample_shape) == np.prod(wanted)
-    if not fits:
+    if None not in wanted and np.prod(sample_shape) != np.prod(wanted):
         raise ValueError(f"model {model.name!r} takes samples of shape {wanted}, the data have {sample_shape}")
     if classes > outputs:
         raise ValueError(f"model {model.name!r} has outputs for {outputs} classes, the data have {classes}")
