@@ -21,7 +21,7 @@ from deap_nn.breeding.lineage import Lineage
 from deap_nn.core.environment import leave_out_extras
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import writing
-from deap_nn.data.dataset import DataError, Dataset
+from deap_nn.data.dataset import Dataset
 from deap_nn.data.loading import load_dataset
 from deap_nn.genome.population import load
 from deap_nn.process import signals
@@ -76,7 +76,7 @@ def read_data(options: argparse.Namespace, config: dict[str, Any]) -> Dataset:
     path = known.get("path")
     try:
         dataset = load_dataset(str(known.get("name", "auto")), options.data or (str(path) if path else None))
-    except (DataError, ValueError) as error:
+    except ValueError as error:
         raise InputError(f"argument --data: {error}") from error
     if dataset.reference.sha256 != known.get("sha256"):
         raise InputError("argument --data: the content differs from the run's data")
