@@ -101,12 +101,13 @@ class Candidates(Callback):
         recipe = getattr(self.individual, "recipe", None)
         if recipe is None:
             return {}
-        state = {
+        return {
             "member": [recipe.generation, places_in(recipe)],
             "error": self.validation_error,
             "generation": self.generation,
+            "readout": self.kind,
+            "row": self.rows[-1] if self.rows else None,
         }
-        return {**state, "readout": self.kind, "row": self.rows[-1] if self.rows else None}
 
     def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
         """Restore the best candidate from the last state, and the rows."""
