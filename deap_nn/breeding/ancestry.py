@@ -218,8 +218,8 @@ class Ancestry:
 
     def _add(self, drawn: Locals, inherited: Sequence[float | None], sigma: float | None) -> None:
         self.last += 1
-        self_adaptive, sigmas = self._breeder.self_adaptive, sigma
-        own: Sigmas = sigmas
+        self_adaptive = self._breeder.self_adaptive
+        own: Sigmas = sigma
         if self_adaptive is not None:
             before = [self_adaptive.first if one is None else one for one in inherited]
             own = tuple(self_adaptive.inherited(before, self._breeder.seed, self.last))
