@@ -191,5 +191,4 @@ def keep_founders(lineage: Lineage, population: Sequence[Any]) -> None:
         [Founder(place).id for place in range(len(population))],
         lambda key: population[place_of(key)].transient().flat,
     )
-    lineage.known.keyframe, lineage.known.keyframe_history = path, history
-    genomes.use_keyframe(path, history)
+    lineage.use_keyframe(path, history)

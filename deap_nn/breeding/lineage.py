@@ -208,8 +208,7 @@ class Lineage:
         if without_slot and not self._warned:
             self._warned = True
             missing = f"{without_slot} of {len(parents)} parents of {self._genome_mib:.1f} MiB each"
-            helps = "name a folder with more room by TMPDIR, or take fewer parents"
-            helps = f"which are recomputed at each use: {helps}"
+            helps = "which are recomputed at each use: name a folder with more room by TMPDIR, or take fewer parents"
             warnings.warn(f"the cache has no room for {missing}, {helps}", stacklevel=2)
         known.parents, known.generation = set(parents), 1 + generation_of(min(parents))
 
@@ -318,8 +317,12 @@ class Lineage:
         for generation, (drawn, sigma, inputs) in enumerate(past, start=1):
             self.ancestry.remember(drawn, sigma, inputs)
             if found is not None and (found.generation, found.history) == (generation, self.ancestry.history):
-                self.known.keyframe, self.known.keyframe_history = keyframe, found.history
-                self.genomes.use_keyframe(keyframe, found.history)
+                self.use_keyframe(found.path, found.history)
+
+    def use_keyframe(self, path: Path, history: str) -> None:
+        """Find genomes in a keyframe, here and in tasks."""
+        self.known.keyframe, self.known.keyframe_history = path, history
+        self.genomes.use_keyframe(path, history)
 
     def forget(self) -> None:
         """Release the data that `remember` took over; then no member of an earlier generation can be recalled."""
@@ -419,8 +422,7 @@ class Lineage:
                 keys,
                 lambda key: more[key] if key not in self.known.parents else genomes.bred(self.known.recipes[key]),
             )
-            self.known.keyframe, self.known.keyframe_history = path, history
-            genomes.use_keyframe(path, history)
+            self.use_keyframe(path, history)
         self.known.recipes = {key: self.known.recipes[key] for key in self.known.parents}
         self.bred_since = 0
 
