@@ -274,13 +274,18 @@ class Genomes:
                 yield from map(self.breeder.individual_of, outs)
                 continue
             # A genome that is scored again, as the best member by `assess`, is still in the scratch memory.
+            outs = self._scratch_of(len(run))
             if not kept or run != self._in_scratch:
-                while len(self._scratch) < len(run):
-                    self._scratch.append(empty_vector(self.size))
                 self._in_scratch = ()
-                self.breed(run, self._scratch)
+                self.breed(run, outs)
             self._in_scratch = run if kept else ()
-            yield from map(self.breeder.individual_of, self._scratch[: len(run)])
+            yield from map(self.breeder.individual_of, outs)
+
+    def _scratch_of(self, count: int) -> list[Vector]:
+        """Return scratch memory for some siblings."""
+        while len(self._scratch) < count:
+            self._scratch.append(empty_vector(self.size))
+        return self._scratch[:count]
 
     def is_whole(self, recipe: Genome) -> bool:
         """Return False if `individuals` or `rounded` bred a recipe into a slot that has been overwritten."""
@@ -344,11 +349,9 @@ class Genomes:
 
         self._in_scratch = ()
         for run in self._runs(recipes):
-            while len(self._scratch) < len(run):
-                self._scratch.append(empty_vector(self.size))
             while len(self._halves) < len(run):
                 self._halves.append(empty_halves(self.size))
-            outs, halves = self._scratch[: len(run)], self._halves[: len(run)]
+            outs, halves = self._scratch_of(len(run)), self._halves[: len(run)]
             self._in_slots = ()
             if not self._breed_rounded(run, outs, halves, rounded):
                 found = self._breed_into_slots(run)
