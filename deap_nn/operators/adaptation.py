@@ -56,10 +56,38 @@ def check_sigma(value: float, name: str) -> float:
     return float(value)
 
 
-def _check_floor(sigma: float, floor: float) -> tuple[float, float]:
-    if not 0 < check_sigma(floor, "floor") <= check_sigma(sigma, "sigma"):
-        raise ValueError(f"floor must be above 0 and at most sigma, got {floor!r} and {sigma!r}")
-    return float(sigma), float(floor)
+def _evaluated(individuals: Sequence[Any]) -> list[Any]:
+    """Return the individuals with a valid fitness, or raise ValueError if there are none."""
+    found = [individual for individual in individuals if individual.fitness.valid]
+    if not found:
+        raise ValueError("individuals must have at least one member with a valid fitness: evaluate them first")
+    return found
+
+
+class _Floored:
+    """The common part of the adaptations that keep a sigma of at least a floor from one update to the next."""
+
+    def __init__(self, sigma: float, floor: float) -> None:
+        if not 0 < check_sigma(floor, "floor") <= check_sigma(sigma, "sigma"):
+            raise ValueError(f"floor must be above 0 and at most sigma, got {floor!r} and {sigma!r}")
+        self.first, self.floor = float(sigma), float(floor)
+        self._sigma = self.first
+
+    def _bounded(self, sigma: float) -> float:
+        """Return a sigma as a float32 between the floor and the largest weight."""
+        return float(np.float32(min(max(sigma, self.floor), LARGEST_WEIGHT)))
+
+    def reset(self) -> None:
+        """Restore the initial state."""
+        self._sigma = self.first
+
+    def state(self) -> dict[str, float]:
+        """Return everything that changes."""
+        return {"sigma": self._sigma}
+
+    def restore(self, state: State) -> None:
+        """Set the values that ``state`` returned."""
+        self._sigma = float(state["sigma"])
 
 
 class Constant:
@@ -247,9 +275,7 @@ class ErrorScaled:
 
     def update(self, individuals: Sequence[Any], generation: int) -> None:
         """Read the error of the best of the evaluated `individuals`."""
-        evaluated = [individual for individual in individuals if individual.fitness.valid]
-        if not evaluated:
-            raise ValueError("individuals must have at least one member with a valid fitness: evaluate them first")
+        evaluated = _evaluated(individuals)
         fitness = max(evaluated, key=fitness_key(evaluated)).fitness
         best = float(fitness.values[0])
         error = 1.0 - exp(-max(best, 0.0)) if self.fitness == "cross_entropy" else best
@@ -271,7 +297,7 @@ class ErrorScaled:
         return f"ErrorScaled({self.factor}, fitness={self.fitness!r})"
 
 
-class OneFifth:
+class OneFifth(_Floored):
     r"""Sigma grows while more than one fifth of the members succeed, and falls while fewer do.
 
     A member succeeds if its fitness is better than the 80 % quantile of the generation before, the bound of its best
@@ -304,9 +330,8 @@ class OneFifth:
     SHARE = 0.2
 
     def __init__(self, sigma: float, floor: float, *, damping: float = 2.0) -> None:
-        self.first, self.floor = _check_floor(sigma, floor)
+        super().__init__(sigma, floor)
         self.damping = check_positive(damping, "damping")
-        self._sigma = self.first
         self._bar: float | None = None
 
     @property
@@ -316,33 +341,32 @@ class OneFifth:
 
     def update(self, individuals: Sequence[Any], generation: int) -> None:
         """Count the successes among the evaluated `individuals`, by their first fitness value."""
-        values = np.array([member.fitness.wvalues[0] for member in individuals if member.fitness.valid])
-        if not values.size:
-            raise ValueError("individuals must have at least one member with a valid fitness: evaluate them first")
+        values = np.array([member.fitness.wvalues[0] for member in _evaluated(individuals)])
         if self._bar is not None:
             successes = float(np.mean(values > self._bar))
             factor = exp((successes - self.SHARE) / ((1.0 - self.SHARE) * self.damping))
-            self._sigma = float(np.float32(min(max(self._sigma * factor, self.floor), LARGEST_WEIGHT)))
+            self._sigma = self._bounded(self._sigma * factor)
         self._bar = float(np.quantile(values, 1.0 - self.SHARE))
 
     def reset(self) -> None:
         """Restore the initial sigma."""
-        self._sigma, self._bar = self.first, None
+        super().reset()
+        self._bar = None
 
     def state(self) -> dict[str, float]:
         """Return sigma and, after the first update, the value that a successful member must exceed."""
-        return {"sigma": self._sigma} | ({} if self._bar is None else {"bar": self._bar})
+        return super().state() | ({} if self._bar is None else {"bar": self._bar})
 
     def restore(self, state: State) -> None:
         """Set both."""
-        self._sigma = float(state["sigma"])
+        super().restore(state)
         self._bar = float(state["bar"]) if "bar" in state else None
 
     def __repr__(self) -> str:
         return f"OneFifth({self.first}, {self.floor}, damping={self.damping})"
 
 
-class SelfAdaptive:
+class SelfAdaptive(_Floored):
     r"""Each member has its own sigma, which its children inherit and vary; selection favours the useful ones.
 
     A child's sigma is that of the parent at its place times :math:`e^{\tau z}`, with a standard normal :math:`z`, but
@@ -369,9 +393,8 @@ class SelfAdaptive:
     """
 
     def __init__(self, sigma: float, floor: float, *, rate: float = 0.2) -> None:
-        self.first, self.floor = _check_floor(sigma, floor)
+        super().__init__(sigma, floor)
         self.rate = check_positive(rate, "rate")
-        self._sigma = self.first
 
     @property
     def sigma(self) -> float:
@@ -380,8 +403,7 @@ class SelfAdaptive:
 
     def varied(self, amount: float, rng: np.random.Generator) -> float:
         """Return the sigma of a child, given that of its parent."""
-        grown = amount * exp(min(self.rate * rng.standard_normal(), 100.0))
-        return float(np.float32(min(max(grown, self.floor), LARGEST_WEIGHT)))
+        return self._bounded(amount * exp(min(self.rate * rng.standard_normal(), 100.0)))
 
     def inherited(self, amounts: Sequence[float], seed: int, generation: int) -> list[float]:
         """Return the sigma of each child of a generation, given those of the parents at their places."""
@@ -399,18 +421,6 @@ class SelfAdaptive:
         """Read the median of the `individuals`; only selection and inheritance change it."""
         if individuals:
             self._sigma = float(np.median([self.of(individual) for individual in individuals]))
-
-    def reset(self) -> None:
-        """Restore the initial sigma."""
-        self._sigma = self.first
-
-    def state(self) -> dict[str, float]:
-        """Return the median."""
-        return {"sigma": self._sigma}
-
-    def restore(self, state: State) -> None:
-        """Set the median."""
-        self._sigma = float(state["sigma"])
 
     def __repr__(self) -> str:
         return f"SelfAdaptive({self.first}, {self.floor}, rate={self.rate})"
