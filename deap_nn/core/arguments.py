@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from numbers import Integral, Real
-from typing import Any, get_type_hints
+from typing import Any, TypeGuard, get_type_hints
 
 import numpy as np
 
@@ -63,7 +63,7 @@ def check_positive(value: float, name: str) -> float:
 
 def check_count(value: object, name: str, minimum: int = 1) -> int:
     """Return `value` as an int, or raise ValueError unless it is an integer of at least `minimum`."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < minimum:
+    if not is_whole(value) or value < minimum:
         raise ValueError(f"{name} must be an integer of at least {minimum}, got {value!r}")
     return int(value)
 
@@ -166,7 +166,7 @@ def flag(help: str, **words: Any) -> Option:
     return Option(help, "True or False", bool, lambda value: isinstance(value, bool), "", **words)
 
 
-def is_whole(value: object) -> bool:
+def is_whole(value: object) -> TypeGuard[int]:
     """Return whether a value is an integer, and no truth value."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
