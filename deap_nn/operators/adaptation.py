@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, TypeGuard, runtime_checkable
 import numpy as np
 from deap import base
 
-from deap_nn.core.arguments import check_number, check_positive
+from deap_nn.core.arguments import check_choice, check_number, check_positive
 from deap_nn.core.registered import words_of
 from deap_nn.core.seeding import Purpose, seeded, stream
 from deap_nn.genome.vectors import LARGEST_WEIGHT
@@ -172,8 +172,7 @@ class Annealed:
             raise ValueError(f"sigma and final must be above 0, got {sigma!r} and {final!r}")
         if generations is not None and generations < 1:
             raise ValueError(f"generations must be at least 1, got {generations!r}")
-        if shape not in ("geometric", "linear"):
-            raise ValueError(f"shape must be 'geometric' or 'linear', got {shape!r}")
+        check_choice("shape", shape, ("geometric", "linear"))
         self.generations = None if generations is None else int(generations)
         self.shape = shape
         self._sigma: float | None = self.first
@@ -262,8 +261,8 @@ class ErrorScaled:
     """
 
     def __init__(self, factor: float = 0.1, *, fitness: Literal["error", "cross_entropy"] | None = None) -> None:
-        if fitness not in (None, "error", "cross_entropy"):
-            raise ValueError(f"fitness must be 'error' or 'cross_entropy', got {fitness!r}")
+        if fitness is not None:
+            check_choice("fitness", fitness, ("error", "cross_entropy"))
         self.factor = check_sigma(factor, "factor")
         self.fitness = fitness
         self._error = 1.0

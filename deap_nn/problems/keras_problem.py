@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from deap_nn.core.arguments import check_flag, check_number
+from deap_nn.core.arguments import check_choice, check_flag, check_number
 from deap_nn.core.errors import warn_user
 from deap_nn.data.dataset import PARTS
 from deap_nn.data.samples import Nest, packed, split_samples
@@ -114,8 +114,7 @@ class KerasProblem:
             sample_weight = weights[0] if weights else sample_weight
         if not 0 <= check_number(validation_split, "validation_split") < 1:
             raise ValueError(f"validation_split must be at least 0 and below 1, got {validation_split!r}")
-        if precision not in ("float32", "bfloat16"):
-            raise ValueError(f"precision must be 'float32' or 'bfloat16', got {precision!r}")
+        check_choice("precision", precision, ("float32", "bfloat16"))
         self.precision, self.centred = precision, check_flag("centred", centred)
         self.parts: list[Any] = []
         self.samples = split_samples(
