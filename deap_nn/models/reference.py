@@ -167,9 +167,14 @@ def _canonical(config: Any, *, by_name: bool) -> Any:
     return renamed(config)
 
 
+def library_of(part: Any) -> str:
+    """Return the name of the library of a class, a function or an object, such as "keras"; empty if it has none."""
+    return str(getattr(part, "__module__", None) or "").partition(".")[0]
+
+
 def is_own(part: Any) -> bool:
     """Return whether a class or function is custom: neither Keras' nor TensorFlow's."""
-    return str(part.__module__).partition(".")[0] not in ("keras", "tensorflow")
+    return library_of(part) not in ("keras", "tensorflow")
 
 
 def custom_objects_of(holders: Iterable[Any]) -> dict[str, Any]:

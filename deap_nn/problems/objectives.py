@@ -17,7 +17,7 @@ import numpy as np
 
 from deap_nn.core.arguments import did_you_mean
 from deap_nn.core.errors import WORST
-from deap_nn.models.reference import custom_objects_of, silent_on_lambdas
+from deap_nn.models.reference import custom_objects_of, library_of, silent_on_lambdas
 from deap_nn.models.tensorflow import keras
 
 Kind = Literal["error", "cross_entropy", "loss", "metric", "function", "compiled", "sum"]
@@ -100,9 +100,9 @@ class Objective:
         function = self.function
         while isinstance(function, partial):
             function = function.func
-        library = (getattr(function, "__module__", None) or "").partition(".")[0] in ("sklearn", "keras")
         name: str = getattr(function, "__name__", "")
-        return self.kind == "metric" or (library and name.endswith(("_score", "_accuracy")))
+        is_score = library_of(function) in ("sklearn", "keras") and name.endswith(("_score", "_accuracy"))
+        return self.kind == "metric" or is_score
 
 
 def followed(objectives: Sequence[Objective]) -> FitnessName | None:
@@ -177,7 +177,7 @@ def _single(given: Any) -> Objective:
         return _of_keras("metric", given.name, given)
     if callable(given) and not isinstance(given, type):
         name = getattr(given, "__name__", type(given).__name__)
-        if (getattr(given, "__module__", None) or "").partition(".")[0] == "keras":
+        if library_of(given) == "keras":
             return _of_function(name, given)
         names, takes_weights = _parameters(given)
         key = uuid.uuid4().hex
@@ -187,8 +187,7 @@ def _single(given: Any) -> Objective:
 
 def as_compiled(loss: Any) -> Any:
     """Return a compiled loss; a custom function, which Keras calls with tensors, as an objective."""
-    module = (getattr(loss, "__module__", None) or "").partition(".")[0]
-    if not callable(loss) or isinstance(loss, keras.losses.Loss | type) or module == "keras":
+    if not callable(loss) or isinstance(loss, keras.losses.Loss | type) or library_of(loss) == "keras":
         return loss
     name = getattr(loss, "__name__", type(loss).__name__)
     return Objective("compiled", name, function=loss, key=uuid.uuid4().hex)
