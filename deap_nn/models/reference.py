@@ -136,7 +136,7 @@ def _digest(model: keras.Model, *, by_name: bool) -> tuple[str, bool]:
     try:
         with silent_on_lambdas():
             config = json.dumps(_canonical(keras.saving.serialize_keras_object(model), by_name=by_name))
-        is_known &= "__lambda__" not in config and not custom_objects_of((model, *model._flatten_layers()))
+        is_known &= "__lambda__" not in config and not custom_objects_of(model._flatten_layers())
     except Exception:  # a layer without a configuration, which may raise any error
         config, is_known = type(model).__name__, False
     found = hashlib.sha256(f"{config} {[tuple(variable.shape) for variable in model.trainable_variables]}".encode())
@@ -215,7 +215,7 @@ def silent_on_lambdas() -> Iterator[None]:
 def _packed(model: keras.Model, inputs: Any) -> bytes:
     """Return a model's Keras file, in which trainable weights are 0, and the user's classes and functions in it."""
     try:
-        own = custom_objects_of((model, *model._flatten_layers()))
+        own = custom_objects_of(model._flatten_layers())
         if clashing := [name for name in own if hasattr(keras.activations, name)]:
             raise ValueError(f"{clashing[0]} is the name of a function of Keras too")
         with tempfile.TemporaryDirectory() as folder, silent_on_lambdas():
@@ -238,7 +238,7 @@ def _packed(model: keras.Model, inputs: Any) -> bytes:
 
 def _advice(model: keras.Model) -> str:
     """Return what to do for a model that Keras cannot build again, with the names of the layers that hold user code."""
-    layers = (model, *model._flatten_layers(include_self=False))
+    layers = model._flatten_layers()
     named = [f"{layer.name!r} ({type(layer).__name__})" for layer in layers if custom_objects_of([layer])]
     return (
         f"layer {', '.join(named) or repr(model.name)} needs @keras.saving.register_keras_serializable() above its "
@@ -302,7 +302,7 @@ def new_model(reference: ModelReference, *, precision: Literal["float32", "bfloa
     if precision == "bfloat16":
         # The policy is set after the layers are built: their weights stay float32.
         outer = {id(layer) for layer in output_layers(model)}
-        for layer in model._flatten_layers(include_self=True):
+        for layer in model._flatten_layers():
             layer.dtype_policy = "float32" if id(layer) in outer else "mixed_bfloat16"
     return model
 
