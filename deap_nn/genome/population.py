@@ -121,11 +121,6 @@ def _loading(name: str) -> Callable[..., Any]:
     return method
 
 
-def _loading_property(name: str) -> property:
-    # After _load the object has the class of an individual, so `getattr` finds that class' property.
-    return property(lambda self: (self._load(), getattr(self, name))[1])
-
-
 # Python looks up special methods on the class and calls no __getattr__ for them, so each is listed.
 _METHODS = """
     __len__ __iter__ __getitem__ __setitem__ __delitem__ __contains__ __reversed__ __eq__ __ne__ __lt__ __le__ __gt__
@@ -137,8 +132,8 @@ _METHODS = """
 @functools.lru_cache(maxsize=16)
 def _light_class(container: type[WeightList]) -> type[Any]:
     methods: dict[str, Any] = {name: _loading(name) for name in _METHODS.split()}
-    methods |= {"flat": _loading_property("flat")}
-    methods |= {"__hash__": None, "container": container}
+    # After _load the object has the class of an individual, so `self.flat` is that class' property.
+    methods |= {"flat": property(lambda self: (self._load(), self.flat)[1]), "__hash__": None, "container": container}
     # `type.__new__` bypasses the metaclass of DEAP's creator, which makes only classes of one base.
     made: type[Any] = type.__new__(type(container), container.__name__, (LightMember, container), methods)
     return made
