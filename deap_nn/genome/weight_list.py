@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import math
 import reprlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
+from deap import base
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from deap_nn.genome.vectors import Matrix, Shape, Vector, copied_vector, empty_vector, split_vector
@@ -17,12 +19,6 @@ if TYPE_CHECKING:
     _MatrixList = list[Matrix]
 else:
     _MatrixList = list
-
-
-from collections.abc import Callable
-from functools import partial
-
-from deap import base
 
 
 class WeightList(_MatrixList):
