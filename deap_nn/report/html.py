@@ -85,20 +85,14 @@ def describe_curves(folder: Path, points: int = MOST_POINTS) -> dict[str, Any]:
         "status": read_json(folder / "status.json") if (folder / "status.json").exists() else {},
         "logbook": _thinned(read_logbook(folder / "logbook.csv"), points),
     }
-    for name in ("timing", "readouts"):
-        path = folder / f"{name}.csv"
-        if path.exists():
-            columns = read_columns(path, "gen", *(["seconds"] if name == "timing" else []))
-            described[name] = _thinned(columns, points)
-            if name == "timing":
-                described["seconds"] = _running_sum(columns, points)
+    if (path := folder / "timing.csv").exists():
+        timing = read_columns(path, "gen", "seconds")
+        seconds = np.cumsum(timing["seconds"]).round(3).tolist()
+        described["timing"] = _thinned(timing, points)
+        described["seconds"] = [seconds[i] for i in _kept(len(seconds), points)]
+    if (path := folder / "readouts.csv").exists():
+        described["readouts"] = _thinned(read_columns(path, "gen"), points)
     return described
-
-
-def _running_sum(columns: Columns, most: int) -> list[float]:
-    """Return the seconds up to each generation that `_thinned` leaves."""
-    upto = np.cumsum(columns["seconds"])
-    return [round(float(upto[i]), 3) for i in _kept(len(upto), most)]
 
 
 def _thinned(columns: Columns, most: int) -> dict[str, list[float | None]]:
