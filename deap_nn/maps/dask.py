@@ -13,8 +13,7 @@ from typing import Any
 
 from deap_nn.breeding import task
 from deap_nn.breeding.slots import default_place, sweep
-from deap_nn.core import environment
-from deap_nn.core.environment import optional
+from deap_nn.core.environment import optional, processors
 from deap_nn.core.errors import MapError
 from deap_nn.core.seeding import busy
 from deap_nn.data import registry
@@ -58,7 +57,7 @@ def _client(workers: int | None, address: str | None) -> tuple[Any, Any]:
     with signals.holding_signals(), dask.config.set(no_pages):  # Ctrl-C reaches only this process
         try:
             cluster = LocalCluster(
-                n_workers=workers or environment.processors(),
+                n_workers=workers or processors(),
                 threads_per_worker=1,
                 dashboard_address=None,
                 silence_logs="CRITICAL",

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from deap_nn.breeding.slots import GenomeCache, default_place, sweep
-from deap_nn.core import environment
+from deap_nn.core.environment import processors
 from deap_nn.core.errors import MapError
 from deap_nn.maps.tasks import Lending, TaskMap, be_worker, call_with_files
 from deap_nn.process import signals
@@ -41,7 +41,7 @@ class _Context(SpawnContext):
 def opened(workers: int | None = None) -> Iterator[TaskMap]:
     """Yield the map; its processes start with the first tasks, and are killed if the body raises."""
     end_if_importing()
-    count = workers or environment.processors()
+    count = workers or processors()
     context = _Context()
     executor = ProcessPoolExecutor(count, context, be_worker)
     caches: list[GenomeCache] = []  # its folder has the data sets, so the next run removes them if this one is killed

@@ -12,8 +12,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from deap_nn.core import environment
-from deap_nn.core.environment import optional
+from deap_nn.core.environment import optional, processors
 from deap_nn.core.errors import MapError
 from deap_nn.maps.tasks import Lending, TaskMap, call_with
 
@@ -70,7 +69,7 @@ def _join(workers: int | None, address: str | None) -> None:
             raise ValueError(f"address: no Ray cluster answers at {address}: {error}") from error
     options: dict[str, Any] = {"logging_level": "ERROR", "address": address or os.environ.get("RAY_ADDRESS") or "local"}
     if options["address"] == "local":
-        options |= {"num_cpus": workers or environment.processors(), "include_dashboard": False}
+        options |= {"num_cpus": workers or processors(), "include_dashboard": False}
     try:
         ray.init(**options)
     except (OSError, ValueError, RuntimeError) as error:
