@@ -308,13 +308,9 @@ def own_problem(function: Any) -> Any:
 def _of_objective(objective: Any) -> str:
     words = [objective.kind, objective.name, str(objective.place)]
     if objective.config:
-        words.append(digest(_unnumbered(objective.config).encode()))
+        unnumbered = re.sub(r'_\d+(?=[/"])', "", objective.config)  # Keras' numbers count the layers of a process
+        words.append(digest(unnumbered.encode()))
     if objective.function is not None:
         words.append(named(objective.function))
         words.append(f"({', '.join(objective.names)})")
     return " ".join([*words, *map(_of_objective, objective.parts)])
-
-
-def _unnumbered(config: str) -> str:
-    """Return a configuration without the numbers that Keras adds to names: they count the layers of a process."""
-    return re.sub(r'_\d+(?=[/"])', "", config)
