@@ -199,8 +199,6 @@ def _download(name: str, target: Path, check: Callable[[Path], object]) -> None:
 
 
 IDX_STEMS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
-_NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
-
 
 class RawArrays(NamedTuple):
     """Images and labels in the form of MNIST's files."""
@@ -209,6 +207,9 @@ class RawArrays(NamedTuple):
     y_train: Array
     x_test: Array
     y_test: Array
+
+
+_NPZ_KEYS = RawArrays._fields
 
 
 def _checked_arrays(arrays: Mapping[str, Array], where: Path) -> RawArrays:
