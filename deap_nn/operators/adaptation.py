@@ -73,6 +73,11 @@ class _Floored:
         self.first, self.floor = float(sigma), float(floor)
         self._sigma = self.first
 
+    @property
+    def sigma(self) -> float:
+        """The current standard deviation of the noise."""
+        return self._sigma
+
     def _bounded(self, sigma: float) -> float:
         """Return a sigma as a float32 between the floor and the largest weight."""
         return float(np.float32(min(max(sigma, self.floor), LARGEST_WEIGHT)))
@@ -333,11 +338,6 @@ class OneFifth(_Floored):
         self.damping = check_positive(damping, "damping")
         self._bar: float | None = None
 
-    @property
-    def sigma(self) -> float:
-        """The current standard deviation of the noise."""
-        return self._sigma
-
     def update(self, individuals: Sequence[Any], generation: int) -> None:
         """Count the successes among the evaluated `individuals`, by their first fitness value."""
         values = np.array([member.fitness.wvalues[0] for member in _evaluated(individuals)])
@@ -370,6 +370,7 @@ class SelfAdaptive(_Floored):
 
     A child's sigma is that of the parent at its place times :math:`e^{\tau z}`, with a standard normal :math:`z`, but
     at least the floor. Without a floor sigma shrinks to 0: the child that changes least loses least on the next batch.
+    The attribute ``sigma`` is the median of the members' sigmas at the last update.
 
     Parameters
     ----------
@@ -394,11 +395,6 @@ class SelfAdaptive(_Floored):
     def __init__(self, sigma: float, floor: float, *, rate: float = 0.2) -> None:
         super().__init__(sigma, floor)
         self.rate = check_positive(rate, "rate")
-
-    @property
-    def sigma(self) -> float:
-        """The median of the members' standard deviations at the last update."""
-        return self._sigma
 
     def varied(self, amount: float, rng: np.random.Generator) -> float:
         """Return the sigma of a child, given that of its parent."""
