@@ -109,10 +109,8 @@ class Run:
     @cached_property
     def trace(self) -> Trace | None:
         """Some weights of the best member by generation: ``trace.npz``."""
-        if not os.path.lexists(self.path / "trace.npz"):
-            return None
-        arrays = read_arrays(self.path / "trace.npz", *Trace._fields)
-        return Trace(arrays["weights"], arrays["places"], arrays["matrices"].tolist())
+        arrays = self._read("trace.npz", lambda path: read_arrays(path, *Trace._fields))
+        return Trace(arrays["weights"], arrays["places"], arrays["matrices"].tolist()) if arrays else None
 
     @cached_property
     def weights(self) -> dict[str, NDArray[np.float32]]:
@@ -128,8 +126,8 @@ class Run:
             If pandas is not installed: ``pip install -c constraints.txt -e '.[pandas]'``.
         """
         frame = to_dataframe(self.logbook)
-        with optional("pandas"):
-            import pandas as pd
+        import pandas as pd
+
         for name in ("timing", "readouts"):
             columns = getattr(self, name)
             if columns and len(frame):
