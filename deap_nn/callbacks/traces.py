@@ -161,12 +161,8 @@ class WeightTrace:
         """
         if self.places is None or not self.rows:
             return
-        arrays: dict[str, NDArray[Any]] = {
-            "weights": np.frombuffer(b"".join(self.rows), "<f4").reshape(-1, len(self._names)),
-            "places": self.places,
-            "matrices": np.array(self._names),
-        }
-        write_arrays(path, arrays)
+        weights = np.frombuffer(b"".join(self.rows), "<f4").reshape(-1, len(self._names))
+        write_arrays(path, {"weights": weights, "places": self.places, "matrices": np.array(self._names)})
 
 
 MOST_ROWS = 60
@@ -267,9 +263,5 @@ class FilterTrace:
         means = np.asarray(evolution.look(evolution.best))[self._places].mean(axis=-1)
         self._rows = {number: row for number, row in sorted(self._rows.items()) if number % self._every == 0}
         self._rows[generation] = np.clip(means, -largest, largest).astype(np.float16)
-        arrays: dict[str, Any] = {
-            "generations": np.array(list(self._rows)),
-            "filters": np.stack(list(self._rows.values())),
-            "matrix": np.array(self._matrix),
-        }
-        write_arrays(self.path, arrays)
+        generations, filters = np.array(list(self._rows)), np.stack(list(self._rows.values()))
+        write_arrays(self.path, {"generations": generations, "filters": filters, "matrix": np.array(self._matrix)})
