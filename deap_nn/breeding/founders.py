@@ -59,11 +59,9 @@ def initPopulation(toolbox: base.Toolbox, seed: int, n: int | None = None, *, st
     if first is None:
         name = getattr(operator_of(toolbox.individual), "__name__", "individual")
         raise TypeError(f"individual must return an individual, not None: end {name} with a return")
-    if not isinstance(first, WeightList):
+    is_light = isinstance(first, WeightList) and first._extras().keys() == type(first)(())._extras().keys()
+    if not is_light or _declared(type(first)):  # `individual` or the class sets more than weights and a fitness
         return Population([first, *(founder(toolbox.individual, seed, place) for place in places[1:])])
-    if first._extras().keys() != type(first)(())._extras().keys() or _declared(type(first)):
-        founders = (founder(toolbox.individual, seed, place) for place in places[1:])
-        return Population([first, *founders])  # with what `individual` sets beside the weights
     make = partial(_founder_weights, toolbox.individual, seed)
     return Population(light_members(type(first), [Founder(place) for place in places], make, first.shapes))
 
