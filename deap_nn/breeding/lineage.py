@@ -341,12 +341,7 @@ class Lineage:
         for recipe in [member.recipe for member in wanted if isinstance(member, LightMember)]:
             if not self.reproduction.shares_parents and not self.genomes.in_keyframe(recipe.id):
                 waiting.extend(recipe.parents)
-        while waiting:
-            key = waiting.pop()
-            if key not in found:
-                found[key] = ancestry.recipe(key)
-                if not self.genomes.in_keyframe(key):
-                    waiting.extend(found[key].parents)
+        self._add_ancestors(waiting, found)
         line: dict[int, list[Genome]] = {}
         for key in sorted(found):  # a generation is bred from members of the one before, and from means of its own
             line.setdefault(generation_of(key) + (kind_of(key) >= MEMBER), []).append(found[key])
@@ -384,14 +379,18 @@ class Lineage:
             recipe: Genome = self.ancestry.member(generation, place)
         else:
             recipe = self.mean_of([self.ancestry.member(generation, one) for one in place])
-        waiting = [] if self.genomes.in_keyframe(recipe.id) else list(recipe.parents)
+        if not self.genomes.in_keyframe(recipe.id):
+            self._add_ancestors(list(recipe.parents), self.known.recipes)
+        return self.members([recipe])[0]
+
+    def _add_ancestors(self, waiting: list[int], found: dict[int, Genome]) -> None:
+        """Add the recipes of some ids and of all their ancestors, as far as they are not in the keyframe."""
         while waiting:
             key = waiting.pop()
-            if key not in self.known.recipes:
-                self.known.recipes[key] = self.ancestry.recipe(key)
+            if key not in found:
+                found[key] = self.ancestry.recipe(key)
                 if not self.genomes.in_keyframe(key):
-                    waiting.extend(self.known.recipes[key].parents)
-        return self.members([recipe])[0]
+                    waiting.extend(found[key].parents)
 
     @property
     def dispensable(self) -> tuple[int, int]:
