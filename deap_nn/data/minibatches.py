@@ -33,13 +33,13 @@ class Strata:
         Classes are integers or truth values of shape (samples,) or (samples, 1), also as whole floats, or one-hot rows.
         """
         if targets.ndim == 2 and targets.shape[1] > 1:
-            is_one_hot = np.isin(targets, (0, 1)).all() and (targets.sum(axis=1) == 1).all()
-            labels = targets.argmax(axis=1) if is_one_hot else None
-        elif targets.size == len(targets) and np.issubdtype(targets.dtype, np.floating):
-            labels = targets.reshape(-1) if (targets == np.floor(targets)).all() else None
+            are_classes = np.isin(targets, (0, 1)).all() and (targets.sum(axis=1) == 1).all()
+            labels = targets.argmax(axis=1)
         else:
-            labels = targets.reshape(-1) if targets.size == len(targets) else None
-        if labels is None:
+            is_float = np.issubdtype(targets.dtype, np.floating)
+            are_classes = targets.size == len(targets) and (not is_float or (targets == np.floor(targets)).all())
+            labels = targets.reshape(-1)
+        if not are_classes:
             return None
         _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
         return cls(codes.reshape(-1), counts)
