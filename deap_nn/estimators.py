@@ -266,8 +266,7 @@ random_state, verbose, init
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the targets of each sample; shape (samples,) or (samples, targets), as in `fit`."""
-        outputs: NDArray[np.float64] = self._outputs(X)
-        targets: NDArray[np.float64] = outputs * self.target_scale_ + self.target_mean_
+        targets: NDArray[np.float64] = self._outputs(X) * self.target_scale_ + self.target_mean_
         return targets[:, 0] if self._one_target else targets
 
 

@@ -22,7 +22,7 @@ from deap_nn.core.errors import call_sendably
 from deap_nn.core.registered import evaluation_of
 from deap_nn.core.seeding import busy
 from deap_nn.data.registry import LENT, DataReference, lend, made_of_arrays
-from deap_nn.genome.vectors import Shape, Vector, copied_vector
+from deap_nn.genome.vectors import Shape, copied_vector
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.process.workers import dumps, end_with_parent
 
@@ -232,7 +232,7 @@ class SharedMap:
     def _name(self, slot: int, item: WeightList) -> Named | None:
         """Write an individual's weights into a slot and return its name; None if there is no room."""
         item = item.transient()
-        flat: Vector = item.flat
+        flat = item.flat
         cache = self._cache_for(flat.size)
         if slot >= self._room:
             return None

@@ -12,7 +12,6 @@ from deap_nn.core.arguments import check_choice, check_flag, check_number
 from deap_nn.core.errors import warn_user
 from deap_nn.data.dataset import PARTS
 from deap_nn.data.samples import Nest, packed, split_samples
-from deap_nn.genome.vectors import Layout
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.problems.problem import USUAL_BATCH_SIZE, Problem, checked
 
@@ -171,7 +170,7 @@ class KerasProblem:
                     paired = [self.samples.halves(split)[1][place] for place in self.pairs]
                     for objective in self.objectives:
                         check_targets(objective, outputs, paired)
-        self.layout: Layout = self.reference.layout
+        self.layout = self.reference.layout
         pack = partial(keras.tree.pack_sequence_as, structure), partial(packed, self.samples.targets)
         signs = (-1.0,) * len(self.objectives)
         few_targets = [target[tried] for target in targets]

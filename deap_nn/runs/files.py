@@ -45,7 +45,7 @@ def read_json(path: Path, *needed: str) -> dict[str, Any]:
 def read_columns(path: Path, *names: str) -> dict[str, list[float]]:
     """Return the columns of a CSV file, or raise `InputError` if it cannot be read or lacks one of `names`."""
     with _naming(path):
-        columns: dict[str, list[float]] = read_csv(path)
+        columns = read_csv(path)
         _check_names(columns, names)
     return columns
 
