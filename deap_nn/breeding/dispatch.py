@@ -145,16 +145,18 @@ class Dispatch:
         left, found, due = dict(enumerate(groups)), dict[int, list[Any]](), 0
         # At first the recipes of parents; then those since the last generation, of all ancestors, and a keyframe.
         for attempt, since in enumerate((None, generation - 1, 0, 0)):
+            if not left:
+                break
             sent = context if is_new or attempt else None
             tasks = [self._task(number, group, generation, since, digest, sent) for number, group in left.items()]
             if attempt == 3 and self._known.keyframe is not None:
                 # A host without the keyframe's file gets it with one task, and keeps it for its other processes. There
                 # are several copies: a host that lacks the file may get any of the tasks.
-                content = self._known.keyframe.read_bytes() if tasks else b""
+                content = self._known.keyframe.read_bytes()
                 copies = max(1, MOST_SENT // max(1, len(content)))
                 tasks[:copies] = [task._replace(content=content) for task in tasks[:copies]]
             unanswered = set(left)
-            for answer in self._map(run_group, tasks) if tasks else ():
+            for answer in self._map(run_group, tasks):
                 if not isinstance(answer, Group) or answer.number not in unanswered:
                     raise EvaluationError(f"generation {generation}: the map gave more answers: {reprlib.repr(answer)}")
                 unanswered.remove(answer.number)

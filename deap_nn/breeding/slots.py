@@ -214,11 +214,9 @@ class GenomeCache:
         for segment in self._segments.values():
             segment.file.close()
         self._segments.clear()
-        try:
+        with contextlib.suppress(BlockingIOError):
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(self.folder, ignore_errors=True)
-        except BlockingIOError:
-            pass
         self._lock.close()
 
     def remove(self) -> None:

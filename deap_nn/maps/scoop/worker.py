@@ -28,7 +28,7 @@ class _Program:
 
     def __init__(self, launcher: int) -> None:
         self._launcher = launcher
-        self.status = 1  # if SCOOP itself shuts down before the script ends
+        self.status = 1  # if the script raises, or SCOOP itself shuts down before the script ends
 
     def run_path(self, path: str, init_globals: object, run_name: str) -> dict[str, Any]:
         """Run a script as ``runpy.run_path`` does, and keep its exit status."""
@@ -44,7 +44,6 @@ class _Program:
             self.status = 130
         except BaseException:
             traceback.print_exc()
-            self.status = 1
         if os.getppid() != self._launcher:
             signals.leave_now(self.status)  # SCOOP would wait for the broker, which has ended with the launcher
         return {}
