@@ -206,9 +206,13 @@ def make_toolbox(
     return toolbox
 
 
-def population_of(toolbox: MadeToolbox, n: int | None = None, *, start: int = 0) -> Population:
-    """Return the members of `initPopulation`, noted as those of the present generation."""
-    made = initPopulation(toolbox, toolbox.seed, n, start=start)
+def population_of(toolbox: MadeToolbox, n: int | None = None, *, start: int | None = None) -> Population:
+    """Return the members of `initPopulation`, noted as those of the present generation.
+
+    Without `start` each call returns the members after those of the calls before.
+    """
+    made = initPopulation(toolbox, toolbox.seed, n, start=toolbox.drawn if start is None else start)
+    toolbox.drawn += len(made) if start is None else 0
     toolbox.clock.note(made)
     return made
 

@@ -101,9 +101,6 @@ def go_on(
     """Restore a run as it was when the last generation of its past was logged."""
     last, population = past[-1], evolution.population
     check_settings(past[0].settings, _settings_of(evolution), folder, force=force)
-    founders = [member.recipe.place for member in population]
-    if past[0].chosen.tolist() != founders:
-        raise CheckpointError(f"{folder}: the population must have the run's founders in their order")
     if last.number > evolution.generations:
         least = f"the {last.number} generations of {folder}"
         raise CheckpointError(f"ngen must be at least {least}, got {evolution.generations}")
@@ -113,8 +110,9 @@ def go_on(
         own += "(the step follows from make_toolbox(generations=N)),"
         same = f"seed, cxpb, mutpb, the population's seed or weights and sigmas, {own} must be the same"
         raise CheckpointError(f"{folder} is of another run: {same}")
-    if last.number:
-        population[:] = lineage.present(lineage.ancestry.members(last.number))
+    ancestry, founders = lineage.ancestry, past[0].chosen.tolist()
+    members = ancestry.members(last.number) if last.number else [ancestry.member(0, place) for place in founders]
+    population[:] = lineage.present(members)
     for member, wvalues in zip(population, last.wvalues.tolist(), strict=True):
         member.fitness.wvalues = tuple(wvalues)
     for generation in past:

@@ -66,7 +66,7 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
     ) -> None:
         super().__init__()
         self.container, self.layout, self.seed, self.algorithm = container, layout, seed, algorithm
-        self.members, self.generations = members, generations
+        self.members, self.generations, self.drawn = members, generations, 0
         self.case_step = algorithm.case_step if algorithm.casewise else None
         self.clock = Clock(self)
         self.clock.generations = generations
@@ -260,8 +260,8 @@ class StrategyToolbox(MadeToolbox):
             self._centre = None
             self.clock.reset()
             self._run = self.clock.runs
-            return Population(self.population(n=members))
-        breeder = breeder_of(self.population(n=1), self, seed=self.seed, cxpb=1.0, mutpb=1.0)
+            return Population(self.population(n=members, start=0))
+        breeder = breeder_of(self.population(n=1, start=0), self, seed=self.seed, cxpb=1.0, mutpb=1.0)
         check_called(self, members)
         recipes = [Child(self.clock.generation, place, (0,), self.clock.sigma) for place in range(members)]
         make = partial(_bred, breeder, self._centre)

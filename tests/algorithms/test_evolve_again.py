@@ -7,7 +7,7 @@ import signal
 import numpy as np
 import pytest
 from own_callbacks import Stop, Watch
-from wirings import members, plain_toolbox, wired
+from wirings import logged, members, plain_toolbox, wired
 
 from deap_nn import (
     Callback,
@@ -17,6 +17,7 @@ from deap_nn import (
     WeightList,
     cxScanning,
     evolve,
+    make_toolbox,
     read_run,
 )
 from deap_nn.callbacks.candidates import Candidates
@@ -49,11 +50,20 @@ def test_a_resumed_run_continues_to_count(tmp_path):
     assert [evaluations for _, _, evaluations in seen] == [6, 12, 18, 18, 24]
 
 
-def test_other_founders_of_the_same_seed_are_refused(tmp_path):
-    run(1, checkpoint=tmp_path)
-    for others in (wired().population(n=6, start=6), wired().population(n=6)[::-1]):
-        with pytest.raises(CheckpointError, match="the population must have the run's founders in their order"):
-            evolve(others, wired(), 2, seed=1, checkpoint=tmp_path)
+@pytest.mark.parametrize("call", [1, 2])
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_run_of_any_call_of_population_resumes_with_its_own_founders(digits, tmp_path, number, call):
+    def made():
+        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+        return [toolbox, *(toolbox.population(n=6) for _ in range(call))]
+
+    toolbox, *_, founders = made()
+    expected = logged(*evolve(founders, toolbox, 3))
+    toolbox, *_, founders = made()
+    evolve(founders, toolbox, number, checkpoint=tmp_path)
+    later = toolbox.population(n=6)
+    assert later[0].recipe != made()[-1][0].recipe
+    assert logged(*evolve(later, toolbox, 3, checkpoint=tmp_path)) == expected
 
 
 def test_fewer_generations_than_there_are_is_refused(tmp_path):

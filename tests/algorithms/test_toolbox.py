@@ -43,6 +43,14 @@ def test_a_users_creator_class_is_used(digits):
     assert type(copy.deepcopy(population[0])) is creator.GenomeInToolboxTests
 
 
+def test_each_call_of_population_makes_other_members(digits):
+    toolbox = make_toolbox("mlp", digits, seed=1)
+    islands = [toolbox.population(n=2) for _ in range(3)]
+    assert [*islands[0], *islands[1], *islands[2]] == make_toolbox("mlp", digits, seed=1).population(n=6)
+    assert len({member.flat.tobytes() for island in islands for member in island}) == 6
+    assert toolbox.population(n=2, start=0) == islands[0]
+
+
 def test_populations_of_one_seed_are_the_same_however_large(digits, toolbox):
     small, large = toolbox.population(n=2), make_toolbox("mlp", digits, seed=1).population(n=4)
     assert small == large[:2]
@@ -108,7 +116,7 @@ def test_a_decorated_select_is_not_passed_over(digits):
 def test_the_toolbox_pickles(toolbox):
     population = toolbox.population(n=2)
     again = pickle.loads(pickle.dumps(toolbox))
-    assert again.population(n=2) == population
+    assert again.population(n=2, start=0) == population
     assert again.evaluate(population[0]) == toolbox.evaluate(population[0])
 
 
@@ -191,7 +199,7 @@ def test_a_crossover_of_two_that_is_registered_again_gets_two(digits, name):
     toolbox.register("mate", function, **words)
     found = logged(*evolve(toolbox.population(n=MEMBERS), toolbox, 2))
     toolbox.mates = 2
-    assert found == reference(toolbox, n=MEMBERS, ngen=2)
+    assert found == reference(toolbox, population=toolbox.population(n=MEMBERS, start=0), ngen=2)
     toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
     assert found != logged(*evolve(toolbox.population(n=MEMBERS), toolbox, 2))
     counted = Counted(function)
