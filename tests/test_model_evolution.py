@@ -9,6 +9,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 
 from deap_nn import ES, GA, Callback, KerasProblem, evolve, evolve_model, make_toolbox
 from deap_nn.data import registry
+from deap_nn.models.tensorflow import keras
 
 
 def test_the_best_network_comes_out():
@@ -208,3 +209,24 @@ def test_balanced_weights_of_classes_are_inverse_frequencies():
     wanted = compute_sample_weight("balanced", labels[:160])
     assert found == pytest.approx(wanted)
     assert len(set(wanted)) == 2
+
+
+def test_a_fitted_model_says_that_new_weights_are_drawn_unless_it_is_the_start():
+    model = network()
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    settings = {"population": 4, "generations": 0, "seed": 1}
+    evolve_model(model, X, LABELS, **settings)  # compiled, but not fitted
+    model.fit(X, LABELS, verbose=0)
+    with pytest.warns(UserWarning, match="^model is fitted, and new weights are drawn: init=model begins at its own$"):
+        evolve_model(model, X, LABELS, **settings)
+    assert evolve_model(model, X, LABELS, **settings, init=model).validation_error < 2
+
+
+def test_a_constraint_is_refused_and_a_regularizer_left_out_with_a_word():
+    def model(**words):
+        return keras.Sequential([keras.Input(X.shape[1:]), keras.layers.Dense(3, name="last", **words)])
+
+    with pytest.raises(ValueError, match=r"/last/kernel has a constraint, which children would break: take bounds="):
+        KerasProblem(model(kernel_constraint="non_neg"), X, LABELS)
+    with pytest.warns(UserWarning, match=r"^model '\w+' has regularizers, which the fitness leaves out$"):
+        KerasProblem(model(bias_regularizer="l2"), X, LABELS)

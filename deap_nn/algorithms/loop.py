@@ -20,12 +20,13 @@ from deap_nn.breeding.breeder import self_adaptive_of
 from deap_nn.breeding.kinds import LOCAL
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.callbacks.base import Callback, Evolution, tell, telling_start_and_end
-from deap_nn.core.errors import WORST, EvaluationError
+from deap_nn.core.errors import WORST, EvaluationError, warn_user
 from deap_nn.core.logbooks import as_number, record
 from deap_nn.core.registered import Registered, evaluation_of
 from deap_nn.core.seeding import Purpose, stream
 from deap_nn.operators.adaptation import Clock, clock_of
 from deap_nn.operators.cases import Counted, Scored
+from deap_nn.operators.describe import name_of
 from deap_nn.operators.ranking import fitness_key
 from deap_nn.process.signals import heeding_signals, holding_signals
 from deap_nn.runs.checkpoint import Checkpoint
@@ -97,6 +98,8 @@ class Run:
                         break
                     with heeding_signals():
                         self._generation(generation)
+            if evolution.not_finite:
+                warn_user(f"{evolution.not_finite} fitness values were not finite, and counted as the worst")
         except BaseException:
             self.lineage.close()  # after a finished run members may still be read, which breeds their weights
             raise
@@ -179,6 +182,12 @@ class Run:
             if time.monotonic() - last_call > PROGRESS_SECONDS:
                 tell(self.watching, "on_progress", evolution)
                 last_call = time.monotonic()
+        worst = sum(abs(individual.fitness.values[0]) == WORST for individual in population)
+        if worst == len(population):
+            problem = evaluation_of(registered.evaluate).problem
+            named = problem.objectives[0].name if problem is not None else name_of(registered.evaluate)
+            raise EvaluationError(f"generation {evolution.generation}: {named} gave no member a finite fitness")
+        evolution.not_finite += worst
         step = registered.case_step
         return inputs if step is None or not counted else self.lineage.step_by_cases(inputs, counted, step)
 

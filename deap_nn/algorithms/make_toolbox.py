@@ -179,6 +179,10 @@ def make_toolbox(
     founders: dict[str, Any] = dict(limits)
     initialise: Callable[..., Any] = initAround
     if init is None:
+        from deap_nn.models.reference import is_fitted
+
+        if model.is_fitted if isinstance(model, KerasProblem) else is_fitted(model):
+            warn_user("model is fitted, and new weights are drawn: init=model begins at its own")
         initialise = initScaled if algorithm.init == "scaled" else initNormal
         if isinstance(algorithm, GA) and algorithm.spread != 1:
             founders["spread"] = algorithm.spread

@@ -27,7 +27,8 @@ class Evolution:
 
     A callback that sets ``stop`` to a reason ends the run after the generation. ``best`` is the best member of the last
     logged generation, and ``row`` the record of that generation. ``scored`` is the number of scored members of the
-    present generation. ``error`` is the exception that ends the run, if one does.
+    present generation, and ``not_finite`` that of all fitness values since the start that were not finite, which count
+    as the worst. ``error`` is the exception that ends the run, if one does.
 
     While a callback is restored, ``member(generation, place)`` returns a member of an earlier generation, or with
     several places the mean of these members.
@@ -55,6 +56,7 @@ class Evolution:
     stop: str | None = None
     error: BaseException | None = None
     scored: int = 0
+    not_finite: int = 0
     member: Callable[..., Any] | None = None
     look: Callable[[Any], Any] = attrgetter("flat")
     parents: int = 0

@@ -22,6 +22,7 @@ from typing import Any, Literal
 import cloudpickle
 import numpy as np
 
+from deap_nn.core.errors import warn_user
 from deap_nn.core.seeding import global_state_kept
 from deap_nn.genome.vectors import Layout
 from deap_nn.models.built_in import BUILT_IN, build_model
@@ -110,6 +111,16 @@ def check_model(model: Any) -> None:
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.RNN) and layer.stateful:
             raise ValueError(f"layer {layer.name!r} is stateful: a network is scored from its weights alone")
+    for variable in model.trainable_variables:
+        if variable.constraint is not None:
+            raise ValueError(f"{variable.path} has a constraint, which children would break: take bounds=(low, high)")
+    if any(variable.regularizer is not None for variable in model.trainable_variables):
+        warn_user(f"model {model.name!r} has regularizers, which the fitness leaves out", about=model.name)
+
+
+def is_fitted(model: Any) -> bool:
+    """Return whether the optimizer of a Keras model has made a step."""
+    return int(getattr(getattr(model, "optimizer", None), "iterations", 0)) > 0
 
 
 def _layout(model: keras.Model) -> Layout:

@@ -136,7 +136,7 @@ class KerasProblem:
         """Set the model and the objectives, and raise if they do not fit the samples."""
         from deap_nn.models.layers import check_centred
         from deap_nn.models.outputs import logit_flags, output_names, tried_outputs
-        from deap_nn.models.reference import check_model, reference_of
+        from deap_nn.models.reference import check_model, is_fitted, reference_of
         from deap_nn.models.tensorflow import keras, tf
         from deap_nn.problems.objective_evaluator import ObjectiveEvaluator
         from deap_nn.problems.objectives import asks_for_logits, check_targets, check_weighted, objective_of
@@ -147,7 +147,7 @@ class KerasProblem:
         check_model(model)
         structure = tried_outputs(model, few)
         outputs = [np.asarray(output) for output in keras.tree.flatten(structure)]
-        self.reference = reference_of(model, few)
+        self.reference, self.is_fitted = reference_of(model, few), is_fitted(model)
         if self.centred:
             check_centred(model)
         if self.precision != "float32" or self.centred:

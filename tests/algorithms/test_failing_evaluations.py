@@ -1,5 +1,7 @@
 """An evaluation that raises or returns no fitness ends the run, and the error names the child."""
 
+import itertools
+
 import numpy as np
 import pytest
 from deap import base, creator
@@ -77,7 +79,8 @@ class Answer:
     ids=repr,
 )
 def test_nan_and_infinity_are_the_worst_fitness(answer):
-    _, logbook = outcome(Answer((answer,)))
+    with pytest.warns(UserWarning, match=r"^1 fitness values were not finite, and counted as the worst$"):
+        _, logbook = outcome(Answer((answer,)))
     worst = logbook[2]["max"]
     assert worst == WORST
     assert np.isfinite([logbook[2][name] for name in ("min", "avg", "std", "max")]).all()
@@ -86,10 +89,18 @@ def test_nan_and_infinity_are_the_worst_fitness(answer):
 
 
 def test_the_worst_of_what_is_maximised_is_low():
-    def evaluate(individual):
-        return (np.nan, np.nan)
-
-    toolbox = wired(evaluate=evaluate)
+    answers = itertools.cycle([(np.nan, np.nan), (1.0, 1.0)])
+    toolbox = wired(evaluate=lambda individual: next(answers))
     toolbox.register("individual", initNormal, creator.GenomeInFailingTests, LAYOUT)
-    population, _ = evolve(toolbox.population(n=4), toolbox, 1, seed=1)
-    assert {member.fitness.values for member in population} == {(-WORST, WORST)}
+    with pytest.warns(UserWarning, match="^4 fitness values were not finite"):
+        population, _ = evolve(toolbox.population(n=4), toolbox, 1, seed=1)
+    assert [member.fitness.values for member in population] == [(-WORST, WORST), (1.0, 1.0)] * 2
+
+
+def test_a_generation_without_a_finite_fitness_ends_the_run_with_the_name_of_the_function():
+    def diverging(individual):
+        return (float("nan"),)
+
+    toolbox = wired(evaluate=diverging)
+    with pytest.raises(EvaluationError, match=r"^generation 0: diverging gave no member a finite fitness$"):
+        evolve(toolbox.population(n=4), toolbox, 1, seed=1)

@@ -162,4 +162,5 @@ class ReferenceLoop:
 
 def reference(toolbox, *, n=12, ngen=6, population=None, **probabilities):
     """Return the weights and the rows of a run of the plain loop, as `wirings.result` does of `evolve`."""
-    return ReferenceLoop(toolbox, ngen, **probabilities).run(population or toolbox.population(n=n))
+    founders = population or toolbox.population(n=n, start=0)
+    return ReferenceLoop(toolbox, ngen, **probabilities).run(founders)

@@ -109,7 +109,7 @@ def wired(**registered):
 
 
 def result(toolbox, *, n=12, ngen=6, **options):
-    population, logbook = evolve(toolbox.population(n=n), toolbox, ngen, seed=1, **options)
+    population, logbook = evolve(toolbox.population(n=n, start=0), toolbox, ngen, seed=1, **options)
     return [individual.flat.tobytes() for individual in population], rows_of(logbook)
 
 
