@@ -258,3 +258,25 @@ def copied(particle):
     again = type(particle)(particle)
     again.fitness.values = particle.fitness.values
     return again
+
+
+@pytest.mark.parametrize("keeps_toolbox", [True, False])
+def test_the_checkpoint_of_deaps_tutorial_needs_the_toolbox(digits, keeps_toolbox):
+    def went_on(population, toolbox, generations):
+        for _ in range(generations):
+            population = algorithms.varAnd(toolbox.select(population, len(population)), toolbox, 0.9, 1.0)
+            score(toolbox, population)
+        return population
+
+    def started():
+        random.seed(3)
+        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+        return score(toolbox, toolbox.population(n=8)), toolbox
+
+    expected = went_on(*started(), 5)
+    population, toolbox = started()
+    cp = {"population": went_on(population, toolbox, 2), "toolbox": toolbox, "rndstate": random.getstate()}
+    cp = pickle.loads(pickle.dumps(cp))
+    toolbox = cp["toolbox"] if keeps_toolbox else started()[1]
+    random.setstate(cp["rndstate"])
+    assert (went_on(cp["population"], toolbox, 3) == expected) is keeps_toolbox
