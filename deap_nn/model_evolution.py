@@ -155,7 +155,7 @@ def evolve_model(
     taken = {"population", "generations", "seed", "centred"}
     known = ((of_problem | of_toolbox | of_evolve) - taken) | {"map"}
     if unknown := min(options.keys() - known, default=""):
-        near = did_you_mean("generations" if unknown == "epochs" else unknown, known | taken)
+        near = did_you_mean({"epochs": "generations", "resume": "checkpoint"}.get(unknown, unknown), known | taken)
         raise TypeError(f"{unknown} is no argument of KerasProblem, make_toolbox or evolve{near}")
     chosen: dict[str, Any] = {"loss": algorithm.fitness, "centred": bool(algorithm.centred)}
     chosen |= {name: options[name] for name in options.keys() & of_problem}

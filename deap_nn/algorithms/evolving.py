@@ -19,6 +19,7 @@ from deap_nn.callbacks.progress import ProgressBar, in_notebook
 from deap_nn.core.arguments import check_count, check_probability
 from deap_nn.core.registered import Registered, evaluation_of
 from deap_nn.core.seeding import check_seed
+from deap_nn.genome.weight_list import WeightList
 from deap_nn.operators.describe import describe_algorithm
 from deap_nn.operators.selection import operator_of
 from deap_nn.runs.checkpoint import Checkpoint, read_first
@@ -44,7 +45,7 @@ def _lineage(population: list[Any], toolbox: base.Toolbox, seed: int, cxpb: floa
 def _check_shapes(population: Sequence[Any], toolbox: base.Toolbox) -> None:
     """Raise ValueError if a genome has other shapes than the toolbox."""
     wanted = evaluation_of(operator_of(toolbox.evaluate)).shapes
-    others = {getattr(member, "shapes", type(member).__name__) for member in population} - {wanted}
+    others = {member.shapes for member in population if isinstance(member, WeightList)} - {wanted}
     if wanted is not None and others:
         raise ValueError(f"population must have the shapes {wanted} of the toolbox, got {others.pop()}")
 

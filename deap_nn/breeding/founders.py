@@ -112,7 +112,8 @@ def breeder_of(population: Sequence[Any], toolbox: base.Toolbox, *, seed: int, c
             raise _refused(f"{operator.__name__} changes the strategy of each individual, and recipes have none")
     for member in population:
         if not isinstance(member, WeightList):
-            raise ValueError(f"population must be of WeightLists, got {type(member).__name__}")
+            others = f"got {type(member).__name__}: deap.algorithms.eaSimple evolves any other individuals"
+            raise ValueError(f"population must be of WeightLists, lists of weight matrices, {others}")
     first, origin, sigmas = population[0], _origin(population[0]), tuple[float, ...]()
     if self_adaptive is not None and any(getattr(member, "strategy", None) is not None for member in population):
         sigmas = tuple(map(self_adaptive.of, population))

@@ -174,7 +174,8 @@ class OnGeneration(Callback):
 
     def __init__(self, function: Callable[[Evolution], object]) -> None:
         if not callable(function) or isinstance(function, type):
-            raise TypeError(f"callbacks must be Callback objects or functions of the evolution, got {function!r}")
+            wanted = "Callback objects, such as deap_nn's EarlyStopping, or functions of the evolution"
+            raise TypeError(f"callbacks must be {wanted}, got {function!r}")
         self.function = function
 
     def on_generation(self, evolution: Evolution) -> None:

@@ -88,9 +88,8 @@ def _as_array(given: Any, argument: str) -> NDArray[Any]:
                 array = array.astype(np.float64)  # a frame of numbers and bools
     if array.dtype == object or array.dtype.kind in "mMc" or not array.ndim:
         found = f"{type(given).__name__} of {array.dtype}"
-        raise ValueError(
-            f"{argument} must hold arrays of numbers or strings with samples along the first dimension, got {found}"
-        )
+        wanted = "arrays of numbers or strings with samples along the first dimension, no iterator or tf.data"
+        raise ValueError(f"{argument} must hold {wanted}, got {found}")
     return read_only(array.astype(np.float32)) if array.dtype == np.float64 else array
 
 

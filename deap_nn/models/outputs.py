@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -49,10 +50,10 @@ def with_logits(outputs: Sequence[Any]) -> list[Any]:
 
 def reason_of(error: Exception) -> str:
     """Return the reason of an error of Keras or TensorFlow in one line, with the layer that raised it, if any."""
-    lines = [re.sub(r"\x1b\[\d*m", "", line).strip() for line in str(error).splitlines()]
-    lines = [line for line in lines if line] or [type(error).__name__]
+    said = re.sub(r"\x1b\[\d*m", "", str(error)).partition("\nArguments received by")[0]
+    lines = [line.strip() for line in said.splitlines() if line.strip()] or [type(error).__name__]
     inside = lines[0].startswith("Exception encountered when calling") and len(lines) > 1
-    return f"{lines[0].rstrip('.')}: {lines[1]}" if inside else lines[0]
+    return f"{lines[0].rstrip('.')}: {lines[1]}" if inside else " ".join(lines[:3])
 
 
 def outputs_alike(model: keras.Model, again: keras.Model, inputs: Any) -> bool:
@@ -149,7 +150,9 @@ def tried_outputs(model: keras.Model, inputs: Any) -> Any:
     """Return the model's outputs for some inputs; ValueError, in one line, if it does not take them."""
     weights, state = ([v.value for v in some] for some in (model.trainable_variables, model.non_trainable_variables))
     try:
-        return outputs_of(model, weights, state, inputs)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", "The structure of `inputs` doesn't match")
+            return outputs_of(model, weights, state, inputs)
     except Exception as error:
         raise ValueError(f"model {model.name!r} does not take x: {reason_of(error)}") from error
 

@@ -177,14 +177,14 @@ class KerasProblem:
         evaluator = ObjectiveEvaluator(
             self.objectives, self.from_logits, signs, self.pairs, pack, self.samples.weighted
         )
-        evaluator.check(outputs, few_targets)
-        self.casewise = (
-            evaluator.cases(*(list(map(tf.constant, arrays)) for arrays in (outputs, few_targets))) is not None
-        )
         for objective in self.objectives:
             if objective.kind == "function" and not objective.names:
                 named = "name its parameters (y_true, y_pred) or (targets, outputs)"
                 warn_user(f"{objective.name} is called with (outputs, targets): {named}", about=objective.key)
+        evaluator.check(outputs, few_targets)
+        self.casewise = (
+            evaluator.cases(*(list(map(tf.constant, arrays)) for arrays in (outputs, few_targets))) is not None
+        )
 
     @property
     def followed(self) -> FitnessName | None:

@@ -280,7 +280,8 @@ def check_targets(objective: Objective, outputs: Sequence[Any], targets: Sequenc
         units = "1 output" if classes == 1 else f"{classes} outputs"
         needed = f"{part.name}: labels must be integers from 0 to {max(classes, 2) - 1} for {units}"
         if target.dtype.kind not in "biuf":
-            raise ValueError(f"{needed}, got strings such as {str(target.reshape(-1)[:1].astype(str)[0])!r}")
+            found = f"strings such as {str(target.reshape(-1)[:1].astype(str)[0])!r}"
+            raise ValueError(f"{needed}, got {found}: names, y = np.unique(y, return_inverse=True)")
         found = f"got {float(target.min()):g} to {float(target.max()):g}"
         if classes == 1:
             if not np.all((target == 0) | (target == 1)):

@@ -174,7 +174,10 @@ def test_a_population_whose_run_ended_in_generation_0_can_be_run_again(monkeypat
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (lambda population: population.__setitem__(2, [1.0]), "must be of WeightLists, got list"),
+        (
+            lambda population: population.__setitem__(2, [1.0]),
+            "must be of WeightLists, lists of weight matrices, got list: deap.algorithms.eaSimple",
+        ),
         (lambda population: population.__setitem__(2, WeightList(population[0])), "of one class"),
         (lambda population: population.__setitem__(2, Individual([[1.0]])), "of the same shapes"),
         (lambda population: setattr(population[0], "speed", population[0].flat[0]), "has an attribute 'speed'"),

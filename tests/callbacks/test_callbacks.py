@@ -61,7 +61,7 @@ def test_a_plain_function_is_called_after_each_generation_in_its_turn():
 
 @pytest.mark.parametrize("given", [[3], [Callback], ["on_start"]])
 def test_another_object_than_a_callback_or_a_function_is_named(given):
-    said = r"^callbacks must be Callback objects or functions of the evolution, got "
+    said = r"^callbacks must be Callback objects, such as deap_nn's EarlyStopping, or functions of the evolution, got "
     with pytest.raises(TypeError, match=said):
         evolve(members(), plain_toolbox(), 1, seed=1, callbacks=given)
 

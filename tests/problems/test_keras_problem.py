@@ -193,7 +193,11 @@ def test_presets_are_for_problems_too(name):
             ValueError,
             "x must hold arrays of numbers or .*, got ndarray of object$",
         ),
-        ({"x": (row for row in x_of())}, ValueError, "x must hold arrays of .*, got generator of object$"),
+        (
+            {"x": (row for row in x_of())},
+            ValueError,
+            r"x must hold arrays of .*, no iterator or tf\.data, got generator of object$",
+        ),
         ({"x": [[1.0, 2.0], [3.0]]}, ValueError, "inhomogeneous shape"),
         ({"x": np.array([1, None, "a"] * 20)[:40]}, ValueError, "x must hold .*, got ndarray of object$"),
         ({"y": None}, ValueError, "y must hold arrays of numbers or strings .*, got NoneType of object$"),
@@ -203,6 +207,27 @@ def test_bad_arguments_are_named(change, error, message):
     given = {"x": x_of(), "y": x_of(2), "loss": "mse"} | change
     with pytest.raises(error, match=message):
         KerasProblem(dense(2), given.pop("x"), given.pop("y"), **given)
+
+
+@pytest.mark.parametrize("form", [list, dict])
+def test_the_names_of_inputs_that_a_model_does_not_take_are_said(form):
+    inputs = [keras.Input((3,), name=name) for name in "ab"]
+    outputs = keras.layers.Dense(2)(keras.layers.Concatenate()(inputs))
+    model = keras.Model(inputs if form is list else dict(zip("ab", inputs, strict=True)), outputs)
+    x = np.zeros((40, 3), np.float32)
+    with pytest.raises(ValueError, match=r"does not take x: The structure .* Expected: .*'a'.*'b'.* Received: .*'c'"):
+        KerasProblem(model, {"a": x, "c": x}, labels())
+
+
+def test_a_function_of_other_names_is_warned_of_before_it_fails():
+    def swapped(outputs_first, labels_second):
+        return float(labels_second[0, 0])
+
+    with (
+        pytest.warns(UserWarning, match=r"^swapped is called with \(outputs, targets\)"),
+        pytest.raises(ValueError, match=r"^loss does not fit"),
+    ):
+        KerasProblem(dense(2), x_of(), labels(), loss=swapped)
 
 
 def test_a_released_problem_makes_no_toolbox():
