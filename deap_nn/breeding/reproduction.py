@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from deap_nn.breeding.breeder import Breeder, happens, without_state
 from deap_nn.breeding.kinds import Centre, Child, unpacked
-from deap_nn.core.registered import Registered
+from deap_nn.core.registered import Registered, words_of
 from deap_nn.core.seeding import Purpose, seeded, stream, takes
 from deap_nn.genome.layer_inputs import unpacked_inputs
 from deap_nn.genome.vectors import Halves, Vector, Vectors, empty_vector, moved_along
@@ -88,7 +88,7 @@ class Reproduction:
         population : sequence
             The evaluated members.
         toolbox : deap.base.Toolbox
-            With ``select``. If it takes ``mirror``, it gets that.
+            With ``select``. If it takes ``mirror``, or is registered with ``opposites``, it gets that.
         rng : numpy.random.Generator
             The source of randomness.
         mirror : callable
@@ -100,9 +100,9 @@ class Reproduction:
             If ``select`` returns another number of individuals than members.
         """
         select = seeded(toolbox.select, rng)
-        drawn = (partial(select, mirror=mirror) if takes(toolbox.select, "mirror") else select)(
-            population, len(population)
-        )
+        if takes(toolbox.select, "mirror") or "opposites" in words_of(toolbox.select):  # a decorator may hide the first
+            select = partial(select, mirror=mirror)
+        drawn = select(population, len(population))
         if drawn is None:
             name = getattr(operator_of(toolbox.select), "__name__", "select")
             raise TypeError(f"select must return a list of individuals, not None: end {name} with a return")

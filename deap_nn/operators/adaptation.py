@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from inspect import Parameter, signature
 from math import exp
 from numbers import Real
 from typing import Any, Literal, Protocol, TypeGuard, runtime_checkable
@@ -556,7 +557,10 @@ class Adapting:
         self.clock.select_from(individuals)
         rng = keywords.pop("rng", None)
         select = partial(self.operator, **keywords)
-        return (select if rng is None else seeded(select, rng))(individuals, *arguments)
+        if rng is not None:  # a decorator's ``**keywords`` hide the parameters of its function: it gets all
+            kinds = {one.kind for one in signature(select).parameters.values()}
+            select = partial(select, rng=rng) if Parameter.VAR_KEYWORD in kinds else seeded(select, rng)
+        return select(individuals, *arguments)
 
 
 def adapting(select: Callable[..., list[Any]], *adaptations: Any) -> Adapting:

@@ -8,7 +8,7 @@ import pytest
 from deap import tools
 from loops import plus, scored, simple
 
-from deap_nn import ErrorScaled, KerasProblem, make_toolbox, mutGaussianAdaptive, selRankBoosted
+from deap_nn import ErrorScaled, KerasProblem, evolve, make_toolbox, mutGaussianAdaptive, selRankBoosted
 from deap_nn.models.tensorflow import keras
 
 SELECTIONS = {
@@ -55,6 +55,29 @@ class TestMadeToolbox:
         random.seed(1)
         simple(toolbox, toolbox.population(n=6), 3)
         assert toolbox.clock.generation == 3
+
+    @pytest.mark.parametrize("by_hand", [False, True])
+    def test_a_decorator_without_wraps_leaves_it_its_rng(self, digits, by_hand):
+        def bare(select):
+            def passed(*arguments, **keywords):
+                return select(*arguments, **keywords)
+
+            return passed
+
+        def ended(loop, *, decorated):
+            toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+            registered = toolbox.select
+            if decorated and by_hand:
+                toolbox.register("select", bare(registered.func), *registered.args, **registered.keywords)
+            elif decorated:
+                toolbox.decorate("select", bare)
+            random.seed(1)
+            population = toolbox.population(n=6)
+            loop(toolbox, population, 2)
+            return [member.fitness.values for member in population], toolbox.clock.generation
+
+        for loop in (simple, lambda toolbox, population, ngen: evolve(population, toolbox, ngen)):
+            assert ended(loop, decorated=True) == ended(loop, decorated=False)
 
     def test_a_loop_that_never_selects(self, digits):
         toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
