@@ -556,7 +556,7 @@ class Adapting:
         """Advance the clock, then select from the evaluated `individuals` with `operator`."""
         self.clock.select_from(individuals)
         rng = keywords.pop("rng", None)
-        select = partial(self.operator, **keywords)
+        select: Callable[..., list[Any]] = partial(self.operator, **keywords)
         if rng is not None:  # a decorator's ``**keywords`` hide the parameters of its function: it gets all
             kinds = {one.kind for one in signature(select).parameters.values()}
             select = partial(select, rng=rng) if Parameter.VAR_KEYWORD in kinds else seeded(select, rng)
