@@ -84,7 +84,7 @@ def main() -> int:
     random.seed(options.seed)  # varAnd draws from Python's global generator
     with chosen_map(options) as map_:
         toolbox, size = make_toolbox(options.seed, map_), options.population
-        islands = [toolbox.population(n=size) for _ in range(options.islands)]
+        islands = [toolbox.population(n=size, start=size * number) for number in range(options.islands)]
         best = evolve_islands(islands, toolbox, options.generations, options.every)
     for number, error in enumerate(best[-1], 1):
         print(f"island {number}: mean squared error {error:.4f}")

@@ -30,7 +30,7 @@ from deap_nn.process import signals
 
 
 def run(toolbox, ngen=4, n=8, seed=1, **keywords):
-    return evolve(toolbox.population(n=n), toolbox, ngen, seed=seed, **keywords)
+    return evolve(toolbox.population(n=n, start=0), toolbox, ngen, seed=seed, **keywords)
 
 
 def sum_of_squares(individual):

@@ -68,8 +68,8 @@ def test_parents_are_at_least_those_of_one_crossover(digits):
 
 def test_no_crossover_leaves_the_parents_apart(digits):
     toolbox = made(digits, GA(crossover="none", sigma=0.0, opposites=0.0, projected=False))
-    founders = {member.flat.tobytes() for member in toolbox.population(n=6)}
-    population, _ = evolve(toolbox.population(n=6), toolbox, 2)
+    founders = {member.flat.tobytes() for member in toolbox.population(n=6, start=0)}
+    population, _ = evolve(toolbox.population(n=6, start=0), toolbox, 2)
     assert {member.flat.tobytes() for member in population} <= founders
 
 
@@ -156,8 +156,8 @@ def test_step_and_schedule_follow_from_the_run(digits):
 
 def test_the_seed_is_that_of_the_toolbox(digits):
     toolbox = made(digits)
-    first = logged(*evolve(toolbox.population(n=6), toolbox, 2))
-    assert first == logged(*evolve(toolbox.population(n=6), toolbox, 2, seed=5))
+    first = logged(*evolve(toolbox.population(n=6, start=0), toolbox, 2))
+    assert first == logged(*evolve(toolbox.population(n=6, start=0), toolbox, 2, seed=5))
     with pytest.raises(ValueError, match="seed must be the toolbox's, 5, or left out, got 6"):
         evolve(toolbox.population(n=6), toolbox, 2, seed=6)
     bare = base.Toolbox()

@@ -120,7 +120,7 @@ def scored(toolbox, folder=None, stop=None, ngen=30, **options):
     checkpoint = Checkpoint(folder / "checkpoint") if folder is not None else None
     callbacks = [candidates, *([Stop(stop)] if stop is not None else [])]
     try:
-        population = toolbox.population(n=20)
+        population = toolbox.population(n=20, start=0)
         evolve(population, toolbox, ngen, seed=1, callbacks=callbacks, checkpoint=checkpoint, **options)
     except KeyboardInterrupt:
         return None

@@ -107,7 +107,7 @@ def test_a_resumed_run_keeps_the_same_rows(toolbox, tmp_path, monkeypatch):
         checkpoint = Checkpoint(folder / "checkpoint")
         trace = Kept(folder / "filters.npz", toolbox)
         try:
-            evolve(toolbox.population(n=8), toolbox, 14, callbacks=[trace, Stop(stop)], checkpoint=checkpoint)
+            evolve(toolbox.population(n=8, start=0), toolbox, 14, callbacks=[trace, Stop(stop)], checkpoint=checkpoint)
         except KeyboardInterrupt:
             assert stop in read(folder / "filters.npz")["generations"]
         finally:

@@ -119,9 +119,9 @@ class TestUnderEvolve:
         rule = OneFifth(0.1, 0.001)
         toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
         toolbox.register("select", adapting(selRankBoosted, rule, rule), parents=4, rng=np.random.default_rng(1))
-        evolve(toolbox.population(n=8), toolbox, 4)
+        evolve(toolbox.population(n=8, start=0), toolbox, 4)
         expected = rule.state()
         for generations in (4,) if stop is None else (stop, 4):
             place = None if stop is None else tmp_path
-            evolve(toolbox.population(n=8), toolbox, generations, checkpoint=place)
+            evolve(toolbox.population(n=8, start=0), toolbox, generations, checkpoint=place)
         assert rule.state() == expected != OneFifth(0.1, 0.001).state()
