@@ -91,14 +91,14 @@ def stream(seed: int, purpose: Purpose, generation: int = 0, index: int = 0) -> 
 def takes(operator: Callable[..., Any], keyword: str) -> bool:
     """Return whether a registered function takes a keyword, by its signature or as it was registered with it.
 
-    A selection that `adapting` makes calls another selection, its ``operator``, and takes the same keywords.
+    A selection that `adapting` makes calls another selection, its ``operator``, and takes the same keywords. So does an
+    operator that `elementwise` makes with the keyword ``of_numbers``.
     """
-    if keyword in getattr(operator, "keywords", {}):
+    words = getattr(operator, "keywords", {})
+    if keyword in words:
         return True
     inner = getattr(operator, "func", None) or getattr(operator, "operator", None)
-    if isinstance(operator, partial) and getattr(inner, "calls_its_first", False) and takes(operator.args[0], keyword):
-        return True
-    if callable(inner) and takes(inner, keyword):
+    if any(callable(one) and takes(one, keyword) for one in (inner, words.get("of_numbers"))):
         return True
     if type(operator) is partial:  # it takes what its function takes
         return False

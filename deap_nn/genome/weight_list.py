@@ -307,18 +307,18 @@ def elementwise(operator: Callable[..., Any], **keywords: Any) -> partial[Any]:
     >>> individual.shapes, bool(abs(individual.flat).max() <= 1)
     (((1, 2), (1,)), True)
     """
-    return partial(weight_by_weight, operator, **keywords)
+    return partial(weight_by_weight, of_numbers=operator, **keywords)
 
 
-def weight_by_weight(operator: Callable[..., Any], *members: WeightList, **keywords: Any) -> tuple[WeightList, ...]:
+def weight_by_weight(*members: WeightList, of_numbers: Callable[..., Any], **keywords: Any) -> tuple[WeightList, ...]:
     """Call an operator with the weights of individuals as numbers, and write its results into the individuals."""
     flats = check_mates(*members)
     words = {name: word.tolist() if isinstance(word, np.ndarray) else word for name, word in keywords.items()}
     limits = [_first(words.get(name, none), flats[0].size) for name, none in (("low", -math.inf), ("up", math.inf))]
     given = [_numbers(member, flat, limits) for member, flat in zip(members, flats, strict=True)]
-    for member, flat, numbers in zip(members, flats, operator(*given, **words), strict=True):
+    for member, flat, numbers in zip(members, flats, of_numbers(*given, **words), strict=True):
         if len(numbers) != flat.size:
-            name = getattr(operator, "__name__", operator)
+            name = getattr(of_numbers, "__name__", of_numbers)
             raise ValueError(f"{name} must return the {flat.size} weights of an individual, got {len(numbers)}")
         flat[:] = numbers
         strategy, changed = _vector(getattr(member, "strategy", None)), getattr(numbers, "strategy", None)
@@ -327,9 +327,6 @@ def weight_by_weight(operator: Callable[..., Any], *members: WeightList, **keywo
         elif changed is not None:
             vars(member)["strategy"] = changed
     return members
-
-
-weight_by_weight.calls_its_first = True  # type: ignore[attr-defined]  # the keywords are those of that operator
 
 
 def _first(limits: Any, size: int) -> Any:

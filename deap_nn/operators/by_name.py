@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from deap import tools
 
 from deap_nn.core.arguments import check_count
-from deap_nn.core.registered import Registered
-from deap_nn.genome.weight_list import weight_by_weight
+from deap_nn.core.registered import Registered, words_of
 from deap_nn.operators.crossover import MOST_MATES, cxBiased, cxMask, cxMatrices, cxMean, cxScanning, cxSplit, cxUnits
 from deap_nn.operators.selection import operator_of
 
@@ -84,9 +82,7 @@ WITH_STRATEGY = (tools.mutESLogNormal, tools.cxESBlend, tools.cxESTwoPoint, tool
 
 def operated_by(registered: Any) -> Any:
     """Return the operator that a registered `elementwise` wraps, or None for any other operator."""
-    while isinstance(registered, partial) and isinstance(registered.func, partial):
-        registered = registered.func
-    return registered.args[0] if isinstance(registered, partial) and registered.func is weight_by_weight else None
+    return words_of(registered).get("of_numbers")
 
 
 def function_of(registered: Any) -> Any:

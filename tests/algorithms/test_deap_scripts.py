@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from deap import algorithms, base, creator, tools
+from deap import algorithms, base, creator, gp, tools
 from reference_loop import reference
 from wirings import members, plain_toolbox, result, simple, sum_of_squares, wired
 
@@ -109,6 +109,20 @@ def test_an_elementwise_crossover_loses_no_weight():
         elementwise(tools.cxMessyOnePoint)(a, b)
     with pytest.raises(ValueError, match="must have the same shapes"):
         elementwise(tools.cxTwoPoint)(a, *members(1))
+
+
+@pytest.mark.parametrize("loop", [simple, evolved])
+def test_a_decorator_of_an_elementwise_operator_gets_the_individuals(loop):
+    random.seed(1)
+    exchanging_nothing = elementwise(tools.cxUniform, indpb=0.0)
+    toolbox = plain_toolbox(mate=exchanging_nothing, mutate=elementwise(tools.mutGaussian, **GAUSSIAN))
+    for name, limit in (("mate", np.inf), ("mutate", 0)):
+        toolbox.decorate(name, gp.staticLimit(key=lambda member: np.abs(member.flat).max(), max_value=limit))
+    population = members()
+    before = {member.flat.tobytes() for member in population}
+    loop(population, toolbox)
+    assert before >= {member.flat.tobytes() for member in population}
+    assert "2 parents crossed by elementwise cxUniform(indpb=0.0), elementwise mutGau" in describe_algorithm(toolbox)
 
 
 def strategic(strategy):
