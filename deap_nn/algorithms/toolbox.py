@@ -79,6 +79,7 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
             function = Adapting(function, self.clock)
         if alias == "evaluate" and isinstance(evaluation := operator_of(function), Evaluation):
             evaluation.count = self.clock.count  # in DEAP's loops it scores the clock's mini-batch
+        check_takes_matrices(alias, function)
         if alias == "mutate":
             _name_fitness(kargs.get("sigma"), evaluation_of(operator_of(self.evaluate)).problem)
         super().register(alias, function, *args, **kargs)
@@ -132,6 +133,17 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
         """Note the size of a run by `evolve`: an evolution strategy needs it for its step."""
 
 
+OF_NUMBERS = (tools.mutFlipBit, tools.mutPolynomialBounded, tools.cxSimulatedBinaryBounded)
+"""Operators that compare an element with a number: they raise an error if it is a matrix."""
+
+
+def check_takes_matrices(alias: str, function: Any) -> None:
+    """Raise TypeError if the function to register is one of DEAP's for elements that are numbers."""
+    if alias in ("mate", "mutate") and operator_of(function) in OF_NUMBERS:
+        name = operator_of(function).__name__
+        raise TypeError(f"{alias}: {name} is for numbers: register elementwise({name})")
+
+
 TAKING_THE_BEST = (tools.selBest, tools.selWorst, tools.selNSGA2, tools.selNSGA3, tools.selSPEA2)
 """Selections of the best from a larger set, such as parents and children together: from a population they take all."""
 
@@ -154,6 +166,8 @@ def check_called(toolbox: base.Toolbox, members: int) -> None:
         raise ValueError("mutate: bounds are not for an evolution strategy: they would move its centre")
     if around_centre and registered.mate is not None:
         raise ValueError("mate is not called if a toolbox has a step: children come from one centre")
+    check_takes_matrices("mate", registered.mate)
+    check_takes_matrices("mutate", registered.mutate)
     if weights is not None:
         weights_of(weights, members)
         if select is not None:

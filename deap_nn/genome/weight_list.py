@@ -32,7 +32,7 @@ class WeightList(_MatrixList):
     Parameters
     ----------
     matrices : iterable of array_like
-        Copied, as float32.
+        Copied, as float32. `from_flat` takes one vector of all weights.
 
     Examples
     --------
@@ -51,6 +51,10 @@ class WeightList(_MatrixList):
 
     def __init__(self, matrices: Iterable[ArrayLike] = ()) -> None:
         super().__init__()
+        matrices = list(matrices)
+        if matrices and all(map(np.isscalar, matrices)):
+            wanted = "toolbox.from_vector or WeightList.from_flat makes an individual of a vector"
+            raise TypeError(f"matrices must be arrays, got {len(matrices)} numbers: {wanted}")
         self._pack([_as_weights(matrix) for matrix in matrices])
 
     @classmethod
@@ -214,7 +218,8 @@ def _check_alike(place: SupportsIndex, former: Matrix, new: Any) -> None:
         got = f"{dtype} of the shape {shape}" if shape else reprlib.repr(new)
         at = f"individual[{place}]"
         raise ValueError(
-            f"{at} must be float32 of the shape {np.shape(former)}, got {got}: {at}[:] = ... writes into the matrix"
+            f"{at} must be float32 of the shape {np.shape(former)}, got {got}: {at}[:] = ... writes into the matrix, "
+            "and elementwise(operator) calls an operator of numbers"
         )
 
 

@@ -9,7 +9,7 @@ from limits import evolve
 from own_callbacks import Watch
 from wirings import AROUND, members, plain_toolbox, wired
 
-from deap_nn import Checkpoint, CheckpointError, recombination_weights
+from deap_nn import Checkpoint, CheckpointError, elementwise, recombination_weights
 from deap_nn.breeding.reproduction import AroundCentre
 
 
@@ -68,6 +68,18 @@ def test_a_selection_that_would_take_everybody_is_refused(toolbox, select):
     said = f"select: {select.__name__} would take all members: register one that draws"
     with pytest.raises(ValueError, match=said):
         evolve(toolbox.population(n=4), toolbox, 1, seed=1)
+
+
+@pytest.mark.parametrize("operator", [tools.mutFlipBit, tools.mutPolynomialBounded])
+def test_a_mutation_of_numbers_is_refused(toolbox, operator):
+    said = rf"^mutate: {operator.__name__} is for numbers: register elementwise\({operator.__name__}\)$"
+    with pytest.raises(TypeError, match=said):
+        toolbox.register("mutate", operator, indpb=0.5)
+    with pytest.raises(TypeError, match=said):
+        evolve(members(), plain_toolbox(mutate=operator), 1, seed=1)
+    toolbox.register("mutate", elementwise(operator), indpb=0.5)
+    with pytest.raises(ValueError, match=r"individual\[0\] must be float32 .*, got 4: .* elementwise\(operator\)"):
+        tools.mutUniformInt(members()[0], low=4, up=4, indpb=1.0)
 
 
 def test_a_statistic_that_cannot_be_kept_is_named(toolbox, tmp_path):

@@ -3,10 +3,11 @@
 import copy
 import pickle
 import random
+from functools import partial
 
 import numpy as np
 import pytest
-from deap import base, creator, tools
+from deap import base, cma, creator, tools
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -222,6 +223,16 @@ def test_a_vector_makes_a_whole_individual():
     for wrong in (np.zeros(5), np.zeros((2, 3))):
         with pytest.raises(ValueError, match=r"flat must have the shape \(6,\), got"):
             WeightList.from_flat(wrong, ((2, 2), (2,)))
+
+
+def test_numbers_are_no_matrices():
+    strategy = cma.Strategy(centroid=[0.0] * 6, sigma=0.5)
+    with pytest.raises(TypeError, match=r"^matrices must be arrays, got 6 numbers: .* or WeightList.from_flat makes"):
+        strategy.generate(creator.GenomeInTests)
+    made = strategy.generate(partial(creator.GenomeInTests.from_flat, shapes=((2, 2), (2,))))
+    assert made[0].shapes == ((2, 2), (2,))
+    scalars = WeightList([np.array(1.0)])
+    assert WeightList(scalars).shapes == scalars.shapes == ((),)
 
 
 @pytest.mark.parametrize(
