@@ -285,7 +285,8 @@ class grouping:  # noqa: N801  (used as a function)
     Parameters
     ----------
     func : callable
-        A map, such as one of `open_map`. It maps all other functions unchanged.
+        A map, such as one of `open_map`. It gets a function of lists of individuals, and those lists. It maps all other
+        functions unchanged.
 
     Examples
     --------

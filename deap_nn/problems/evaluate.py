@@ -108,8 +108,10 @@ class Evaluate(OnProblem):
         """The number of individuals for one call of `together`; 0 if it is not useful."""
         return most_together(self.problem.model.layout.size) if self.scores_groups else 0
 
-    def together(self, individuals: Sequence[WeightList | ArrayLike]) -> list[tuple[float, ...]]:
-        """Return the fitness of several individuals or vectors, with the bits of a call for each."""
+    def together(self, individuals: Sequence[WeightList | ArrayLike]) -> Any:
+        """Return the fitness of individuals or vectors, with the bits of a call for each; or of one individual."""
+        if isinstance(individuals, WeightList):
+            return self(individuals)
         found = scorer(self.problem)
         genomes = empty_vector(len(individuals) * found.layout.size).reshape(len(individuals), found.layout.size)
         for genome, individual in zip(genomes, individuals, strict=True):

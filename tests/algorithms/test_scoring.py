@@ -104,6 +104,20 @@ class TestGroups(OnXor):
         assert toolbox.map.func.func is pickled
         assert list(toolbox.map(abs, [-1, 2])) == [1, 2]
 
+    def test_a_map_of_ones_own_gets_individuals_one_by_one(self, toolbox):
+        population, other, known = toolbox.population(n=3), toolbox.individual(), []
+        expected = [toolbox.evaluate(individual) for individual in (*population, other)]
+
+        def own(function, individuals):
+            known.append(function(other))  # of which the list has none
+            return list(map(function, individuals))
+
+        toolbox.register("map", own)
+        assert [*toolbox.map(toolbox.evaluate, population), *known] == expected
+        assert [*toolbox.evaluate_many(population), known[1]] == expected
+        toolbox.register("map", grouping(own))  # lists of individuals
+        assert [*toolbox.evaluate_many(population), known[2]] == expected
+
     def test_a_registered_map_is_still_known_by_what_it_is(self, toolbox):
         assert is_serial(toolbox.map)
         other = base.Toolbox()
