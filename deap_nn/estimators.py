@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 
 from deap_nn.algorithms.algorithm import ES, GA
+from deap_nn.callbacks.base import Callback
 from deap_nn.callbacks.early_stopping import EarlyStopping
 from deap_nn.callbacks.progress import ProgressBar
 from deap_nn.core.arguments import check_count, check_number
@@ -86,6 +87,9 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         else:
             network = _of_function(self.model, x.shape[1], outputs)
         given = [array[order] for array in (x, y, weights) if array is not None]
+        callbacks: list[Callback] = [ProgressBar()] if self.verbose else []
+        if self.patience is not None:
+            callbacks.append(EarlyStopping(patience=self.patience))
         result = evolve_model(
             network,
             tuple(array[:cut] for array in given),
@@ -98,7 +102,7 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
             batch_size=min(check_count(self.batch_size, "batch_size"), cut),
             init=self.init,
             map=map,
-            callbacks=[EarlyStopping(patience=self.patience), *([ProgressBar()] if self.verbose else [])],
+            callbacks=callbacks,
         )
         result.problem.release()
         self.model_, self.logbook_, self.n_iter_ = result.model, result.logbook, len(result.logbook) - 1

@@ -16,7 +16,7 @@ from deap.tools import Logbook
 from deap_nn.algorithms.algorithm import ES, GA
 from deap_nn.algorithms.evolving import evolve
 from deap_nn.algorithms.make_toolbox import make_toolbox
-from deap_nn.callbacks.base import checked_callbacks
+from deap_nn.callbacks.base import Callback, Evolution, checked_callbacks
 from deap_nn.callbacks.candidates import Candidates
 from deap_nn.core.arguments import check_count, did_you_mean
 from deap_nn.core.errors import warn_user
@@ -136,6 +136,8 @@ def evolve_model(
         If none of the three has an argument of an option's name, or `model` is no Keras model.
     ValueError
         If an argument is out of range.
+    KeyboardInterrupt
+        On Ctrl-C. Its ``result`` is an `EvolvedModel` with the best network so far, if a generation was scored.
 
     Examples
     --------
@@ -168,25 +170,41 @@ def evolve_model(
             toolbox.register("map", options["map"])
         chosen = {name: options[name] for name in options.keys() & of_evolve}
         kept = Candidates(toolbox) if problem.samples.size("validation") else None
-        watching = checked_callbacks(chosen.pop("callbacks", ()))
-        members, logbook = evolve(
-            toolbox.population(n=population),
-            toolbox,
-            generations,
-            callbacks=watching if kept is None else [kept, *watching],
-            **chosen,
-        )
-        best = max(members, key=lambda member: member.fitness) if kept is None else kept.individual
-        error = float("nan") if kept is None else kept.validation_error
+        watching, seen = checked_callbacks(chosen.pop("callbacks", ())), _Seen()
+        members = toolbox.population(n=population)
+
+        def result() -> EvolvedModel:
+            best, error = seen.evolution.best, float("nan")
+            if kept is not None:
+                best, error = kept.individual, kept.validation_error
+            try:
+                network = problem.to_model(best)
+            except ValueError:
+                warn_user("model cannot be built from its configuration: it got the weights itself")
+                network = problem.assign(best, model)
+            failing.pop_all()
+            _problems[toolbox] = problem
+            weakref.finalize(problem, release_parts, problem.parts).atexit = False
+            logbook, from_logits = seen.evolution.logbook, options.get("from_logits")
+            return EvolvedModel(network, best, logbook, members, error, toolbox, problem, from_logits)
+
         try:
-            network = problem.to_model(best)
-        except ValueError:
-            warn_user("model cannot be built from its configuration: it got the weights itself")
-            network = problem.assign(best, model)
-        failing.pop_all()
-    _problems[toolbox] = problem
-    weakref.finalize(problem, release_parts, problem.parts).atexit = False
-    return EvolvedModel(network, best, logbook, members, error, toolbox, problem, options.get("from_logits"))
+            evolve(members, toolbox, generations, callbacks=[*([kept] if kept else []), seen, *watching], **chosen)
+        except KeyboardInterrupt as interrupted:
+            if seen.evolution and seen.evolution.logbook:
+                vars(interrupted)["result"] = found = result()
+                interrupted.add_note(f"the best network so far is the result of this exception: {found}")
+            raise
+        return result()
+
+
+class _Seen(Callback):
+    """Keep the `Evolution` of a run."""
+
+    evolution: Any = None
+
+    def on_start(self, evolution: Evolution) -> None:
+        self.evolution = evolution
 
 
 _problems: WeakKeyDictionary[base.Toolbox, KerasProblem] = WeakKeyDictionary()

@@ -223,7 +223,9 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, 
     directory.write_config({**stored, **known})
     directory.trace_weights(toolbox.layout, options.seed)
     candidates = Candidates(toolbox, directory.path / "readouts.csv")
-    callbacks: list[Any] = [EarlyStopping(max_seconds=options.max_seconds), directory, candidates]
+    callbacks: list[Any] = [directory, candidates]
+    if options.max_seconds is not None:
+        callbacks.insert(0, EarlyStopping(max_seconds=options.max_seconds))
     if terminal.bar is not None:
         callbacks.append(terminal.bar)
     with keeping_result(directory, toolbox, candidates, "cross_entropy", terminal):

@@ -161,8 +161,10 @@ def run(
         directory.write_config(settings(options, dataset, toolbox))
     directory.trace_weights(toolbox.layout, options.seed)
     candidates = Candidates(toolbox, directory.path / "readouts.csv")
-    stopping = EarlyStopping(target=options.target, patience=options.patience, max_seconds=options.max_seconds)
-    callbacks: list[Callback] = [stopping, directory, candidates]
+    callbacks: list[Callback] = [directory, candidates]
+    criteria = {name: getattr(options, name) for name in ("target", "patience", "max_seconds")}
+    if any(value is not None for value in criteria.values()):
+        callbacks.insert(0, EarlyStopping(**criteria))
     if terminal.bar is not None:
         callbacks.append(terminal.bar)
     with keeping_result(directory, toolbox, candidates, options.algorithm.fitness, terminal):

@@ -37,6 +37,24 @@ def test_a_result_with_centred_layers_evaluates_as_its_model_predicts():
     assert on_validation == {"cross_entropy": pytest.approx(result.validation_error, rel=1e-5)}
 
 
+@pytest.mark.parametrize("split", [0.2, 0])
+def test_the_best_network_so_far_comes_with_ctrl_c(split):
+    def interrupting(evolution):
+        if evolution.generation == 3:
+            raise KeyboardInterrupt
+
+    words = {"population": 10, "seed": 1, "validation_split": split}
+    with pytest.raises(KeyboardInterrupt) as interrupted:
+        evolve_model(network(), X, LABELS, callbacks=[interrupting], **words)
+    result = interrupted.value.result
+    assert interrupted.value.__notes__ == [f"the best network so far is the result of this exception: {result}"]
+    assert len(result.logbook) == 4
+    assert np.array_equal(result.model.get_weights()[0], result.individual[0])
+    if not split:
+        best = evolve_model(network(), X, LABELS, generations=3, **words).individual
+        assert np.array_equal(result.individual.flat, best.flat)
+
+
 @pytest.mark.parametrize("kept", ["toolbox", "problem"])
 def test_samples_are_released_with_all_that_scores_on_them(kept):
     result = evolve_model(network(), X + 5, LABELS, population=4, generations=1, seed=1)

@@ -29,12 +29,14 @@ class EarlyStopping(Callback):
     Raises
     ------
     ValueError
-        If `patience` is out of range.
+        If `patience` is out of range, or no criterion is given.
     """
 
     def __init__(
         self, *, target: float | None = None, patience: int | None = None, max_seconds: float | None = None
     ) -> None:
+        if target is patience is max_seconds is None:
+            raise ValueError("target, patience or max_seconds must be given")
         self.target, self.max_seconds = target, max_seconds
         self.patience = None if patience is None else check_count(patience, "patience")
         self._lowest, self._since = float("inf"), 0

@@ -245,8 +245,8 @@ def of_keras_problem(
     """Return the problem of a `KerasProblem` for the weights of a fitness; `says`: whether a user gave the weights."""
     if not given.parts:
         raise ValueError("the KerasProblem is released: make another one")
-    if len(signs) != len(given.objectives):
-        raise ValueError(f"container must have a fitness of {len(given.objectives)} value(s), got {len(signs)}")
+    if len(signs) != len(given.objectives):  # they are of an evaluate that the user will register
+        signs, says = [-1.0] * len(given.objectives), False
     scores = [objective for objective in given.objectives if objective.is_score]
     if scores and not says:
         raise ValueError(

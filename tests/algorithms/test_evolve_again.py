@@ -266,7 +266,7 @@ def test_callbacks_forget_the_run_before(tmp_path):
 def test_the_last_generation_is_scored_once_with_either_order_of_callbacks(first, last, rows):
     toolbox = wired()
     toolbox.register("error_rate", lambda individual, split, **_: float(np.abs(individual.flat).sum()))
-    candidates, stopping = Candidates(toolbox), EarlyStopping()
+    candidates, stopping = Candidates(toolbox), EarlyStopping(patience=100)
     callbacks = [candidates, stopping] if first else [stopping, candidates]
     ends = {last: "here"}
     stopping.on_generation = lambda evolution: setattr(evolution, "stop", ends.get(evolution.generation))

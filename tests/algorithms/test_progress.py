@@ -56,7 +56,9 @@ def stopped_by(errors, **settings):
 
 def test_early_stopping():
     errors = [0.9, 0.8, 0.7, 0.75, 0.7, 0.71, 0.6]
-    assert stopped_by(errors) == (6, None)
+    assert stopped_by(errors, max_seconds=1e9) == (6, None)
+    with pytest.raises(ValueError, match=r"^target, patience or max_seconds must be given$"):
+        EarlyStopping()
     generation, reason = stopped_by(errors, target=0.7)
     assert generation == 2
     assert "target" in reason

@@ -12,6 +12,7 @@ from wirings import logged
 
 from deap_nn import GA, Constant, KerasProblem, evolve, make_toolbox
 from deap_nn.algorithms.algorithm import ALGORITHMS
+from deap_nn.core.errors import EvaluationError
 from deap_nn.data.samples import flat
 from deap_nn.models.tensorflow import keras
 from deap_nn.problems.scorer import forget_all
@@ -82,8 +83,9 @@ def test_a_toolbox_says_what_does_not_go_with_a_problem():
             make_toolbox(problem, seed=1, **given)
     with pytest.raises(ValueError, match="batch_size must be at most the 32 training samples, got 33"):
         make_toolbox(problem, seed=1, batch_size=33)
-    with pytest.raises(ValueError, match=r"container must have a fitness of 1 value\(s\), got 2"):
-        make_toolbox(problem, **two_objectives())
+    toolbox = make_toolbox(problem, **two_objectives())
+    with pytest.raises(EvaluationError, match=r"generation 0, child 0: evaluate must return a tuple of 2 number\(s\)"):
+        evolve(toolbox.population(n=4), toolbox, 1)
     with pytest.raises(
         TypeError, match=r"data must be a name, a path, a Dataset or \(x, y\): only a KerasProblem has its own"
     ):
@@ -101,6 +103,14 @@ def test_a_toolbox_says_what_does_not_go_with_a_problem():
 
     with pytest.raises(ValueError, match=r"^loss does not fit .*: broken must return a number, got ndarray$"):
         KerasProblem(dense(2), x_of(), x_of(2), loss=broken)
+
+
+def test_an_evaluate_of_ones_own_has_as_many_values_as_the_container():
+    toolbox = make_toolbox(KerasProblem(dense(2), x_of(), x_of(2), loss="mse"), **two_objectives())
+    toolbox.register("evaluate", lambda one: (float(np.abs(one.flat).sum()), float(np.square(one.flat).sum())))
+    population, logbook = evolve(toolbox.population(n=6), toolbox, 2)
+    assert all(one.fitness.values == toolbox.evaluate(one) for one in population)
+    assert logbook[-1]["val_error"] == toolbox.error_rate(min(population, key=toolbox.evaluate), "validation") > 0
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
