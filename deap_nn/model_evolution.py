@@ -112,7 +112,8 @@ def evolve_model(
     ----------
     model : keras.Model
         A built model, as in `KerasProblem`. It is not changed. Only a model that cannot be built from its configuration
-        gets the weights itself, with a warning. The loss of a compiled model is minimised, else the cross-entropy.
+        gets the weights itself, with a warning. The loss of a compiled model is minimised, else the cross-entropy. To
+        fine-tune a fitted model, give a small sigma and its weights: ``GA(sigma=0.01), init=model``.
     x, y : array_like, or a list or dictionary of them
         Inputs and targets; the last fifth is for validation.
     algorithm : GA, ES or Article
