@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -20,11 +20,16 @@ from deap_nn.callbacks.base import Callback, Evolution, checked_callbacks
 from deap_nn.callbacks.candidates import Candidates
 from deap_nn.core.arguments import check_count, did_you_mean
 from deap_nn.core.errors import warn_user
+from deap_nn.core.registered import Registered
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.problems.keras_problem import KerasProblem, of_keras_problem
 
 if TYPE_CHECKING:
     import keras
+
+
+WITH_RATE = ("cross_entropy", "sparse_categorical_crossentropy", "categorical_crossentropy")
+"""The losses of labels beside which the error rate is shown; one with arguments may ignore a class."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -42,11 +47,14 @@ class EvolvedModel:
     population : list
         The last generation.
     validation_error : float
-        The first objective on all validation samples, less is better; NaN without validation samples.
+        The first objective on all validation samples, less is better: the negative of a metric that is maximised. NaN
+        without validation samples.
     toolbox : deap.base.Toolbox
         The toolbox of the run.
     problem : KerasProblem
         The model, the samples and the loss.
+    error_rate : float or None
+        Beside a cross-entropy of labels, the error rate on all validation samples.
     """
 
     model: keras.Model
@@ -56,11 +64,14 @@ class EvolvedModel:
     validation_error: float
     toolbox: base.Toolbox
     problem: KerasProblem
+    error_rate: float | None
     _from_logits: Any = None
 
     def __repr__(self) -> str:
         made = f"{len(self.individual.flat)} weights, {len(self.logbook) - 1} generations"
-        return f"<EvolvedModel: {made}, validation error {self.validation_error:.4g}>"
+        measure, sign = Registered.read(self.toolbox).measure
+        beside = "" if self.error_rate is None else f", error rate {self.error_rate:.4g}"
+        return f"<EvolvedModel: {made}, validation {measure} {sign * self.validation_error:.4g}{beside}>"
 
     def evaluate(self, x: Any, y: Any, *, loss: Any = None, sample_weight: Any = None) -> dict[str, float]:
         """Return each objective of the network on samples, by its name.
@@ -152,6 +163,7 @@ def evolve_model(
     """
     check_count(population, "population", 2)
     check_count(generations, "generations", 0)
+    from deap_nn.problems.evaluate import Scores
     from deap_nn.problems.scorer import release_parts
 
     of_problem, of_toolbox, of_evolve = _names(KerasProblem), _names(make_toolbox), _names(evolve)
@@ -175,9 +187,12 @@ def evolve_model(
         members = toolbox.population(n=population)
 
         def result() -> EvolvedModel:
-            best, error = seen.evolution.best, float("nan")
+            best, error, rate = seen.evolution.best, float("nan"), None
             if kept is not None:
-                best, error = kept.individual, kept.validation_error
+                best, error, measure = kept.individual, kept.validation_error, toolbox.problem.measure
+                if (measure.config or measure.kind).strip('"') in WITH_RATE:
+                    rates = replace(toolbox.problem, objectives=(replace(measure, kind="error"),), weights=(-1.0,))
+                    (rate,) = Scores(rates)(best, "validation")
             try:
                 network = problem.to_model(best)
             except ValueError:
@@ -187,7 +202,7 @@ def evolve_model(
             _problems[toolbox] = problem
             weakref.finalize(problem, release_parts, problem.parts).atexit = False
             logbook, from_logits = seen.evolution.logbook, options.get("from_logits")
-            return EvolvedModel(network, best, logbook, members, error, toolbox, problem, from_logits)
+            return EvolvedModel(network, best, logbook, members, error, toolbox, problem, rate, from_logits)
 
         try:
             evolve(members, toolbox, generations, callbacks=[*([kept] if kept else []), seen, *watching], **chosen)

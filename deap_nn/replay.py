@@ -21,6 +21,7 @@ from deap_nn.breeding.lineage import Lineage
 from deap_nn.core.environment import leave_out_extras
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import writing
+from deap_nn.core.registered import Registered
 from deap_nn.data.dataset import Dataset
 from deap_nn.data.loading import load_dataset
 from deap_nn.genome.population import load
@@ -43,7 +44,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--member", type=integer(0), metavar="K", help="member of the generation, from 0 [the best]")
     add("--mean", action="store_true", help="mean of the generation's parents, a candidate [a member]")
     add_data("--data", metavar="PATH", help="the run's data, if they have moved [as in config.json]")
-    add_data("--test", action="store_true", help="print the test error too [fitness and validation error]")
+    add_data("--test", action="store_true", help="print the test error rate too [fitness and validation error rate]")
     add_output("--output", required=True, metavar="FILE", help="new .npz file of weights or .keras file (required)")
     options = parser.parse_args()
     if options.mean and options.member is not None:
@@ -140,9 +141,9 @@ def main() -> int:
     toolbox = wire(config, dataset)
     member, place = breed(options, config, toolbox, past)
     (fitness,) = toolbox.evaluate(member)
-    errors = [f"validation error {toolbox.error_rate(member, 'validation'):.4f}"]
-    if options.test:
-        errors.append(f"test error {toolbox.error_rate(member, 'test'):.4f}")
+    measure, _ = Registered.read(toolbox).measure
+    parts = ("validation", "test")[: 1 + options.test]
+    errors = ", ".join(f"{part} {measure} {toolbox.error_rate(member, part):.4f}" for part in parts)
     if output.suffix == ".keras":
         with writing(output) as file:
             toolbox.to_model(member).save(file)
@@ -157,7 +158,7 @@ def main() -> int:
         named, logged = f"member {place}", abs(float(past[-1].wvalues[place, 0]))
         if fitness != logged:
             status, scored = 1, f"{scored}, which differs from the logged {logged:.6g}"
-    print(f"generation {past[-1].number}, {named}: {scored}, {', '.join(errors)}: {output}")
+    print(f"generation {past[-1].number}, {named}: {scored}, {errors}: {output}")
     return status
 
 

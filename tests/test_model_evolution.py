@@ -197,10 +197,13 @@ def test_a_result_evaluates_the_loss_of_the_run(algorithm, words):
     assert result.evaluate(X[160:], LABELS[160:]) == {name: pytest.approx(result.validation_error, rel=1e-5)}
 
 
-def test_a_result_is_shown_in_a_line():
-    result = evolve_model(network(), X, LABELS, population=4, generations=1, seed=1)
-    wanted = f"<EvolvedModel: 44 weights, 1 generations, validation error {result.validation_error:.4g}>"
-    assert repr(result) == wanted
+@pytest.mark.parametrize("loss", ["cross-entropy", "sparse categorical crossentropy"])
+def test_a_result_is_shown_in_a_line(loss):
+    settings = {"population": 4, "generations": 1, "seed": 1}
+    result = evolve_model(network(), X, LABELS, **settings, loss=loss.replace("-", "_").replace(" ", "_"))
+    error = result.evaluate(X[160:], LABELS[160:], loss="error")["error"]
+    scores = f"{loss} {result.validation_error:.4g}, error rate {error:.4g}"
+    assert repr(result) == f"<EvolvedModel: 44 weights, 1 generations, validation {scores}>"
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,8 @@ def test_the_network_that_was_kept_is_given_back(here, finished_run, tmp_path):
     found, kept = weights_of(tmp_path / "best.npz"), weights_of(finished_run / "best.npz")
     assert found.keys() == kept.keys()
     assert all(np.array_equal(found[name], kept[name]) for name in kept)
-    assert f"validation error {status['validation_error']:.4f}, test error {status['test_error']:.4f}" in answer.stdout
+    validation, test = (f"{status[part]:.4f}" for part in ("validation_error", "test_error"))
+    assert f"validation error rate {validation}, test error rate {test}" in answer.stdout
     assert "differs" not in answer.stdout
 
 
@@ -42,7 +43,7 @@ def test_the_mean_of_the_parents_is_the_one_that_was_scored(here, finished_run, 
     scored = read_run(finished_run).readouts["mean of the parents"][-1]
     assert scored != read_run(finished_run).status["validation_error"]  # that of the network that was kept
     answer = here(*REPLAY, finished_run, "--generation", 8, "--mean", "--output", tmp_path / "mean.npz")
-    assert f", validation error {scored:.4f}: " in answer.stdout
+    assert f", validation error rate {scored:.4f}: " in answer.stdout
 
 
 def test_a_fitness_that_is_not_the_logged_one_is_status_1(here, folder, tmp_path):

@@ -7,6 +7,7 @@ from typing import Any
 
 from deap_nn.callbacks.base import Callback, Evolution
 from deap_nn.core.arguments import check_count
+from deap_nn.core.registered import Registered
 
 
 class EarlyStopping(Callback):
@@ -57,17 +58,17 @@ class EarlyStopping(Callback):
 
     def on_generation(self, evolution: Evolution) -> None:
         """Stop the run with a reason, if the last row meets a criterion."""
-        name = "validation error"
         if "val_error" in evolution.row:
-            error = evolution.row["val_error"]
+            measure, sign = Registered.read(evolution.toolbox).measure
+            name, error = f"validation {measure}", evolution.row["val_error"]
         else:
-            name = "best fitness"
-            error = -evolution.best_value if evolution.best.fitness.weights[0] > 0 else evolution.best_value
+            sign = -1 if evolution.best.fitness.weights[0] > 0 else 1
+            name, error = "best fitness", sign * evolution.best_value
         if error < self._lowest:
             self._lowest, self._since = error, evolution.generation
         if self.target is not None and error <= self.target:
-            evolution.stop = f"target: {name} {error:.4f} is at most {self.target:g}"
+            evolution.stop = f"target: {name} {sign * error:.4f} reached {sign * self.target:g}"
         elif self.patience is not None and evolution.generation - self._since >= self.patience:
-            evolution.stop = f"patience: no lower {name} in {self.patience} generations"
+            evolution.stop = f"patience: {name} has not improved in {self.patience} generations"
         elif self.max_seconds is not None and evolution.elapsed >= self.max_seconds:
             evolution.stop = f"max-seconds: {evolution.elapsed:.0f} s have passed"

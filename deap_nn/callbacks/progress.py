@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from deap_nn.callbacks.base import Callback, Evolution
+from deap_nn.core.registered import Registered
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -25,7 +26,7 @@ FORMAT = "{desc}|{bar}| {elapsed}{postfix}"
 
 
 class ProgressBar(Callback):
-    """Show generation, time left, validation error, the best fitness, sigma, and evaluations per second.
+    """Show generation, time left, the validation measure, the best fitness, sigma, and evaluations per second.
 
     The output is a bar on a terminal or in a notebook, a line per generation elsewhere. As a context manager it also
     shows work before and after a run, by `show`.
@@ -121,7 +122,8 @@ class ProgressBar(Callback):
         left = (evolution.generations - evolution.generation) * each
         self._figures = [f"{_clock_time(left)} left"]
         if "val_error" in row:
-            self._figures.append(f"val {row['val_error']:.3f}")
+            measure, sign = Registered.read(evolution.toolbox).measure
+            self._figures.append(f"val {measure} {sign * row['val_error']:.3f}")
         self._figures.append(f"best {evolution.best_value:.4g}")
         if "sigma" in row:
             self._figures.append(f"sigma {row['sigma']:.3g}")

@@ -96,10 +96,8 @@ def _of_the_problem(registered: Registered) -> dict[str, Any]:
     found: dict[str, Any] = {"fitness": "fitness"}
     if (scored := evaluation_of(registered.evaluate).problem) is not None:
         found = {"fitness": scored.objectives[0].name, "batch_size": scored.batch_size}
-    assessed = evaluation_of(registered.assess).problem
-    if (problem := scored if assessed is None else assessed) is not None:
-        sign = "-" if problem.weights[0] > 0 else ""
-        found |= {"measure": sign + problem.measure.name, "data": find_dataset(problem.data).describe()}
+    if (problem := registered.assessed) is not None:
+        found |= {"measure": problem.logged, "data": find_dataset(problem.data).describe()}
     return found
 
 

@@ -29,6 +29,12 @@ SHARED = "gen"
 """The column of a record that `record` copies into each chapter."""
 
 
+def measure_of(name: str) -> tuple[str, int]:
+    """Return the name of a measure as text, and -1 if the log has its negative, as for ``-auc``, else 1."""
+    text = name.removeprefix("-").replace("_", " ")
+    return {"error": "error rate", "cross entropy": "cross-entropy"}.get(text, text), 1 - 2 * name.startswith("-")
+
+
 def record(logbook: tools.Logbook, row: Mapping[str, Any]) -> None:
     """Add a record to a logbook; mappings in it become entries of chapters.
 

@@ -15,6 +15,8 @@ import numpy as np
 from deap import base
 from numpy.typing import NDArray
 
+from deap_nn.core.logbooks import measure_of
+
 OF_MADE = frozenset({"algorithm", "case_step", "clock", "generations", "members", "resting", "seed"})
 """The settings of a toolbox by `make_toolbox` alone: in a plain one these names are the script's own."""
 
@@ -92,6 +94,16 @@ class Registered:
         if found.get("step") is None:  # a genetic algorithm has no recombination weights
             found.pop("recombination_weights", None)
         return cls(**found)
+
+    @property
+    def assessed(self) -> Any:
+        """The problem whose measure ``assess`` returns for the logbook, or None."""
+        return evaluation_of(self.assess).problem or evaluation_of(self.evaluate).problem
+
+    @property
+    def measure(self) -> tuple[str, int]:
+        """The name of the logged error and its sign, as `measure_of` returns them; "error" if it is unknown."""
+        return ("error", 1) if self.assessed is None else measure_of(self.assessed.logged)
 
     @property
     def moves_by_cases(self) -> bool:

@@ -81,6 +81,11 @@ class Problem:
         return of_classes("error") if self.images else self.objectives[0]
 
     @property
+    def logged(self) -> str:
+        """The name of the measure, ``-auc`` if an AUC is maximised: the log has its negative, as less is better."""
+        return f"{'-' if self.weights[0] > 0 else ''}{self.measure.name}"
+
+    @property
     def centred_layers(self) -> list[str]:
         """The names of the layers that are centred."""
         from deap_nn.models.layers import centrable_layers

@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from deap_nn.core.files import write_with
+from deap_nn.core.logbooks import measure_of
 from deap_nn.report.html import is_maximised, read_logbook, read_trace
 from deap_nn.runs.files import Columns, read_json
 
@@ -65,7 +66,7 @@ def draw_fitness(
     fitness : str
         The name of the fitness, for the axis.
     measure : str
-        The name of the validation column's measure; "error" is a share.
+        The name of the validation column's measure; "error" is a share, ``-auc`` the negative of an AUC.
     maximised : bool
         Whether the largest fitness is the best.
     """
@@ -75,24 +76,24 @@ def draw_fitness(
     axes.plot(generations, columns["avg"], color=COLOURS[0], label="average")
     axes.plot(generations, best, color=COLOURS[1], label="best")
     axes.set_xlabel("generation")
-    errors = columns.get("val_error")
-    fitness, measure = fitness.replace("_", " "), measure.replace("_", " ")
-    rates = fitness == "error"
-    named = f"{fitness} (nats)" if fitness == "cross entropy" else fitness
-    if errors is None:
+    (fitness, _), (measure, sign) = measure_of(fitness), measure_of(measure)
+    errors = [sign * error for error in columns.get("val_error", ())]
+    rates = fitness == "error rate"
+    named = f"{fitness} (nats)" if fitness == "cross-entropy" else fitness
+    if not errors:
         axes.set_ylabel(named)
     elif fitness == measure:
         axes.plot(generations, errors, color=COLOURS[2], label="validation")
-        axes.set_ylabel("error rate" if rates else named)
+        axes.set_ylabel(named)
     else:
         axes.set_ylabel(f"{fitness} on the mini-batch{named.removeprefix(fitness)}")
         right = axes.twinx()
         right.spines["top"].set_visible(False)
         right.plot(generations, errors, color=COLOURS[2], label=f"validation {measure} (right)")
-        right.set_ylabel("validation error rate" if measure == "error" else f"validation {measure}")
-        if measure == "error":
+        right.set_ylabel(f"validation {measure}")
+        if measure == "error rate":
             right.set_ylim(0, 1)
-    if not (rates or errors is None or maximised) and 0 < 50 * min(best) < max(columns["avg"]):
+    if not (rates or not errors or maximised) and 0 < 50 * min(best) < max(columns["avg"]):
         axes.set_yscale("log")
     elif min(*best, *columns["avg"]) >= 0:
         axes.set_ylim(bottom=0)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import finite, write_text, writing
+from deap_nn.core.logbooks import measure_of
 from deap_nn.runs.files import FILTERS_FILE, PREDICTIONS_FILE, Columns, read_arrays, read_columns, read_json
 
 MOST_POINTS = 1500
@@ -29,6 +30,10 @@ MOST_TRACED = 300
 
 MOST_CLASSES = 40
 """The largest number of classes of a confusion matrix that is shown."""
+
+
+MEASURED = ("train_error", "val_error", "best member", "mean of the parents")
+"""The columns of the logbook and of ``readouts.csv`` that have the measure."""
 
 
 def is_maximised(config: Mapping[str, Any]) -> bool:
@@ -79,11 +84,14 @@ def describe_run(folder: Path) -> dict[str, Any]:
 def describe_curves(folder: Path, points: int = MOST_POINTS) -> dict[str, Any]:
     """Return a run's settings, status and curves of at most `points` points, ready for JSON; see `describe_run`."""
     config = {"fitness": "fitness"} | read_json(folder / "config.json")
+    measure, sign = measure_of(str(config.get("measure", "error")))
     described: dict[str, Any] = {
         "name": folder.resolve().name,
         "config": config,
+        "fitness": measure_of(str(config["fitness"]))[0],
+        "measure": measure,
         "status": read_json(folder / "status.json") if (folder / "status.json").exists() else {},
-        "logbook": _thinned(read_logbook(folder / "logbook.csv"), points),
+        "logbook": _thinned(read_logbook(folder / "logbook.csv"), points, sign),
     }
     if (path := folder / "timing.csv").exists():
         timing = read_columns(path, "gen", "seconds")
@@ -91,14 +99,20 @@ def describe_curves(folder: Path, points: int = MOST_POINTS) -> dict[str, Any]:
         described["timing"] = _thinned(timing, points)
         described["seconds"] = [seconds[i] for i in _kept(len(seconds), points)]
     if (path := folder / "readouts.csv").exists():
-        described["readouts"] = _thinned(read_columns(path, "gen"), points)
+        described["readouts"] = _thinned(read_columns(path, "gen"), points, sign)
     return described
 
 
-def _thinned(columns: Columns, most: int) -> dict[str, list[float | None]]:
-    """Return at most `most` rows and the last, with NaN as None; numbers keep six digits, enough to draw them."""
+def _thinned(columns: Columns, most: int, sign: int = 1) -> dict[str, list[float | None]]:
+    """Return at most `most` rows and the last, with NaN as None; numbers keep six digits, enough to draw them.
+
+    The measure gets a sign, by which it is the user's: of one that is maximised the log has the negative.
+    """
     rows = min((len(values) for values in columns.values()), default=0)
-    return {name: [_rounded(values[i]) for i in _kept(rows, most)] for name, values in columns.items()}
+    return {
+        name: [_rounded(values[i] * (sign if name in MEASURED else 1)) for i in _kept(rows, most)]
+        for name, values in columns.items()
+    }
 
 
 def _kept(rows: int, most: int) -> list[int]:

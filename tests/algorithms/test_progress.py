@@ -74,8 +74,8 @@ def test_early_stopping():
 @pytest.mark.parametrize(
     ("weight", "criterion", "said"),
     [
-        (-1.0, {"target": 0.5}, "target: best fitness 0.2500 is at most 0.5"),
-        (1.0, {"target": -0.2}, "target: best fitness -0.2500 is at most -0.2"),
+        (-1.0, {"target": 0.5}, "target: best fitness 0.2500 reached 0.5"),
+        (1.0, {"target": -0.2}, "target: best fitness 0.2500 reached 0.2"),
         (-1.0, {"max_seconds": 9}, "max-seconds: 9 s have passed"),
     ],
 )
@@ -93,7 +93,7 @@ def test_progress_is_a_line_per_generation_where_there_is_no_terminal(toolbox):
     run(toolbox, ngen=2, callbacks=[ProgressBar(screen)])
     lines = screen.text.splitlines()
     assert len(lines) == 3
-    for word in ("gen 2/2:", "best ", "val 0.", "sigma 0.", "eval/s", "0:00 left"):
+    for word in ("gen 2/2:", "best ", "val error rate 0.", "sigma 0.", "eval/s", "0:00 left"):
         assert word in lines[-1]
 
 
@@ -112,7 +112,7 @@ def test_progress_is_a_bar_on_a_terminal(toolbox):
     run(toolbox, ngen=2, callbacks=[ProgressBar(screen)])
     assert screen.text.startswith("\rcompiling |")
     assert "gen 2/2 |##########|" in screen.text
-    assert "val 0." in screen.text
+    assert "val error rate 0." in screen.text
     assert screen.text.count("\n") == 1
 
 
@@ -122,7 +122,7 @@ def test_a_bar_is_no_wider_than_the_terminal(columns, most):
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 40, columns, 0, 0))
     row = {"nevals": 2_000, "val_error": 0.123, "sigma": 0.000123}
     state = SimpleNamespace(generations=most, generation=0, scored=1_999, population=range(2_000), last=False, row=row)
-    state.seconds, state.best_value, state.phase = 9.5, 12.3456, "scoring the candidates"
+    state.toolbox, state.seconds, state.best_value, state.phase = None, 9.5, 12.3456, "scoring the candidates"
     with open(theirs, "w") as screen:
         bar = ProgressBar(screen)
         bar.on_start(state)
@@ -141,7 +141,7 @@ def test_a_bar_is_no_wider_than_the_terminal(columns, most):
         assert re.fullmatch(rf"compiling|gen \d+/{most}|scoring the candidates", work.strip())
         assert len(line) <= columns
         assert re.match(r" \d\d:\d\d", figures)
-    assert any("left, val 0.123, best 12.35" in line for line in lines)
+    assert any("left, val error 0.123, best 12.35" in line for line in lines)
     assert any(line.startswith("scoring the candidates |") for line in lines)
     assert columns == 80 or any("eval/s" in line for line in lines)
 

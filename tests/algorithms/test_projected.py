@@ -122,7 +122,7 @@ def test_a_run_of_the_command_is_the_same_with_two_processes_and_is_replayed(her
         assert (answer.returncode, answer.stderr) == (0, "")
         assert "differs" not in answer.stdout
     last = list(read_csv(tmp_path / "run" / "readouts.csv")["mean of the parents"])[-1]
-    assert f"validation error {last:.4f}" in answer.stdout
+    assert f"validation error rate {last:.4f}" in answer.stdout
 
 
 @pytest.mark.parametrize(

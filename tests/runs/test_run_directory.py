@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import io
 import sys
 from functools import partial
 
@@ -17,6 +18,7 @@ from deap_nn import (
     CallbackError,
     KerasProblem,
     evolve,
+    evolve_model,
     initNormal,
     initPopulation,
     make_toolbox,
@@ -24,6 +26,8 @@ from deap_nn import (
     read_runs,
 )
 from deap_nn.callbacks import traces
+from deap_nn.callbacks.early_stopping import EarlyStopping
+from deap_nn.callbacks.progress import ProgressBar
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.core.logbooks import read_csv
 from deap_nn.genome.vectors import Layout
@@ -85,6 +89,20 @@ def test_a_run_tells_what_its_errors_are(tmp_path, loss, options, own, fitness, 
     assert ("batch_size" in config) is not own
 
 
+def test_a_metric_that_is_maximised_is_shown_as_it_is(tmp_path):
+    x, screen = np.random.default_rng(1).random((40, 3), np.float32), io.StringIO()
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    settings = {"loss": keras.metrics.R2Score(name="r2"), "container": Gaining, "population": 4, "seed": 1}
+    callbacks = [ProgressBar(screen), EarlyStopping(target=1e9), RunDirectory(tmp_path / "run")]
+    result = evolve_model(model, x, x[:, :1], **settings, callbacks=callbacks)
+    r2 = result.evaluate(x[32:], x[32:, :1])["r2"]
+    assert repr(result).endswith(f", validation r2 {r2:.4g}>")
+    assert f" left, val r2 {r2:.3f}, best" in screen.getvalue()
+    run = describe_run(tmp_path / "run")
+    assert run["status"]["stopped_by"] == f"target: validation r2 {r2:.4f} reached -1e+09"
+    assert (run["measure"], run["logbook"]["val_error"]) == ("r2", [pytest.approx(r2, rel=1e-5)])
+
+
 class Doubled:
     """A fitness of one's own."""
 
@@ -99,9 +117,10 @@ class Doubled:
     ("fitness", "measure", "labels"),
     [
         ("error", "error", ["error rate"]),
-        ("cross_entropy", "error", ["cross entropy on the mini-batch (nats)", "validation error rate"]),
-        ("cross_entropy", "cross_entropy", ["cross entropy (nats)"]),
+        ("cross_entropy", "error", ["cross-entropy on the mini-batch (nats)", "validation error rate"]),
+        ("cross_entropy", "cross_entropy", ["cross-entropy (nats)"]),
         ("mse", "mse", ["mse"]),
+        ("auc", "-auc", ["auc"]),
         ("mse", "mae", ["mse on the mini-batch", "validation mae"]),
     ],
 )
@@ -111,6 +130,7 @@ def test_the_axes_say_what_is_drawn(monkeypatch, tmp_path, fitness, measure, lab
     columns = {"gen": [0, 1], "avg": [5.0, 4.0], "min": [3.0, 2.0], "val_error": [4.0, 3.0]}
     figures.draw_fitness(columns, tmp_path / "fitness.png", fitness=fitness, measure=measure)
     assert [axes.get_ylabel() for axes in drawn[0].axes] == labels
+    assert list(drawn[0].axes[-1].get_lines()[-1].get_ydata()) == ([-4, -3] if measure == "-auc" else [4, 3])
     assert (drawn[0].axes[-1].get_ylim()[1] == 1.0) == (labels[-1] == "validation error rate")
 
 

@@ -6,8 +6,8 @@ const AXES = {
   seconds: { label: "seconds", of: (run) => run.elapsed },
 };
 const MEASURES = {
-  val_error: { label: "validation error of the best member", format: percent },
-  train_error: { label: "error of the best member on its mini-batch", format: percent },
+  val_error: { label: "validation % of the best member", format: percent },
+  train_error: { label: "% of the best member on its mini-batch", format: percent },
   min: { label: "best fitness", format: short },
   avg: { label: "average fitness", format: short },
   sigma: { label: "sigma (mutation step size)", format: short },
@@ -25,13 +25,16 @@ function chooser(id, label, options, act) {
   return { control: make("span", { class: "control" }, make("label", { for: id }, label), chosen), value: () => chosen.value };
 }
 
+const measuresOf = (runs) => [...new Set(runs.map((run) => run.measure))].join(" or ");
+
 function comparedCurves(runs) {
-  const measures = Object.entries(MEASURES).filter(([name]) => runs.some((run) => run.logbook[name]));
+  const measured = Object.entries(MEASURES).filter(([name]) => runs.some((run) => run.logbook[name]));
+  const labels = Object.fromEntries(measured.map(([name, { label }]) => [name, label.replace("%", () => measuresOf(runs))]));
   const axes = Object.entries(AXES).filter(([, axis]) => runs.every((run) => axis.of(run)));
   const holder = make("div", {});
-  const shares = runs.every((run) => isShare(run.config));
+  const shares = runs.every(isShare);
   const show = () => {
-    const name = measure.value(), { label } = MEASURES[name], format = shares ? MEASURES[name].format : short, { of, label: xLabel } = AXES[axis.value()];
+    const name = measure.value(), label = labels[name], format = shares ? MEASURES[name].format : short, { of, label: xLabel } = AXES[axis.value()];
     const drawn = runs.map((run, colour) => ({ name: run.name, colour, x: of(run), y: name === "min" ? bestOf(run) : run.logbook[name] })).filter((one) => one.y);
     const union = [...new Set(drawn.flatMap((one) => one.x))].sort((a, b) => a - b), every = Math.ceil(union.length / 400);
     holder.replaceChildren(lineChart("compared-place", {
@@ -39,16 +42,17 @@ function comparedCurves(runs) {
       format, from: format === percent ? 0 : undefined, logarithmic: format !== percent, series: drawn, whole: axis.value() === "generation",
     }));
   };
-  const measure = chooser("compared-measure", "Show", measures.map(([name, { label }]) => [name, label]), show);
+  const measure = chooser("compared-measure", "Show", Object.entries(labels), show);
   const axis = chooser("compared-axis", "by", axes.map(([name, { label }]) => [name, label]), show);
   show();
   return section("curves", "Curves", make("div", { class: "choices" }, measure.control, axis.control), holder);
 }
 
 function resultsTable(runs) {
-  const heads = ["run", "state", "validation error", "test error", "generations", "evaluations", "time"];
-  const rows = runs.map(({ name, status, logbook, config }) => {
-    const format = formatOf(config);
+  const measure = measuresOf(runs);
+  const heads = ["run", "state", `validation ${measure}`, `test ${measure}`, "generations", "evaluations", "time"];
+  const rows = runs.map((run) => {
+    const { name, status, logbook } = run, format = formatOf(run);
     const errors = logbook.val_error || [], error = isNumber(status.validation_error) ? status.validation_error : errors[errors.length - 1];
     return [name, status.state || "unknown", format(error), format(status.test_error), grouped(logbook.gen[logbook.gen.length - 1]), isNumber(status.evaluations) ? grouped(status.evaluations) : "–", duration(status.seconds)];
   });

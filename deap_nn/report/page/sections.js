@@ -11,23 +11,22 @@ function modelOf(config) {
   return `${MODELS[config.model] || config.model || "a network"}${data}${members}${how}${isNumber(config.seed) ? `, seed ${config.seed}` : ""}`;
 }
 
-/* The kind of a run's errors: a share, or another number of which less is better. */
-const isShare = (config) => !config.measure || config.measure === "error";
-const measureOf = (config) => (isShare(config) ? "error" : String(config.measure).replaceAll("_", " "));
+/* The kind of a run's errors: a share, or another number. */
+const isShare = (run) => run.measure === "error rate";
 const isMaximised = (config) => Array.isArray(config.fitness_weights) && config.fitness_weights[0] > 0;
 const bestOf = (run) => (isMaximised(run.config) && run.logbook.max) || run.logbook.min;
-const formatOf = (config) => (isShare(config) ? percent : short);
+const formatOf = (run) => (isShare(run) ? percent : short);
 
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 function tilesOf(run) {
   const { status, logbook, seconds } = run, tiles = [];
   const add = (name, figure, more) => tiles.push(make("div", { class: "tile" }, make("dt", {}, name), make("dd", {}, make("span", { class: "figure" }, figure), more ? make("span", { class: "more" }, more) : null)));
-  const measure = measureOf(run.config), format = formatOf(run.config);
+  const { measure } = run, format = formatOf(run);
   if (isNumber(status.test_error)) add(`Test ${measure}`, format(status.test_error), "scored once, at the end");
   if (isNumber(status.validation_error)) add(`Validation ${measure}`, format(status.validation_error), status.readout ? `${status.readout}, generation ${grouped(status.generation)}` : null);
   else if (logbook.val_error) add(`Validation ${measure}`, format(logbook.val_error[logbook.val_error.length - 1]), "the last generation's best member");
-  else add("Best fitness", short(bestOf(run).at(-1)), String(run.config.fitness).replaceAll("_", " "));
+  else add("Best fitness", short(bestOf(run).at(-1)), run.fitness);
   const generations = logbook.gen[logbook.gen.length - 1];
   add("Generations", grouped(generations), isNumber(status.asked_generations) && status.asked_generations > generations ? `of ${grouped(status.asked_generations)} requested` : null);
   if (isNumber(status.evaluations)) add("Evaluations", grouped(status.evaluations), "networks scored");
@@ -50,17 +49,17 @@ function headOf(run, sections) {
 }
 
 function curvesSection(run) {
-  const { logbook, readouts, config } = run, x = logbook.gen, figures = [];
-  const fitness = String(config.fitness).replaceAll("_", " ");
+  const { logbook, readouts, config, fitness, measure } = run, x = logbook.gen, figures = [];
+  const better = `${isMaximised(config) ? "higher" : "lower"} is better`;
   figures.push(lineChart("fitness-generation", {
-    title: `Fitness (${fitness}, ${isMaximised(config) ? "higher" : "lower"} is better)`, xLabel: "generation", x, whole: true, logarithmic: true,
+    title: `Fitness (${fitness}, ${better})`, xLabel: "generation", x, whole: true, logarithmic: true,
     series: [{ name: "average", colour: 0, y: logbook.avg, dash: 1 }, { name: "best", colour: 1, y: bestOf(run), dash: 0 }],
   }));
   if (logbook.val_error) {
     const series = [{ name: "best, on its mini-batch", colour: 1, dash: 2, y: logbook.train_error }, { name: "best, on validation samples", colour: 2, dash: 0, y: logbook.val_error }];
     const names = Object.keys(readouts || {}).filter((name) => name !== "gen" && readouts[name].some(isNumber));
     names.forEach((name, i) => series.push({ name: `${name}${name.includes("training") ? "" : ", on all validation samples"}`, colour: [4, 5, 3, 7][i % 4], points: true, x: readouts.gen, y: readouts[name] }));
-    figures.push(lineChart("error-generation", { title: isShare(config) ? "Error rate" : `Best member's ${measureOf(config)} (lower is better)`, xLabel: "generation", x, whole: true, from: isShare(config) ? 0 : undefined, format: formatOf(config), series: series.filter((one) => one.y) }));
+    figures.push(lineChart("error-generation", { title: isShare(run) ? "Error rate" : `Best member's ${measure} (${better})`, xLabel: "generation", x, whole: true, from: isShare(run) ? 0 : undefined, format: formatOf(run), series: series.filter((one) => one.y) }));
   }
   if (logbook.std && isNumber(config.population)) {
     figures.push(lineChart("spread-generation", { title: "Spread of the fitness (standard deviation)", xLabel: "generation", x, whole: true, logarithmic: true, from: undefined, series: [{ name: "standard deviation", colour: 0, y: logbook.std }] }));
