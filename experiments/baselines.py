@@ -217,7 +217,7 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, 
         precision=options.precision or "float32",
     )
     toolbox.register("map", map_)
-    terminal.describe(describe_method(options, toolbox), dataset.note)
+    terminal.describe(describe_method(options, toolbox), dataset, options.dataset)
     stored = {name: value for name, value in vars(options).items() if name not in NOT_STORED}
     known = {"fitness": "cross_entropy", "algorithm": describe_method(options, toolbox), "data": dataset.describe()}
     directory.write_config({**stored, **known})

@@ -139,6 +139,22 @@ def settings(options: argparse.Namespace, dataset: Dataset, toolbox: Toolbox) ->
     }
 
 
+def summary(options: argparse.Namespace, toolbox: Toolbox) -> str:
+    """Return a line about the run: its networks and its main settings; ``config.json`` has all of them."""
+    algorithm, layers = options.algorithm, " and ".join(toolbox.problem.moved_layers.values())
+    parts = ["sigma follows the error" if algorithm.schedule == "error" else f"{algorithm.schedule} sigma"]
+    if isinstance(algorithm, ES):
+        parts.insert(0, "children of one centre")
+    else:
+        mates = "" if algorithm.crossover == "none" else f" of {algorithm.mates}"
+        parts.insert(0, f"{algorithm.crossover.replace('none', 'no')} crossover{mates}")
+        parts.append(f"the best boosted {algorithm.boost:g} x")
+    if algorithm.projected and layers:
+        parts.append(f"{layers} move by {'cases' if algorithm.casewise else 'rank'}")
+    networks = f"{options.population} networks of {toolbox.layout.size:,} weights"
+    return f"{options.preset}: {networks}; {', '.join(parts)}"
+
+
 def run(
     options: argparse.Namespace,
     dataset: Dataset,
@@ -155,7 +171,7 @@ def run(
         config |= kept_files(options.resume, config)
     toolbox = toolbox_of(config, dataset)
     toolbox.register("map", map_)
-    terminal.describe(describe_algorithm(toolbox), dataset.note)
+    terminal.describe(summary(options, toolbox), dataset, options.dataset)
     if options.resume is None:
         keep_files(directory.path, config)
         directory.write_config(settings(options, dataset, toolbox))

@@ -10,6 +10,7 @@ import textwrap
 from deap_nn.callbacks.progress import ProgressBar
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.core.files import printable
+from deap_nn.data.dataset import Dataset
 from deap_nn.process import workers
 from deap_nn.process.cli import print_above_bar
 from deap_nn.report.html import REPORT_FILE
@@ -42,12 +43,14 @@ class Terminal:
         if self.bar is not None and self.bar.is_bar:  # in a log the first line is the algorithm
             self.bar.show("importing TensorFlow")
 
-    def describe(self, algorithm: str, data: str) -> None:
-        """Print the algorithm, the data and the run's folder."""
+    def describe(self, algorithm: str, dataset: Dataset, asked: str) -> None:
+        """Print the algorithm, the data if they are not those that were `asked` for, and how to watch the run."""
         if self.bar is None or self._directory is None:
             return
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
-        for line in (algorithm, f"{data}; run: {self._directory.path}"):
+        path = self._directory.path
+        data = [dataset.note] if dataset.name == "mnist5k" != asked else []
+        for line in (algorithm, *data, f"watch: deap-nn report {path}, and open {path / REPORT_FILE}"):
             print_above_bar(textwrap.fill(line, width, break_on_hyphens=False, break_long_words=False), sys.stdout)
         if self.bar.is_bar:
             self.bar.show("compiling")
@@ -59,8 +62,8 @@ class Terminal:
             return
         if error is None:
             status = self._directory.status
-            network = f"best.keras: {status['readout']}, generation {status['generation']}"
-            print(f"test error {status['test_error']:.4g} (chance {1 - 1 / self._classes:.2f}) of {network}")
+            network = f"kept network: {status['readout']}, generation {status['generation']}"
+            print(f"test error {status['test_error']:.4g} (chance {1 - 1 / self._classes:.2f}), {network}")
             if former := status.get("tested_before"):
                 ends = ", ".join(f"{error:.4g} at generation {printable(at)}" for at, error in former.items())
                 print(f"test error before the resume: {ends}; compare validation errors")
