@@ -33,27 +33,27 @@ class Terminal:
     def __enter__(self) -> Terminal:
         if self.bar is not None:
             self.bar.__enter__()
-            if self.bar.is_bar:
-                self.bar.show("reading the data")
+        self.show("reading the data")
         return self
 
-    def begin(self, directory: RunDirectory, classes: int, *, can_resume: bool = False) -> None:
-        """Show that a run begins, with its folder and the number of classes of its data."""
-        self._directory, self._classes, self._can_resume = directory, classes, can_resume
-        if self.bar is not None and self.bar.is_bar:  # in a log the first line is the algorithm
-            self.bar.show("importing TensorFlow")
+    def show(self, work: str) -> None:
+        """Show which work begins; in a log the first line is the algorithm."""
+        if self.bar is not None and self.bar.is_bar:
+            self.bar.show(work)
 
-    def describe(self, algorithm: str, dataset: Dataset, asked: str) -> None:
+    def begin(
+        self, directory: RunDirectory, algorithm: str, dataset: Dataset, asked: str, *, can_resume: bool = False
+    ) -> None:
         """Print the algorithm, the data if they are not those that were `asked` for, and how to watch the run."""
-        if self.bar is None or self._directory is None:
+        self._directory, self._classes, self._can_resume = directory, dataset.classes, can_resume
+        if self.bar is None:
             return
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
-        path = self._directory.path
         data = [dataset.note] if dataset.name == "mnist5k" != asked else []
-        for line in (algorithm, *data, f"watch: deap-nn report {path}, and open {path / REPORT_FILE}"):
+        watch = f"watch: deap-nn report {directory.path}, and open {directory.path / REPORT_FILE}"
+        for line in (algorithm, *data, watch):
             print_above_bar(textwrap.fill(line, width, break_on_hyphens=False, break_long_words=False), sys.stdout)
-        if self.bar.is_bar:
-            self.bar.show("compiling")
+        self.show("compiling")
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if self.bar is not None:
