@@ -35,7 +35,7 @@ from deap_nn.core.environment import leave_out_extras
 from deap_nn.core.errors import InputError
 from deap_nn.data.dataset import Dataset
 from deap_nn.genome.vectors import LARGEST_WEIGHT
-from deap_nn.maps import MAP_OPTIONS, Map, add_map_options, chosen_map
+from deap_nn.maps import MAP_OPTIONS, add_map_options, chosen_map
 from deap_nn.maps.scoop import prepare_worker
 from deap_nn.operators.crossover import MOST_MATES
 from deap_nn.operators.describe import describe_algorithm
@@ -199,15 +199,12 @@ def train(evolution: Evolution, method: Method, watching: Iterable[Any], sigma: 
                 tell(watching, "on_generation", evolution)
 
 
-def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, map_: Map, terminal: Terminal) -> None:
-    """Train, and leave the whole run in its directory."""
-    from mnist import keeping_result
-
-    terminal.begin(directory, dataset.classes)
+def wired(options: argparse.Namespace, dataset: Dataset) -> Toolbox:
+    """Return the toolbox of the run; this imports TensorFlow."""
     scale = "fan_in" if options.scale == "fan_in" or options.method == "easimple" else "none"
     layers = {"centred": options.centred, "stratified": options.stratified, "projected": False}
     selection = {"parents": 0.25, "opposites": 0, "spread": 1}
-    toolbox = make_toolbox(
+    return make_toolbox(
         options.model,
         dataset,
         GA() if options.method == "noise" else GA(scale=scale, **layers, **selection),
@@ -216,8 +213,15 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, 
         threads=options.threads,
         precision=options.precision or "float32",
     )
-    toolbox.register("map", map_)
-    terminal.describe(describe_method(options, toolbox), dataset.note)
+
+
+def run(
+    options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, toolbox: Toolbox, terminal: Terminal
+) -> None:
+    """Train, and leave the whole run in its directory."""
+    from mnist import keeping_result
+
+    terminal.begin(directory, describe_method(options, toolbox), dataset, options.dataset)
     stored = {name: value for name, value in vars(options).items() if name not in NOT_STORED}
     known = {"fitness": "cross_entropy", "algorithm": describe_method(options, toolbox), "data": dataset.describe()}
     directory.write_config({**stored, **known})
@@ -251,8 +255,12 @@ def main() -> int:
         if options.output is not None:
             check_new_folder(options.output, "--output")
         dataset = read_data(options)
-        with signals.interruptible(), chosen_map(options) as map_, fresh_directory(options) as directory:
-            run(options, dataset, directory, map_, terminal)
+        with signals.interruptible(), chosen_map(options) as map_:
+            terminal.show("importing TensorFlow")
+            toolbox = wired(options, dataset)
+            toolbox.register("map", map_)
+            with fresh_directory(options) as directory:  # not before: an interrupted import leaves nothing
+                run(options, dataset, directory, toolbox, terminal)
     return 0
 
 

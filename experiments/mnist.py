@@ -30,7 +30,7 @@ from deap_nn.core.environment import leave_out_extras
 from deap_nn.core.errors import InputError
 from deap_nn.data.dataset import DataError, Dataset
 from deap_nn.data.loading import load_dataset
-from deap_nn.maps import Map, chosen_map
+from deap_nn.maps import chosen_map
 from deap_nn.maps.scoop import prepare_worker
 from deap_nn.models.weight_files import WeightsError, read_weights
 from deap_nn.operators.describe import describe_algorithm
@@ -139,25 +139,43 @@ def settings(options: argparse.Namespace, dataset: Dataset, toolbox: Toolbox) ->
     }
 
 
+def summary(options: argparse.Namespace, toolbox: Toolbox) -> str:
+    """Return a line about the run: its networks and its main settings; ``config.json`` has all of them."""
+    algorithm, layers = options.algorithm, " and ".join(toolbox.problem.moved_layers.values())
+    parts = ["sigma follows the error" if algorithm.schedule == "error" else f"{algorithm.schedule} sigma"]
+    if isinstance(algorithm, ES):
+        parts.insert(0, "children of one centre")
+    else:
+        mates = "" if algorithm.crossover == "none" else f" of {algorithm.mates}"
+        parts.insert(0, f"{algorithm.crossover.replace('none', 'no')} crossover{mates}")
+        parts.append(f"the best boosted {algorithm.boost:g} x")
+    if algorithm.projected and layers:
+        parts.append(f"{layers} move by {'cases' if algorithm.casewise else 'rank'}")
+    networks = f"{options.population} networks of {toolbox.layout.size:,} weights"
+    return f"{options.preset}: {networks}; {', '.join(parts)}"
+
+
+def wired(options: argparse.Namespace, dataset: Dataset) -> Toolbox:
+    """Return the toolbox of the run; this imports TensorFlow."""
+    config = config_of(options)
+    if options.resume is not None:
+        config = read_config(options.resume, "--resume")
+        config |= kept_files(options.resume, config)
+    return toolbox_of(config, dataset)
+
+
 def run(
     options: argparse.Namespace,
     dataset: Dataset,
     directory: RunDirectory,
     checkpoint: Checkpoint | None,
-    map_: Map,
+    toolbox: Toolbox,
     terminal: Terminal,
 ) -> None:
     """Evolve, and write the whole run into its folder."""
-    terminal.begin(directory, dataset.classes, can_resume=checkpoint is not None)
-    config = config_of(options)
-    if options.resume is not None:
-        config = read_config(options.resume, "--resume")
-        config |= kept_files(options.resume, config)
-    toolbox = toolbox_of(config, dataset)
-    toolbox.register("map", map_)
-    terminal.describe(describe_algorithm(toolbox), dataset.note)
+    terminal.begin(directory, summary(options, toolbox), dataset, options.dataset, can_resume=checkpoint is not None)
     if options.resume is None:
-        keep_files(directory.path, config)
+        keep_files(directory.path, config_of(options))
         directory.write_config(settings(options, dataset, toolbox))
     directory.trace_weights(toolbox.layout, options.seed)
     candidates = Candidates(toolbox, directory.path / "readouts.csv")
@@ -243,16 +261,20 @@ def evolve_digits(options: argparse.Namespace, terminal: Terminal) -> int:
         checkpoint = open_checkpoint(options.resume, options.population)
         if "asked_generations" not in read_status(options.resume):  # lost: an earlier resume may have had more of them
             options.generations = max(options.generations, len(checkpoint.past) - 1)
-    with signals.interruptible(), chosen_map(options) as map_, make_directory(options) as directory:
-        if options.resume is None:
-            checkpoint = Checkpoint(directory.path / "checkpoint")
-        with contextlib.closing(checkpoint) if checkpoint is not None else contextlib.nullcontext():
-            try:
-                run(options, dataset, directory, checkpoint, map_, terminal)
-            except CheckpointError as error:
-                if options.resume is None:
-                    raise
-                raise InputError(f"argument --resume: {error}") from error
+    with signals.interruptible(), chosen_map(options) as map_:
+        terminal.show("importing TensorFlow")
+        toolbox = wired(options, dataset)
+        toolbox.register("map", map_)
+        with make_directory(options) as directory:  # not before: an interrupted import leaves nothing
+            if options.resume is None:
+                checkpoint = Checkpoint(directory.path / "checkpoint")
+            with contextlib.closing(checkpoint) if checkpoint is not None else contextlib.nullcontext():
+                try:
+                    run(options, dataset, directory, checkpoint, toolbox, terminal)
+                except CheckpointError as error:
+                    if options.resume is None:
+                        raise
+                    raise InputError(f"argument --resume: {error}") from error
     return 0
 
 

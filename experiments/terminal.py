@@ -10,6 +10,7 @@ import textwrap
 from deap_nn.callbacks.progress import ProgressBar
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.core.files import printable
+from deap_nn.data.dataset import Dataset
 from deap_nn.process import workers
 from deap_nn.process.cli import print_above_bar
 from deap_nn.report.html import REPORT_FILE
@@ -32,25 +33,27 @@ class Terminal:
     def __enter__(self) -> Terminal:
         if self.bar is not None:
             self.bar.__enter__()
-            if self.bar.is_bar:
-                self.bar.show("reading the data")
+        self.show("reading the data")
         return self
 
-    def begin(self, directory: RunDirectory, classes: int, *, can_resume: bool = False) -> None:
-        """Show that a run begins, with its folder and the number of classes of its data."""
-        self._directory, self._classes, self._can_resume = directory, classes, can_resume
-        if self.bar is not None and self.bar.is_bar:  # in a log the first line is the algorithm
-            self.bar.show("importing TensorFlow")
+    def show(self, work: str) -> None:
+        """Show which work begins; in a log the first line is the algorithm."""
+        if self.bar is not None and self.bar.is_bar:
+            self.bar.show(work)
 
-    def describe(self, algorithm: str, data: str) -> None:
-        """Print the algorithm, the data and the run's folder."""
-        if self.bar is None or self._directory is None:
+    def begin(
+        self, directory: RunDirectory, algorithm: str, dataset: Dataset, asked: str, *, can_resume: bool = False
+    ) -> None:
+        """Print the algorithm, the data if they are not those that were `asked` for, and how to watch the run."""
+        self._directory, self._classes, self._can_resume = directory, dataset.classes, can_resume
+        if self.bar is None:
             return
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
-        for line in (algorithm, f"{data}; run: {self._directory.path}"):
+        data = [dataset.note] if dataset.name == "mnist5k" != asked else []
+        watch = f"watch: deap-nn report {directory.path}, and open {directory.path / REPORT_FILE}"
+        for line in (algorithm, *data, watch):
             print_above_bar(textwrap.fill(line, width, break_on_hyphens=False, break_long_words=False), sys.stdout)
-        if self.bar.is_bar:
-            self.bar.show("compiling")
+        self.show("compiling")
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if self.bar is not None:
@@ -59,8 +62,8 @@ class Terminal:
             return
         if error is None:
             status = self._directory.status
-            network = f"best.keras: {status['readout']}, generation {status['generation']}"
-            print(f"test error {status['test_error']:.4g} (chance {1 - 1 / self._classes:.2f}) of {network}")
+            network = f"kept network: {status['readout']}, generation {status['generation']}"
+            print(f"test error {status['test_error']:.4g} (chance {1 - 1 / self._classes:.2f}), {network}")
             if former := status.get("tested_before"):
                 ends = ", ".join(f"{error:.4g} at generation {printable(at)}" for at, error in former.items())
                 print(f"test error before the resume: {ends}; compare validation errors")

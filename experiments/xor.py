@@ -120,7 +120,9 @@ def main() -> int:
         left_out = {"output", "no_progress", *MAP_OPTIONS}
         settings = {name: value for name, value in vars(options).items() if name not in left_out}
         directory.write_config({**settings, "fitness": "mean squared error"})
-        return run(options, directory, map_)
+        status = run(options, directory, map_)
+    print(*sorted(directory.path.iterdir()), sep="\n")
+    return status
 
 
 def run(options: argparse.Namespace, directory: RunDirectory | None, map_: Map) -> int:

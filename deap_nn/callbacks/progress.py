@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections import deque
+from statistics import median_low
 from typing import TYPE_CHECKING, Any, TextIO
 
 from deap_nn.callbacks.base import Callback, Evolution
@@ -31,6 +32,10 @@ class ProgressBar(Callback):
     The output is a bar on a terminal or in a notebook, a line per generation elsewhere. As a context manager it also
     shows work before and after a run, by `show`.
 
+    The time left is known from the third generation on: the number of generations left times the median of the last
+    ten. To this adds the end of the run, which scores the candidates for the result and the test samples: each takes
+    as long as the last scoring of candidates. The callback must then stand after `Candidates`.
+
     Parameters
     ----------
     file : text file, optional
@@ -42,9 +47,14 @@ class ProgressBar(Callback):
         self.is_bar = self.file.isatty() or (file is None and in_notebook())
         self._bar: tqdm[Any] | None = None
         self._stays = False  # open, after the run
-        self._begun, self._first = 0.0, 0
         self._place = ""
+        self._forget()
+
+    def _forget(self) -> None:
         self._figures: list[str] = []
+        self._seconds = deque[float](maxlen=10)
+        self._entered, self._scoring = 0.0, 0.0
+        self._end: float | None = None
 
     def __enter__(self) -> ProgressBar:
         self._stays = True
@@ -59,7 +69,7 @@ class ProgressBar(Callback):
         if self.is_bar:
             if self._bar is None:
                 self._open()
-            self._draw(work, self._figures[1:])
+            self._draw(work)
         else:
             print(work, file=self.file, flush=True)
 
@@ -69,70 +79,79 @@ class ProgressBar(Callback):
                 warnings.simplefilter("ignore")  # in a notebook without ipywidgets tqdm warns, and falls back to text
                 from tqdm.auto import tqdm
             # Without a delay tqdm draws the bar at once, before it has a description.
-            self._bar = tqdm(total=total, file=self.file, dynamic_ncols=True, bar_format=FORMAT, delay=1e-9, miniters=1)
+            # On a terminal the bar has ten cells, whatever stands beside it.
+            form = FORMAT.replace("bar", "bar:10") if self.file.isatty() else FORMAT
+            self._bar = tqdm(total=total, file=self.file, dynamic_ncols=True, bar_format=form, delay=1e-9, miniters=1)
         self._bar.total, self._bar.n, self._bar.leave = total, 0, total is not None
 
-    def _draw(self, work: str, figures: Sequence[str] = (), *, refresh: bool = True) -> None:
+    def _text(self, *scored: str) -> str:
+        figures = self._figures.copy()
+        if self._end is not None:
+            figures.insert(0, f"{_clock_time(max(0.0, self._end - time.perf_counter()))} left")
+        figures[3:3] = scored
+        return ", ".join(figures)
+
+    def _draw(self, work: str, *scored: str, refresh: bool = True) -> None:
         """Show the bar with figures; tqdm cuts the line off at the width of the terminal."""
         if self._bar is not None:
             self._bar.set_description_str(f"{work} ", refresh=False)
-            self._bar.set_postfix_str(", ".join(figures), refresh=refresh)
+            self._bar.set_postfix_str(self._text(*scored), refresh=refresh)
 
     def _close(self) -> None:
         if self._bar is not None:
             if self._bar.leave:
-                self._draw(self._place, self._figures[1:])
+                self._end = None
+                self._draw(self._place)
             self._bar.close()
             self._bar = None
 
     def on_start(self, evolution: Evolution) -> None:
         """Show that the run begins."""
-        self._begun, self._first, self._figures = time.perf_counter(), 0, []
+        self._forget()
         self._place = "gen 0"
         if self.is_bar:
             self._open(evolution.generations + 1)
             self._draw("compiling")
 
-    def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
-        """Estimate the time left from the resumed generations only."""
-        self._first = evolution.generation + 1
-
     def on_progress(self, evolution: Evolution) -> None:
         """Show the share of the generation's members that are scored."""
         if self.is_bar:
-            figures = self._figures.copy()
-            figures.insert(3, f"{evolution.scored / len(evolution.population):.0%} scored")
-            self._draw(f"gen {evolution.generation}/{evolution.generations}", figures)
+            scored = f"{evolution.scored / len(evolution.population):.0%} scored"
+            self._draw(f"gen {evolution.generation}/{evolution.generations}", scored)
 
     def on_phase(self, evolution: Evolution) -> None:
         """Show which work begins; a log names only the work after the last generation."""
+        self._entered = time.perf_counter()
         if self.is_bar:
-            self._draw(evolution.phase, self._figures[1:])
+            self._draw(evolution.phase)
         elif evolution.last:
             self.show(evolution.phase)
 
     def on_generation(self, evolution: Evolution) -> None:
         """Show the last row."""
-        row, resumes, now = evolution.row, evolution.generation + 1 == self._first, time.perf_counter()
-        if resumes:
-            self._begun, each = now, evolution.seconds
-        else:
-            each = (now - self._begun) / (evolution.generation + 1 - self._first)
+        row, now = evolution.row, time.perf_counter()
         self._place = f"gen {evolution.generation}/{evolution.generations}"
-        left = (evolution.generations - evolution.generation) * each
-        self._figures = [f"{_clock_time(left)} left"]
+        if self._entered:
+            self._entered, self._scoring = 0.0, now - self._entered
+        if evolution.generation > 1:  # the first two compile
+            self._seconds.append(evolution.seconds)
+            left = (evolution.generations - evolution.generation) * median_low(self._seconds) + 2 * self._scoring
+            self._end = now + (self._scoring if evolution.last else left)
+        self._figures = []
         if "val_error" in row:
             measure, sign = Registered.read(evolution.toolbox).measure
             self._figures.append(f"val {measure} {sign * row['val_error']:.3f}")
         self._figures.append(f"best {evolution.best_value:.4g}")
+        if evolution.last and "val_error" in row:  # the line above that of the kept network
+            self._figures[0] = f"best member: {self._figures[0]}"
         if "sigma" in row:
             self._figures.append(f"sigma {row['sigma']:.3g}")
         self._figures.append(f"{row['nevals'] / evolution.seconds:.0f} eval/s")
         if self._bar is not None:
-            self._draw(self._place, self._figures, refresh=False)
+            self._draw(self._place, refresh=False)
             self._bar.update(evolution.generation + 1 - self._bar.n)
         else:
-            print(f"{self._place}: {', '.join(self._figures)}", file=self.file, flush=True)
+            print(f"{self._place}: {self._text()}", file=self.file, flush=True)
 
     def on_end(self, evolution: Evolution) -> None:
         """Close the bar, unless the context manager keeps it open; its last line stays on the screen."""

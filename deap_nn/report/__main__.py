@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 
 from deap_nn.core.errors import InputError
 from deap_nn.process.cli import Parser, run_command
 from deap_nn.report.figures import draw_run
 from deap_nn.report.html import write_comparison, write_report
+from deap_nn.runs.run import in_progress, is_run
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -25,15 +27,24 @@ def parse_arguments() -> argparse.Namespace:
     if options.output is not None and len(options.folders) == 1:
         raise InputError("argument --output: needs several DIR, which are compared in that file")
     for folder in options.folders:
-        if not Path(folder).is_dir():
-            raise InputError(f"argument DIR: {folder} is not a folder")
+        if not is_run(Path(folder)):
+            raise InputError(f"argument DIR: {folder} is not the folder of a run")
     return options
+
+
+def await_generation(folder: Path) -> None:
+    """Wait for the first generation of a run in progress; `InputError` if the run has ended without one."""
+    while in_progress(folder) and not (folder / "logbook.csv").exists():
+        time.sleep(0.1)
+    if not (folder / "logbook.csv").exists():
+        raise InputError(f"argument DIR: the run in {folder} has no generation, and is not in progress on this host")
 
 
 def main() -> int:
     """Redraw the run directories that the command line names, and compare them."""
     options = parse_arguments()
     for folder in options.folders:
+        await_generation(Path(folder))
         for path in (*draw_run(folder), write_report(folder)):
             print(path)
     if len(options.folders) > 1:

@@ -1,7 +1,6 @@
 """What a run says while it goes on, and when it stops early."""
 
 import fcntl
-import itertools
 import os
 import pty
 import re
@@ -97,14 +96,31 @@ def test_progress_is_a_line_per_generation_where_there_is_no_terminal(toolbox):
         assert word in lines[-1]
 
 
-def test_progress_of_a_resumed_run_counts_from_there(toolbox, tmp_path, monkeypatch):
+def lasting(*seconds):
+    """Let each generation have taken so many seconds."""
+    return Watch(lambda run: setattr(run, "seconds", seconds[run.generation]))
+
+
+def test_the_time_left_is_that_of_the_median_generation_and_of_the_end(toolbox, monkeypatch):
+    screen, clock = Screen(terminal=False), [1.0]
+
+    def score(run):  # the candidates, after some generations
+        if run.generation in (3, 5):
+            run.enter("scoring")
+            clock[0] += 30
+
+    monkeypatch.setattr("deap_nn.callbacks.progress.time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    run(toolbox, 5, callbacks=[lasting(300, 300, 5, 300, 5, 5), Watch(score), ProgressBar(screen)])
+    left = [re.search(r"^gen \d/5: (\d:\d\d left)?", line) for line in screen.text.splitlines()]
+    assert [found[1] for found in left if found] == [None, None, "0:15 left", "1:10 left", "1:05 left", "0:30 left"]
+
+
+def test_progress_of_a_resumed_run_counts_from_there(toolbox, tmp_path):
     run(toolbox, ngen=2, checkpoint=tmp_path)
-    screen, seconds = Screen(terminal=False), itertools.count()
-    with monkeypatch.context() as patched:  # a clock that goes on by a second when it is looked at
-        patched.setattr("deap_nn.callbacks.progress.time", SimpleNamespace(perf_counter=lambda: next(seconds)))
-        run(toolbox, ngen=4, checkpoint=tmp_path, callbacks=[ProgressBar(screen)])
+    screen = Screen(terminal=False)
+    run(toolbox, ngen=4, checkpoint=tmp_path, callbacks=[lasting(0, 0, 9, 300, 9), ProgressBar(screen)])
     assert [line.split(":")[0] for line in screen.text.splitlines()] == ["gen 2/4", "gen 3/4", "gen 4/4"]
-    assert screen.text.splitlines()[1].startswith("gen 3/4: 0:01 left")
+    assert screen.text.splitlines()[1].startswith("gen 3/4: 0:09 left")
 
 
 def test_progress_is_a_bar_on_a_terminal(toolbox):
@@ -137,12 +153,15 @@ def test_a_bar_is_no_wider_than_the_terminal(columns, most):
     os.close(ours)
     lines = [line.strip() for line in re.split("[\r\n]", text) if line.strip()]
     for line in lines:
-        work, _, figures = line.split("|")
+        work, cells, figures = line.split("|")
+        assert len(cells) == 10
+        assert "left" not in figures or "val 0.123, best 12.35" in figures
         assert re.fullmatch(rf"compiling|gen \d+/{most}|scoring the candidates", work.strip())
         assert len(line) <= columns
         assert re.match(r" \d\d:\d\d", figures)
     assert any("left, val error 0.123, best 12.35" in line for line in lines)
     assert any(line.startswith("scoring the candidates |") for line in lines)
+    assert ", best member: val 0.123, best 12.35" in lines[-1]
     assert columns == 80 or any("eval/s" in line for line in lines)
 
 

@@ -53,6 +53,16 @@ def test_an_interrupted_run_ends_in_order(tmp_path, digits_file, prefix, number)
     assert keras.models.load_model(folder / "best.keras").count_params() == 50_890
 
 
+@pytest.mark.parametrize("script", [(MNIST,), (MNIST.with_name("baselines.py"), "--method", "easimple")])
+def test_an_interrupt_before_the_toolbox_is_made_leaves_no_folder(here, monkeypatch, tmp_path, digits_file, script):
+    def interrupted(*arguments, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("deap_nn.algorithms.make_toolbox.make_toolbox", interrupted)
+    assert here(*script, *SETTING, "--data", digits_file, "--output", "run").returncode == 130
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_result_that_cannot_be_saved_of_an_interrupted_run_is_reported(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(MNIST.parent)
     mnist = importlib.import_module("mnist")

