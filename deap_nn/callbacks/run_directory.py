@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import time
@@ -171,8 +170,6 @@ class RunDirectory(Callback):
             raise FileNotFoundError(errno.ENOENT, "no such folder to resume", str(self.path))
         if not again:
             self.path.mkdir(parents=True)
-        self._lock = os.open(self.path, os.O_RDONLY)
-        fcntl.flock(self._lock, fcntl.LOCK_SH)  # for `in_progress`
         self.status: dict[str, Any] = {"state": "running", **status}
         self._begun = time.perf_counter()
         self._trace = WeightTrace()
@@ -382,8 +379,6 @@ class RunDirectory(Callback):
 
     def close(self, state: str, **result: Any) -> None:
         """Write the last ``status.json``: the `state` ("finished", "interrupted" or "failed") and the result."""
-        if not self._is_closed:
-            os.close(self._lock)
         seconds = round(time.perf_counter() - self._begun, 3)
         self.status.pop("phase", None)
         self.status.update(result, state=state, seconds=seconds)

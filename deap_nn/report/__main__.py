@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from deap_nn.core.errors import InputError
 from deap_nn.process.cli import Parser, run_command
 from deap_nn.report.figures import draw_run
 from deap_nn.report.html import write_comparison, write_report
-from deap_nn.runs.run import in_progress, is_run
+from deap_nn.runs.files import read_json
+from deap_nn.runs.run import is_run
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -33,11 +35,15 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def await_generation(folder: Path) -> None:
-    """Wait for the first generation of a run in progress; `InputError` if the run has ended without one."""
-    while in_progress(folder) and not (folder / "logbook.csv").exists():
-        time.sleep(0.1)
-    if not (folder / "logbook.csv").exists():
-        raise InputError(f"argument DIR: the run in {folder} has no generation, and is not in progress on this host")
+    """Wait for the first generation of a run; `InputError` if it has ended without one."""
+    said = False
+    while not (folder / "logbook.csv").exists():
+        if read_json(folder / "status.json", "state")["state"] != "running":
+            raise InputError(f"argument DIR: the run in {folder} ended before its first generation")
+        if not said:
+            print(f"{folder}: waiting for the first generation", file=sys.stderr)
+        said = True
+        time.sleep(0.2)
 
 
 def main() -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import fcntl
 import json
 import os
 import re
@@ -177,18 +176,6 @@ def read_run(path: str | os.PathLike[str]) -> Run:
 def is_run(folder: Path) -> bool:
     """Return whether a folder is that of a run."""
     return (folder / "status.json").is_file() or (folder / "config.json").is_file()
-
-
-def in_progress(folder: Path) -> bool:
-    """Return whether the `RunDirectory` of a process is open in a folder: it holds a lock, which a kill releases."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
 
 
 def _nested(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -155,13 +155,13 @@ def test_a_bar_is_no_wider_than_the_terminal(columns, most):
     for line in lines:
         work, cells, figures = line.split("|")
         assert len(cells) == 10
-        assert "left" not in figures or "val 0.123, best 12.35" in figures
+        assert "left" not in figures or "val error 0.123, best 12.35" in figures
         assert re.fullmatch(rf"compiling|gen \d+/{most}|scoring the candidates", work.strip())
         assert len(line) <= columns
         assert re.match(r" \d\d:\d\d", figures)
     assert any("left, val error 0.123, best 12.35" in line for line in lines)
     assert any(line.startswith("scoring the candidates |") for line in lines)
-    assert ", best member: val 0.123, best 12.35" in lines[-1]
+    assert ", best member: val error 0.123, best 12.35" in lines[-1]
     assert columns == 80 or any("eval/s" in line for line in lines)
 
 

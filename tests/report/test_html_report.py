@@ -21,7 +21,6 @@ from deap_nn.core.logbooks import read_csv
 from deap_nn.process.cli import run_command
 from deap_nn.report import __main__
 from deap_nn.report.html import MOST_POINTS, describe_run, make_page, write_comparison, write_report
-from deap_nn.runs.run import in_progress
 
 PARTS = {"weights", "filters", "answers", "timing", "readouts"}
 
@@ -180,9 +179,7 @@ def test_the_command_waits_for_the_first_generation(tmp_path, monkeypatch):
         monkeypatch.setattr(__main__, "time", SimpleNamespace(sleep=lambda seconds: goes_on()))
         monkeypatch.setattr("sys.argv", ["report.py", str(tmp_path / "run")])
         assert __main__.main() == 0
-        assert in_progress(tmp_path / "run")
     assert (tmp_path / "run" / "fitness.png").exists()
-    assert not in_progress(tmp_path / "run")
 
 
 def test_the_reason_of_an_end_is_reported_and_not_that_there_is_nothing_to_report(tmp_path):
@@ -278,15 +275,15 @@ def test_arrays_that_are_missing_are_named(tmp_path):
         (["nowhere"], "argument DIR: nowhere is not the folder of a run"),
         (["a", "nowhere"], "argument DIR: nowhere is not the folder of a run"),
         (["a", "b"], "argument DIR: b is not the folder of a run"),
-        (["a", "killed"], "argument DIR: the run in killed has no generation, and is not in progress on this host"),
+        (["a", "ended"], "argument DIR: the run in ended ended before its first generation"),
         (["a", "--output", "x.html"], "argument --output: needs several DIR, which are compared in that file"),
     ],
 )
 def test_bad_input_is_reported_in_one_line(tmp_path, monkeypatch, capsys, arguments, said):
     bare(tmp_path / "a")
     (tmp_path / "b").mkdir()
-    (tmp_path / "killed").mkdir()
-    (tmp_path / "killed" / "status.json").write_text('{"state": "running"}')
+    (tmp_path / "ended").mkdir()
+    (tmp_path / "ended" / "status.json").write_text('{"state": "interrupted"}')
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["report.py", *arguments])
     with pytest.raises(SystemExit) as stopped:
