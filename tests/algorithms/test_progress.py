@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 from deap import base
 from own_callbacks import Screen, Watch
-from wirings import members, plain_toolbox
+from wirings import evolve_toolbox, members, plain_toolbox
 
 from deap_nn import Callback, evolve
 from deap_nn.algorithms import loop
@@ -23,7 +23,7 @@ from deap_nn.callbacks.progress import ProgressBar
 
 
 def run(toolbox, ngen, **keywords):
-    return evolve(toolbox.population(n=8), toolbox, ngen, **keywords)
+    return evolve_toolbox(toolbox, n=8, ngen=ngen, **keywords)
 
 
 def test_progress_is_reported_while_a_generation_is_scored(monkeypatch):
