@@ -25,7 +25,9 @@ from deap_nn.core import environment, errors
 from deap_nn.core.seeding import global_state_kept
 from deap_nn.data.loading import RawArrays, split_validation
 from deap_nn.models.tensorflow import configure_tensorflow
+from deap_nn.problems.scorer import forget_all
 
+pytest.register_assert_rewrite("keras_models", "strangers")
 configure_tensorflow(threads=1)
 for name in deap_nn.__all__:  # each is imported when it is looked for, and enters its operators then
     getattr(deap_nn, name)
@@ -91,18 +93,32 @@ def digits(digits_file: Path):
     return split_validation(made_digits(), name="made")
 
 
+@pytest.fixture(scope="session")
+def mlp(digits):
+    """Make a toolbox of the small network and the small data set, of seed 1 if no other is given."""
+    return functools.partial(deap_nn.make_toolbox, "mlp", digits, seed=1)
+
+
 @pytest.fixture
-def toolbox(digits):
+def toolbox(mlp):
     """A made toolbox of four parents; a file of tests that needs another has its own."""
-    return deap_nn.make_toolbox("mlp", digits, GA(parents=4), seed=1)
+    return mlp(GA(parents=4))
+
+
+@pytest.fixture(params=[True, False])
+def in_groups(request, monkeypatch):
+    """Whether small networks are scored several at once."""
+    if not request.param:
+        monkeypatch.setattr("deap_nn.problems.groups.GROUPED_WEIGHTS", 0)
+    forget_all()
+    return request.param
 
 
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory: pytest.TempPathFactory, digits_file: Path) -> Path:
     """Make a small run once; who changes it takes a copy."""
     folder = tmp_path_factory.mktemp("finished") / "run"
-    answer = run_here(MNIST, *FINISHED, "--data", digits_file, "--output", folder, cwd=folder.parent)
-    assert answer.returncode == 0, answer.stderr
+    well(run_here(MNIST, *FINISHED, "--data", digits_file, "--output", folder, cwd=folder.parent))
     return folder
 
 
@@ -133,6 +149,18 @@ def run(tmp_path: Path):
         )
 
     return call
+
+
+def well(answer: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
+    """Return the answer of a command, which must have ended well."""
+    assert answer.returncode == 0, answer.stderr
+    return answer
+
+
+def quiet(answer: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
+    """Return the answer of a command, which must have ended well and complained of nothing."""
+    assert (answer.returncode, answer.stderr) == (0, "")
+    return answer
 
 
 def alone(folder: Path) -> dict[str, str]:
@@ -277,13 +305,17 @@ def start(command, folder, *options):
         text=True,
         start_new_session=True,
     )
+    wait_for_generations(process, folder)
+    return process
+
+
+def wait_for_generations(process, folder):
     logbook = folder / "logbook.csv"
     deadline = time.monotonic() + 120
     while not (logbook.exists() and logbook.read_text().count("\n") > 4):
         assert time.monotonic() < deadline, process.communicate()
         assert process.poll() is None, process.communicate()
         time.sleep(0.1)
-    return process
 
 
 def alive(group):

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, quiet, well
 
 import deap_nn
 from deap_nn.algorithms.algorithm import ALGORITHMS
@@ -42,8 +42,7 @@ def script_of(text):
 
 def test_it_is_built_without_a_warning(tmp_path):
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", DOCS, tmp_path / "html"]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (answer.returncode, answer.stderr) == (0, "")
+    quiet(subprocess.run(command, capture_output=True, text=True, check=False))
     reference = "".join(page.read_text() for page in (tmp_path / "html" / "reference").glob("*.html"))
     for name in deap_nn.__all__:
         assert re.search(rf'id="deap_nn\.{name}"', reference), name
@@ -81,8 +80,7 @@ def test_the_code_of_a_page_runs(warm, tmp_path, monkeypatch, page):
     (tmp_path / "page.py").write_text(script)
     (tmp_path / "experiments").symlink_to(ROOT / "experiments")
     monkeypatch.setenv("PATH", f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}")
-    answer = warm("page.py", warnings=["UserWarning"])
-    assert answer.returncode == 0, answer.stderr
+    well(warm("page.py", warnings=["UserWarning"]))
 
 
 def test_the_cells_of_the_notebook_run(warm, tmp_path):
@@ -91,8 +89,7 @@ def test_the_cells_of_the_notebook_run(warm, tmp_path):
     assert len(cells) > 5
     assert not any(cell.get("outputs") for cell in notebook["cells"])
     (tmp_path / "cells.py").write_text("\n\n".join(cells))
-    answer = warm("cells.py")
-    assert answer.returncode == 0, answer.stderr
+    answer = well(warm("cells.py"))
     assert "validation error: ga" in answer.stdout
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import ROOT
+from conftest import ROOT, well
 
 sys.path.append(str(ROOT / "docs"))
 import house
@@ -80,8 +80,7 @@ def test_operators_recipes_and_loop_work_where_tensorflow_is_missing():
         code = f"import sys, runpy; sys.modules.update(dict.fromkeys({gone})); {what}"
         return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
 
-    answer = answer_of("runpy.run_path('tests/helpers/without_tensorflow.py', run_name='__main__')")
-    assert answer.returncode == 0, answer.stderr
+    answer = well(answer_of("runpy.run_path('tests/helpers/without_tensorflow.py', run_name='__main__')"))
     assert re.fullmatch(r"\d+ operators, 0\.\d+\n", answer.stdout)
     answer = answer_of("import deap_nn; deap_nn.make_toolbox('mlp', 'auto', seed=1)")
     assert "TensorFlow is missing, which scores Keras models: pip install tensorflow" in answer.stderr.splitlines()[-1]

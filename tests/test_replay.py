@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 
 import numpy as np
+from conftest import quiet, well
 
 from deap_nn import read_run
 from deap_nn.runs.checkpoint import MAGIC, read_generations, record_of
@@ -22,8 +23,7 @@ def test_the_network_that_was_kept_is_given_back(here, finished_run, tmp_path):
     status = json.loads((finished_run / "status.json").read_text())
     which = ["--mean"] if status["readout"] == "mean of the parents" else []
     target = "--output", tmp_path / "best.npz"
-    answer = here(*REPLAY, finished_run, "--generation", status["generation"], *which, *target, "--test")
-    assert (answer.returncode, answer.stderr) == (0, "")
+    answer = quiet(here(*REPLAY, finished_run, "--generation", status["generation"], *which, *target, "--test"))
     found, kept = weights_of(tmp_path / "best.npz"), weights_of(finished_run / "best.npz")
     assert found.keys() == kept.keys()
     assert all(np.array_equal(found[name], kept[name]) for name in kept)
@@ -33,8 +33,7 @@ def test_the_network_that_was_kept_is_given_back(here, finished_run, tmp_path):
 
 
 def test_any_member_is_given_back(here, finished_run, tmp_path):
-    answer = here(*REPLAY, finished_run, "--generation", 4, "--member", 17, "--output", tmp_path / "a.npz")
-    assert answer.returncode == 0, answer.stderr
+    answer = well(here(*REPLAY, finished_run, "--generation", 4, "--member", 17, "--output", tmp_path / "a.npz"))
     assert answer.stdout.startswith("generation 4, member 17: fitness ")
     assert "differs" not in answer.stdout
 
@@ -56,8 +55,7 @@ def test_a_fitness_that_is_not_the_logged_one_is_status_1(here, folder, tmp_path
 
 
 def test_a_keras_model_is_written_too(warm, finished_run, tmp_path):
-    answer = warm(*REPLAY, finished_run, "--generation", 0, "--output", tmp_path / "first.keras")
-    assert answer.returncode == 0, answer.stderr
+    well(warm(*REPLAY, finished_run, "--generation", 0, "--output", tmp_path / "first.keras"))
     import keras
 
     assert keras.models.load_model(tmp_path / "first.keras").count_params() == 50_890

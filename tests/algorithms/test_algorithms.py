@@ -20,7 +20,6 @@ from deap_nn import (
     Callback,
     Individual,
     evolve,
-    make_toolbox,
     mutGaussianAdaptive,
 )
 from deap_nn.algorithms.loop import COLUMNS
@@ -52,7 +51,7 @@ def test_the_logbook_has_the_contracts_columns(toolbox):
     assert {key: last[key] for key in ("train_error", "val_error")} == toolbox.assess(best, 4)
 
 
-def test_one_seed_one_result_for_any_map_and_twice_on_one_toolbox(toolbox, digits):
+def test_one_seed_one_result_for_any_map_and_twice_on_one_toolbox(toolbox, mlp):
     random.seed(1)
     before = random.getstate()
     population, logbook = run(toolbox)
@@ -65,11 +64,11 @@ def test_one_seed_one_result_for_any_map_and_twice_on_one_toolbox(toolbox, digit
         threaded, other = run(toolbox)
     assert (threaded, rows_of(other)) == (population, rows_of(logbook))
     toolbox.register("map", map)
-    assert run(make_toolbox("mlp", digits, GA(parents=4), seed=2), seed=2)[0] != population
+    assert run(mlp(GA(parents=4), seed=2), seed=2)[0] != population
 
 
-def test_learning_lowers_the_error_on_made_digits(digits):
-    toolbox = make_toolbox("mlp", digits, GA(parents=10), seed=1)
+def test_learning_lowers_the_error_on_made_digits(mlp):
+    toolbox = mlp(GA(parents=10))
     _, logbook = run(toolbox, ngen=25, n=40)
     assert logbook[-1]["val_error"] < 0.5 * logbook[0]["val_error"]
 
@@ -183,8 +182,8 @@ def stops(individual):
     raise StopIteration
 
 
-def test_stop_iteration_and_a_map_that_gives_too_much_are_named(toolbox, digits):
-    too_much = make_toolbox("mlp", digits, seed=1)
+def test_stop_iteration_and_a_map_that_gives_too_much_are_named(toolbox, mlp):
+    too_much = mlp()
     too_much.register("map", lambda function, items: [*map(function, items), (1.0,)])
     with pytest.raises(EvaluationError, match=r"generation 0: the map gave more answers: \(1.0,\)"):
         run(too_much)

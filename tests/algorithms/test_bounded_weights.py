@@ -1,13 +1,12 @@
 """Weights between bounds: they stay there in each way of breeding and in DEAP's loops, or a warning says where not."""
 
-import functools
 import random
 from functools import partial
 
 import numpy as np
 import pytest
 from reference_loop import reference
-from wirings import HALF, LAYOUT, TABLE, logged, simple, wired
+from wirings import HALF, LAYOUT, TABLE, evolve_toolbox, passing, result, simple, wired
 
 from deap_nn import (
     ES,
@@ -18,7 +17,6 @@ from deap_nn import (
     SelfAdaptive,
     evolve,
     initNormal,
-    make_toolbox,
     mutGaussianAdaptive,
 )
 from deap_nn.core.logbooks import rows_of
@@ -37,11 +35,11 @@ def within(member, bounds):
 
 
 @pytest.mark.parametrize("given", BOUNDED, ids=str)
-def test_bounded_weights_have_the_bytes_of_the_plain_loop_also_resumed(digits, tmp_path, given):
+def test_bounded_weights_have_the_bytes_of_the_plain_loop_also_resumed(mlp, tmp_path, given):
     """As with the ``gene_space`` of PyGAD."""
 
     def toolbox():
-        return make_toolbox("mlp", digits, given, seed=1, bounds=(-0.1, 0.05))
+        return mlp(given, bounds=(-0.1, 0.05))
 
     def run(ngen, **options):
         made = toolbox()
@@ -55,25 +53,17 @@ def test_bounded_weights_have_the_bytes_of_the_plain_loop_also_resumed(digits, t
     assert whole == reference(toolbox(), n=6, ngen=3)
     run(1, checkpoint=tmp_path / "kept")
     assert run(3, checkpoint=tmp_path / "kept") == whole
-    made = make_toolbox("mlp", digits, given, seed=1, bounds=(-0.1, 0.06))
+    made = mlp(given, bounds=(-0.1, 0.06))
     with pytest.raises(CheckpointError, match=r"individual.bounds was \[-0.1, 0.05\] when the run began, and is"):
-        evolve(made.population(n=6), made, 4, checkpoint=tmp_path / "kept")
+        evolve_toolbox(made, n=6, ngen=4, checkpoint=tmp_path / "kept")
 
 
 @pytest.mark.parametrize("probabilities", [{"mutpb": 0.2}, {"mutpb": 0, "cxpb": 0}], ids=str)
-def test_children_of_opposites_that_are_not_mutated_stay_within_bounds(digits, probabilities):
-    toolbox = make_toolbox("mlp", digits, GA(opposites=0.5), seed=1, bounds=(-0.3, 0.3))
-    found = logged(*evolve(toolbox.population(n=20), toolbox, 3, **probabilities))
+def test_children_of_opposites_that_are_not_mutated_stay_within_bounds(mlp, probabilities):
+    toolbox = mlp(GA(opposites=0.5), bounds=(-0.3, 0.3))
+    found = result(toolbox, n=20, ngen=3, **probabilities)
     assert np.abs(np.frombuffer(b"".join(found[0]), np.float32)).max() <= np.float32(0.3)
     assert found == reference(toolbox, n=20, ngen=3, **probabilities)
-
-
-def passing(mutate):
-    @functools.wraps(mutate)
-    def passed(*arguments, **keywords):
-        return mutate(*arguments, **keywords)
-
-    return passed
 
 
 def test_a_decorated_mutation_of_ones_own_keeps_its_bounds():
@@ -81,25 +71,25 @@ def test_a_decorated_mutation_of_ones_own_keeps_its_bounds():
     own = wired(individual=partial(initNormal, Individual, LAYOUT, bounds=bounds), select=HALF)
     own.register("mutate", mutGaussianAdaptive, sigma=0.5, noise=TABLE, bounds=bounds)
     own.decorate("mutate", passing)
-    population, _ = evolve(own.population(n=12), own, 3, seed=1, mutpb=0.2)
+    population, _ = evolve_toolbox(own, ngen=3, mutpb=0.2)
     assert all(within(member, bounds) for member in population)
 
 
-def test_bounded_weights_stay_so_in_deaps_loops_and_around_given_ones(digits):
-    toolbox = make_toolbox("mlp", digits, seed=1, bounds=(-0.2, 0.2))
+def test_bounded_weights_stay_so_in_deaps_loops_and_around_given_ones(mlp):
+    toolbox = mlp(bounds=(-0.2, 0.2))
     given = toolbox.population(n=1)[0]
     random.seed(1)
     population, _ = simple(toolbox.population(n=6), toolbox)
     assert all(within(member, (-0.2, 0.2)) for member in population)
-    around = make_toolbox("mlp", digits, seed=1, bounds=(-0.1, 0.1), init=[*given]).population(n=2)
+    around = mlp(bounds=(-0.1, 0.1), init=[*given]).population(n=2)
     assert all(within(member, (-0.1, 0.1)) for member in around)
     assert np.array_equal(around[0].flat, given.flat.clip(-0.1, 0.1))
 
 
-def test_an_evolution_strategy_refuses_bounds(digits):
+def test_an_evolution_strategy_refuses_bounds(mlp):
     with pytest.raises(ValueError, match="bounds need a genetic algorithm: they would move the centre"):
-        make_toolbox("mlp", digits, ES(), seed=1, bounds=(-1, 1))
-    toolbox = make_toolbox("mlp", digits, ES(), seed=1)
+        mlp(ES(), bounds=(-1, 1))
+    toolbox = mlp(ES())
     toolbox.register("mutate", mutGaussianAdaptive, sigma=0.1, bounds=(-1, 1))
     with pytest.raises(ValueError, match="mutate: bounds are not for an evolution strategy"):
-        evolve(toolbox.population(n=4), toolbox, 1)
+        evolve_toolbox(toolbox, n=4, ngen=1)

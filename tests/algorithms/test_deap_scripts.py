@@ -1,15 +1,15 @@
 """Scripts in the form of DEAP's documentation, with the mistakes, operators and decorators that such scripts have."""
 
-import functools
 import pickle
 import random
 from functools import partial
 
 import numpy as np
 import pytest
+from conftest import well
 from deap import algorithms, base, creator, gp, tools
 from reference_loop import reference
-from wirings import members, plain_toolbox, result, simple, sum_of_squares, wired
+from wirings import evolve_toolbox, members, passing, plain_toolbox, result, simple, sum_of_squares, wired
 
 from deap_nn import GA, Individual, WeightList, elementwise, evolve, make_toolbox, open_map
 from deap_nn.operators.describe import describe_algorithm
@@ -163,10 +163,6 @@ def test_evolve_refuses_operators_that_change_a_strategy():
             evolved(toolbox.population(n=4), toolbox)
 
 
-def twice(function):
-    return functools.wraps(function)(lambda *arguments, **keywords: function(*arguments, **keywords))
-
-
 def test_functions_without_a_name_go_to_processes():
     registered = {
         "evaluate": lambda individual: sum_of_squares(individual),
@@ -176,7 +172,7 @@ def test_functions_without_a_name_go_to_processes():
     }
     toolbox = wired(**registered)
     for name in registered:
-        toolbox.decorate(name, twice)
+        toolbox.decorate(name, passing)
     expected = reference(toolbox, n=4, ngen=2)
     with open_map("processes", workers=2) as map_:
         toolbox.register("map", map_)
@@ -215,10 +211,6 @@ if __name__ == "__main__":
 def test_a_script_decorates_its_evaluation_at_the_top(run, tmp_path):
     script = tmp_path / "penalised.py"
     script.write_text(SCRIPT)
-    answer = run("-W", "error", script)
-    assert answer.returncode == 0, answer.stderr
-    toolbox = make_toolbox(
-        "mlp", "mnist5k", GA(casewise=False), seed=1, batch_size=16
-    )  # no losses of samples are known
-    _, logbook = evolve(toolbox.population(n=6), toolbox, 2)
+    answer = well(run("-W", "error", script))
+    _, logbook = evolve_toolbox(make_toolbox("mlp", "mnist5k", GA(casewise=False), seed=1, batch_size=16), n=6, ngen=2)
     assert answer.stdout == f"{logbook.select('min')}\n"

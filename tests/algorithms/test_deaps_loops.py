@@ -11,7 +11,7 @@ import pytest
 from deap import algorithms, base, cma, creator, tools
 from loops import LOOPS
 from own_callbacks import Watch
-from wirings import Counted
+from wirings import Counted, evolve_toolbox
 from xor_toolboxes import OnXor
 
 from deap_nn import GA, Annealed, ErrorScaled, adapting, evolve, make_toolbox
@@ -125,8 +125,8 @@ class TestGenerations(OnXor):
         assert (copied.clock.generation, toolbox.clock.generation) == (1, 0)
 
 
-def test_a_task_is_scored_in_its_generation_and_leaves_the_evaluation_as_it_was(digits):
-    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+def test_a_task_is_scored_in_its_generation_and_leaves_the_evaluation_as_it_was(mlp):
+    toolbox = mlp(batch_size=16)
     individual, wanted = toolbox.individual(), {}
     for generation in range(4):
         assert toolbox.clock.generation == generation
@@ -161,8 +161,8 @@ class Derived(Evaluate):
         return (super().__call__(individual)[0] + self.generation,)
 
 
-def test_an_evaluation_that_is_registered_again_follows_the_clock_in_deaps_loops(digits):
-    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+def test_an_evaluation_that_is_registered_again_follows_the_clock_in_deaps_loops(mlp):
+    toolbox = mlp(batch_size=16)
     usual = toolbox.evaluate
     toolbox.register("evaluate", Derived(toolbox.problem))
     algorithms.eaSimple(toolbox.population(n=4), toolbox, 0.9, 0.9, ngen=2, verbose=False)
@@ -172,8 +172,8 @@ def test_an_evaluation_that_is_registered_again_follows_the_clock_in_deaps_loops
 
 
 @pytest.mark.parametrize("decorated", [False, True])
-def test_an_evaluation_reads_the_generation_of_its_task(digits, decorated):
-    toolbox, seen = make_toolbox("mlp", digits, seed=1, batch_size=16), []
+def test_an_evaluation_reads_the_generation_of_its_task(mlp, decorated):
+    toolbox, seen = mlp(batch_size=16), []
     usual, inner = Evaluate(toolbox.problem), toolbox.evaluate
     own = (lambda individual: (inner(individual)[0] + toolbox.clock.generation,)) if decorated else None
     toolbox.register("evaluate", own or Derived(toolbox.problem))
@@ -182,14 +182,14 @@ def test_an_evaluation_reads_the_generation_of_its_task(digits, decorated):
         first, generation = evolution.population[0], evolution.generation
         seen.append(first.fitness.values[0] == at(usual, generation)(first)[0] + generation)
 
-    evolve(toolbox.population(n=4), toolbox, 2, callbacks=[Watch(look)])
+    evolve_toolbox(toolbox, n=4, ngen=2, callbacks=[Watch(look)])
     assert seen == [True] * 3
 
 
 @pytest.mark.parametrize("preset", ["ga", "article"])
 @pytest.mark.parametrize("loop", LOOPS)
-def test_deaps_loops_run_on_pairs(digits, preset, loop):
-    toolbox = make_toolbox("mlp", digits, ALGORITHMS[preset](), seed=1, batch_size=16)
+def test_deaps_loops_run_on_pairs(mlp, preset, loop):
+    toolbox = mlp(ALGORITHMS[preset](), batch_size=16)
     calls = {name: Counted(getattr(toolbox, name).func) for name in ("mate", "mutate")}
     for name, counted in calls.items():
         toolbox.register(name, counted, **getattr(toolbox, name).keywords)
@@ -261,7 +261,7 @@ def copied(particle):
 
 
 @pytest.mark.parametrize("keeps_toolbox", [True, False])
-def test_the_checkpoint_of_deaps_tutorial_needs_the_toolbox(digits, keeps_toolbox):
+def test_the_checkpoint_of_deaps_tutorial_needs_the_toolbox(mlp, keeps_toolbox):
     def went_on(population, toolbox, generations):
         for _ in range(generations):
             population = algorithms.varAnd(toolbox.select(population, len(population)), toolbox, 0.9, 1.0)
@@ -270,7 +270,7 @@ def test_the_checkpoint_of_deaps_tutorial_needs_the_toolbox(digits, keeps_toolbo
 
     def started():
         random.seed(3)
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+        toolbox = mlp(batch_size=16)
         return score(toolbox, toolbox.population(n=8)), toolbox
 
     expected = went_on(*started(), 5)

@@ -7,7 +7,7 @@ import signal
 import numpy as np
 import pytest
 from own_callbacks import Stop, Watch
-from wirings import logged, members, plain_toolbox, wired
+from wirings import evolve_toolbox, logged, members, plain_toolbox, wired
 
 from deap_nn import (
     Callback,
@@ -17,7 +17,6 @@ from deap_nn import (
     WeightList,
     cxScanning,
     evolve,
-    make_toolbox,
     read_run,
 )
 from deap_nn.callbacks.candidates import Candidates
@@ -28,7 +27,7 @@ from deap_nn.runs.checkpoint import MAGIC, CheckpointError, read_first, read_gen
 
 def run(ngen, *, n=6, seed=1, toolbox=None, **keywords):
     toolbox = toolbox or wired()
-    return evolve(toolbox.population(n=n), toolbox, ngen, seed=seed, **keywords)
+    return evolve_toolbox(toolbox, n=n, ngen=ngen, seed=seed, **keywords)
 
 
 def test_an_open_checkpoint_is_gone_on_with_as_often_as_one_likes(tmp_path):
@@ -52,9 +51,9 @@ def test_a_resumed_run_continues_to_count(tmp_path):
 
 @pytest.mark.parametrize("call", [1, 2])
 @pytest.mark.parametrize("number", [0, 1])
-def test_a_run_of_any_call_of_population_resumes_with_its_own_founders(digits, tmp_path, number, call):
+def test_a_run_of_any_call_of_population_resumes_with_its_own_founders(mlp, tmp_path, number, call):
     def made():
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+        toolbox = mlp(batch_size=16)
         return [toolbox, *(toolbox.population(n=6) for _ in range(call))]
 
     toolbox, *_, founders = made()
@@ -161,7 +160,7 @@ class Interrupt(Callback):
 
 def test_a_population_whose_run_ended_in_generation_0_can_be_run_again(monkeypatch, tmp_path):
     toolbox = wired()
-    expected = evolve(toolbox.population(n=6), toolbox, 3, seed=1)[1]
+    expected = evolve_toolbox(toolbox, n=6, ngen=3)[1]
     population = toolbox.population(n=6)
     monkeypatch.setattr("deap_nn.algorithms.loop.PROGRESS_SECONDS", -1)
     with pytest.raises(KeyboardInterrupt):

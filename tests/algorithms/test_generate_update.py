@@ -1,13 +1,14 @@
 """DEAP's ``eaGenerateUpdate`` on a made toolbox: the same members as under `evolve`."""
 
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
 from deap import algorithms, tools
-from wirings import scored
+from wirings import evolve_toolbox, scored
 
-from deap_nn import ES, SelfAdaptive, evolve, make_toolbox, mutGaussianAdaptive
+from deap_nn import ES, SelfAdaptive, make_toolbox, mutGaussianAdaptive
 from deap_nn.genome.population import LightMember
 
 GENERATIONS = 4
@@ -20,11 +21,17 @@ def statistics():
     return found
 
 
+@pytest.fixture
+def four(mlp):
+    """Make a toolbox of four members."""
+    return partial(mlp, ES(), batch_size=16, population=4, generations=2)
+
+
 @pytest.mark.parametrize("members", [2, 7])
 def test_the_fitness_is_that_of_evolve(digits, members):
     words = {"algorithm": ES(casewise=False), "seed": 3, "batch_size": 16}  # the loop passes one fitness
     toolbox = make_toolbox("mlp", digits, **words)
-    population, expected = evolve(toolbox.population(n=members), toolbox, GENERATIONS)
+    population, expected = evolve_toolbox(toolbox, n=members, ngen=GENERATIONS)
     toolbox = make_toolbox("mlp", digits, population=members, generations=GENERATIONS, **words)
     hall = tools.HallOfFame(2)
     found, logbook = algorithms.eaGenerateUpdate(
@@ -36,13 +43,11 @@ def test_the_fitness_is_that_of_evolve(digits, members):
     assert hall[0].fitness.values[0] == min(expected.select("min"))
 
 
-def test_the_members_stay_light_until_they_are_read(digits):
-    toolbox = make_toolbox("mlp", digits, ES(), seed=1, batch_size=16, population=8, generations=2)
+def test_the_members_stay_light_until_they_are_read(mlp):
+    toolbox = mlp(ES(), batch_size=16, population=8, generations=2)
     toolbox = pickle.loads(pickle.dumps(toolbox))
     for _ in range(3):
-        population = toolbox.generate()
-        for individual in population:
-            individual.fitness.values = toolbox.evaluate(individual)
+        population = scored(toolbox, toolbox.generate())
         assert all(isinstance(individual, LightMember) for individual in population)
         toolbox.update(population)
     sent = pickle.loads(pickle.dumps(population))
@@ -51,10 +56,10 @@ def test_the_members_stay_light_until_they_are_read(digits):
     assert [one.flat.tobytes() for one in sent] == [one.flat.tobytes() for one in population]
 
 
-def test_a_fitness_that_is_no_number_is_the_worst(digits):
+def test_a_fitness_that_is_no_number_is_the_worst(four):
     made = []
     for worst in (np.nan, np.inf):
-        toolbox = make_toolbox("mlp", digits, ES(), seed=1, batch_size=16, population=4, generations=2)
+        toolbox = four()
         for _ in range(2):
             population = toolbox.generate()
             for individual, value in zip(population, (2.0, worst, 1.0, 3.0), strict=True):
@@ -64,13 +69,11 @@ def test_a_fitness_that_is_no_number_is_the_worst(digits):
     assert made[0] == made[1]
 
 
-def test_members_that_are_changed_move_the_centre_as_they_are(digits):
+def test_members_that_are_changed_move_the_centre_as_they_are(mlp):
     def run(change):
-        toolbox = make_toolbox("mlp", digits, ES(projected=False), seed=1, batch_size=16, population=8, generations=3)
+        toolbox = mlp(ES(projected=False), batch_size=16, population=8, generations=3)
         for generation in range(3):
-            population = toolbox.generate()
-            for individual in population:
-                individual.fitness.values = toolbox.evaluate(individual)
+            population = scored(toolbox, toolbox.generate())
             if generation == 1:
                 change(population)
             toolbox.update(population)
@@ -91,49 +94,49 @@ def test_members_that_are_changed_move_the_centre_as_they_are(digits):
 
 
 @pytest.mark.parametrize("ngen", [1, 5])
-def test_evolve_in_between_begins_a_new_run(digits, ngen):
-    toolbox = make_toolbox("mlp", digits, ES(), seed=1, batch_size=16, population=8, generations=3)
+def test_evolve_in_between_begins_a_new_run(mlp, ngen):
+    toolbox = mlp(ES(), batch_size=16, population=8, generations=3)
     first = algorithms.eaGenerateUpdate(toolbox, ngen=4, stats=statistics(), verbose=False)[1]
-    evolve(toolbox.population(n=8), toolbox, ngen)
+    evolve_toolbox(toolbox, n=8, ngen=ngen)
     again = algorithms.eaGenerateUpdate(toolbox, ngen=4, stats=statistics(), verbose=False)[1]
     assert again.select("min") == first.select("min")
 
 
 @pytest.mark.parametrize("given", [{}, {"population": 8}, {"generations": 8}])
-def test_without_the_numbers_it_says_so(digits, given):
-    toolbox = make_toolbox("mlp", digits, ES(), seed=1, batch_size=16, **given)
+def test_without_the_numbers_it_says_so(mlp, given):
+    toolbox = mlp(ES(), batch_size=16, **given)
     with pytest.raises(ValueError, match=r"^generate needs the size of the run: .*population=N, generations=G"):
         toolbox.generate()
 
 
-def test_a_population_that_does_not_fit_is_refused(digits):
-    toolbox = make_toolbox("mlp", digits, ES(), seed=1, batch_size=16, population=4, generations=2)
+def test_a_population_that_does_not_fit_is_refused(four):
+    toolbox = four()
     population = toolbox.generate()
     with pytest.raises(ValueError, match="population must have a valid fitness in all its members"):
         toolbox.update(population)
     with pytest.raises(ValueError, match="population must have the 4 members that generate gives, got 3"):
         toolbox.update(population[:3])
     with pytest.raises(ValueError, match="population must have the 4 members of make_toolbox, got 5"):
-        evolve(toolbox.population(n=5), toolbox, 2)
+        evolve_toolbox(toolbox, n=5, ngen=2)
 
 
-def test_what_nothing_calls_is_refused(digits):
+def test_what_nothing_calls_is_refused(mlp, four):
     for name in ("mate", "select"):
-        toolbox = make_toolbox("mlp", digits, ES(), seed=1, batch_size=16, population=4, generations=2)
+        toolbox = four()
         assert not hasattr(toolbox, name)
         toolbox.register(name, tools.selBest)
         population = scored(toolbox, toolbox.generate())
         with pytest.raises(ValueError, match=f"{name} is not called if a toolbox has a step"):
             toolbox.update(population)
         with pytest.raises(ValueError, match=f"{name} is not called if a toolbox has a step"):
-            evolve(toolbox.population(n=4), toolbox, 1)
-    toolbox = make_toolbox("mlp", digits, ES(), seed=1, batch_size=16)
+            evolve_toolbox(toolbox, n=4, ngen=1)
+    toolbox = mlp(ES(), batch_size=16)
     with pytest.raises(ValueError, match=r"cxpb is not for an evolution strategy, .* got 0\.5"):
-        evolve(toolbox.population(n=4), toolbox, 1, cxpb=0.5)
-    own = make_toolbox("mlp", digits, ES(), seed=1, batch_size=16, population=4, generations=2)
+        evolve_toolbox(toolbox, n=4, ngen=1, cxpb=0.5)
+    own = four()
     own.register("mutate", mutGaussianAdaptive, sigma=SelfAdaptive(0.1, 0.01))
     with pytest.raises(ValueError, match="mutate: SelfAdaptive is not for an evolution strategy"):
         own.update(scored(own, own.generate()))
     own.register("generate", list)
     with pytest.raises(ValueError, match="generate is not called by evolve"):
-        evolve(own.population(n=4), own, 1)
+        evolve_toolbox(own, n=4, ngen=1)

@@ -5,12 +5,11 @@ import json
 
 import numpy as np
 import pytest
-from conftest import MNIST
-from limits import evolve
+from conftest import MNIST, quiet
 from own_callbacks import Watch
 from projected import GENERATIONS, MEMBERS, made, run
 from reference_loop import reference
-from wirings import mapping
+from wirings import evolve_toolbox, mapping
 
 from deap_nn import ES, Annealed, KerasProblem, make_toolbox, usual_step
 from deap_nn.breeding.kinds import KINDS, Centre
@@ -57,7 +56,7 @@ def test_a_step_changes_the_first_layer_along_the_inputs_of_the_mini_batch_only(
     """The pixels of 16 digits span 16 directions of 784."""
     toolbox, means = made(digits), []
     watch = Watch(lambda evolution: means.append(evolution.mean(evolution.population)[0].copy()))
-    evolve(toolbox.population(n=MEMBERS), toolbox, 3, callbacks=[watch])
+    evolve_toolbox(toolbox, n=MEMBERS, ngen=3, callbacks=[watch])
     for before, after in itertools.pairwise(means[1:]):
         values = np.linalg.svd((after - before).astype(np.float64), compute_uv=False)
         assert values[15] > 100 * values[16]
@@ -118,8 +117,7 @@ def test_a_run_of_the_command_is_the_same_with_two_processes_and_is_replayed(her
     assert ", a step of 30.0 by cases along the inputs of hidden and output, " in config["algorithm"]
     for number, chosen in enumerate((("--member", 5), ("--mean",))):
         target = "--output", tmp_path / f"{number}.npz"
-        answer = here("-m", "deap_nn.replay", tmp_path / "run", "--generation", 4, *chosen, *target)
-        assert (answer.returncode, answer.stderr) == (0, "")
+        answer = quiet(here("-m", "deap_nn.replay", tmp_path / "run", "--generation", 4, *chosen, *target))
         assert "differs" not in answer.stdout
     last = list(read_csv(tmp_path / "run" / "readouts.csv")["mean of the parents"])[-1]
     assert f"validation error rate {last:.4f}" in answer.stdout
@@ -152,25 +150,31 @@ def test_layer_inputs_stay_the_same_during_a_run(digits):
         run(toolbox, callbacks=[Watch(again)])
 
 
-def test_positions_are_no_samples(digits):
+def drawn(*shape):
+    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+
+
+def projected(model, x):
+    """Make a toolbox of a model whose layers are projected along mini-batches of 12 samples."""
+    problem = KerasProblem(model, x, np.arange(len(x)) % 2, loss="cross_entropy", centred=True)
+    return make_toolbox(problem, algorithm=ES(projected=True), seed=1, batch_size=12)
+
+
+def test_positions_are_no_samples():
     """Each of the 12 samples has two positions of 40 inputs, and the layer gets them as 24 rows."""
     inputs = keras.Input((2, 40))
     hidden = keras.layers.Dense(3)(keras.ops.reshape(inputs, (-1, 40)))
     model = keras.Model(inputs, keras.layers.Dense(2, use_bias=False)(keras.ops.reshape(hidden, (-1, 6))))
-    x = np.random.default_rng(0).standard_normal((60, 2, 40)).astype(np.float32)
-    problem = KerasProblem(model, x, np.arange(60) % 2, loss="cross_entropy", centred=True)
-    toolbox = make_toolbox(problem, algorithm=ES(projected=True), seed=1, batch_size=12)
+    toolbox = projected(model, drawn(60, 2, 40))
     with pytest.raises(ValueError, match="projected: no dense layer has one row of inputs for each sample"):
-        evolve(toolbox.population(n=4), toolbox, 1)
+        evolve_toolbox(toolbox, n=4, ngen=1)
 
 
 def test_a_kernel_with_lora_is_refused():
     model = keras.Sequential([keras.Input((40,)), keras.layers.Dense(5)])
     model.layers[0].enable_lora(2)
-    x = np.random.default_rng(0).standard_normal((60, 40)).astype(np.float32)
-    problem = KerasProblem(model, x, np.arange(60) % 2, loss="cross_entropy", centred=True)
     with pytest.raises(ValueError, match=r"projected needs a Dense layer with inputs of shape \(samples, inputs\)"):
-        make_toolbox(problem, algorithm=ES(projected=True), seed=1, batch_size=12)
+        projected(model, drawn(60, 40))
 
 
 def test_a_convolutional_network_is_projected_in_its_dense_layers(digits):
@@ -183,14 +187,9 @@ def test_a_convolutional_network_is_projected_in_its_dense_layers(digits):
     assert {place: step.inputs.shape for place, step in found.items()} == {2: (20, 128), 4: (20, 24)}
 
 
-@pytest.mark.parametrize("in_groups", [True, False])
-def test_layer_inputs_are_those_of_the_centred_layers(digits, monkeypatch, in_groups):
-    if not in_groups:
-        monkeypatch.setattr("deap_nn.problems.groups.GROUPED_WEIGHTS", 0)
-    x = np.random.default_rng(0).standard_normal((90, 40)).astype(np.float32) + 2
+def test_layer_inputs_are_those_of_the_centred_layers(in_groups):
     layers = [keras.Input((40,)), keras.layers.Dense(30, "tanh"), keras.layers.Dense(2)]
-    problem = KerasProblem(keras.Sequential(layers), x, (x[:, 0] > 2).astype(int), loss="cross_entropy", centred=True)
-    toolbox = make_toolbox(problem, algorithm=ES(projected=True), seed=1, batch_size=12)
+    toolbox = projected(keras.Sequential(layers), drawn(90, 40) + 2)
     (individual,) = toolbox.population(n=1)
     from deap_nn.problems.scorer import scorer
 

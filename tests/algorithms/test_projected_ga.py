@@ -5,11 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from limits import evolve
 from own_callbacks import Watch
 from projected import GENERATIONS, MEMBERS, made
 from reference_loop import reference
-from wirings import OtherHost, mapping
+from wirings import OtherHost, evolve_toolbox, mapping
 
 from deap_nn import GA, SelfAdaptive
 from deap_nn.algorithms import resuming
@@ -26,7 +25,7 @@ def run(digits, algorithm=USUAL, generations=GENERATIONS, map_=None, members=MEM
     toolbox = made(digits, algorithm, **({} if bounds is None else {"bounds": bounds}))
     if map_ is not None:
         toolbox.register("map", map_)
-    population, logbook = evolve(toolbox.population(n=members), toolbox, generations, **more)
+    population, logbook = evolve_toolbox(toolbox, n=members, ngen=generations, **more)
     return [member.flat.tobytes() for member in population], list(logbook)
 
 
@@ -72,7 +71,7 @@ class Counting(Pairs):
 def test_a_strategy_of_ones_own_gets_the_moved_parents(digits, expected):
     toolbox = made(digits, USUAL)
     toolbox.reproduction = Counting(toolbox.mate, toolbox.mates)
-    population, _ = evolve(toolbox.population(n=MEMBERS), toolbox, GENERATIONS)
+    population, _ = evolve_toolbox(toolbox, n=MEMBERS, ngen=GENERATIONS)
     assert [member.flat.tobytes() for member in population] == expected[0]
 
 
@@ -127,7 +126,7 @@ def centroids_of_a_run(digits, algorithm=USUAL):
             found.append((both[-1], both[0], np.stack([member.flat for member in evolution.population])))
 
     toolbox = made(digits, algorithm)
-    evolve(toolbox.population(n=MEMBERS), toolbox, 4, callbacks=[Watch(note)])
+    evolve_toolbox(toolbox, n=MEMBERS, ngen=4, callbacks=[Watch(note)])
     return found, toolbox.layout
 
 
@@ -189,7 +188,7 @@ def test_members_of_earlier_generations_are_recalled(digits, tmp_path):
 def test_cases_move_all_children_alike_and_change_nothing_else(digits):
     """Parents, masks, noise and opposites are those of steps by rank as long as the fitness is: to generation 2."""
     toolboxes = [made(digits, GA(casewise=casewise)) for casewise in (True, False)]
-    by_cases, by_rank = (evolve(toolbox.population(n=MEMBERS), toolbox, 2)[0] for toolbox in toolboxes)
+    by_cases, by_rank = (evolve_toolbox(toolbox, n=MEMBERS, ngen=2)[0] for toolbox in toolboxes)
     assert [child.recipe for child in by_cases] == [child.recipe for child in by_rank]
     shifts = [[a - b for a, b in zip(*pair, strict=True)] for pair in zip(by_cases, by_rank, strict=True)]
     for place, of_children in enumerate(map(np.stack, zip(*shifts, strict=True))):

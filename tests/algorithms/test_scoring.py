@@ -1,12 +1,12 @@
 """Scoring on a made toolbox: of vectors, as DEAP's strategies have them, and of many individuals at a time."""
 
-import functools
 import pickle
 import random
 
 import numpy as np
 import pytest
 from deap import algorithms, base, tools
+from wirings import passing
 from xor_toolboxes import OnXor
 
 from deap_nn import Individual, WeightList, grouping, make_toolbox
@@ -67,9 +67,9 @@ class TestGroups(OnXor):
         monkeypatch.setattr(groups.GroupKernel, "__call__", noting)
         return noted
 
-    def test_deaps_loop_scores_many_at_a_time(self, digits, sizes):
+    def test_deaps_loop_scores_many_at_a_time(self, mlp, sizes):
         def run(*decorators):
-            toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+            toolbox = mlp(batch_size=16)
             toolbox.decorate("evaluate", *decorators)
             random.seed(1)
             hall = tools.HallOfFame(5)
@@ -81,9 +81,6 @@ class TestGroups(OnXor):
         grouped = run()
         assert sizes == [15, 9] * 3  # of the mlp 15 stay in the processor's cache
         sizes.clear()
-
-        def passing(evaluate):
-            return functools.wraps(evaluate)(lambda individual: evaluate(individual))
 
         assert run(passing) == grouped
         assert sizes == [1] * 72

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 from deap import tools
-from wirings import members, plain_toolbox, wired
+from wirings import evolve_toolbox, members, plain_toolbox, wired
 
 from deap_nn import Callback, CallbackError, KerasProblem, RunDirectory, evolve, make_toolbox, read_run
 from deap_nn.breeding.lineage import Lineage
@@ -21,12 +21,12 @@ from deap_nn.report.html import describe_run
 def kept(folder, toolbox, ngen=3, *, n=8, settings=None, checkpoint=True, **keywords):
     with RunDirectory(folder, settings=settings) as directory:
         place = folder / "checkpoint" if checkpoint else None
-        evolve(toolbox.population(n=n), toolbox, ngen, seed=1, callbacks=[directory], checkpoint=place, **keywords)
+        evolve_toolbox(toolbox, n=n, ngen=ngen, callbacks=[directory], checkpoint=place, **keywords)
     return describe_run(folder)
 
 
-def test_a_folder_knows_its_run(tmp_path, digits):
-    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=32)
+def test_a_folder_knows_its_run(tmp_path, digits, mlp):
+    toolbox = mlp(batch_size=32)
     settings = {"n": np.int64(5), "seed": 7}
     config = kept(tmp_path / "run", toolbox, settings=settings, mutpb=0.5)["config"]
     assert (config["seed"], config["cxpb"], config["mutpb"], config["batch_size"]) == (7, 1.0, 0.5, 32)
@@ -110,9 +110,8 @@ def test_statistics_that_are_no_numbers_are_in_the_logbooks_json_alone(tmp_path,
     statistics.register("median", np.median)
     keywords = {"stats": statistics, "checkpoint": tmp_path / "run" / "checkpoint"}
     for more, ngen in [({}, 2), *([({"again": True}, 4)] if again else [])]:
-        toolbox = wired()
         with RunDirectory(tmp_path / "run", **more) as directory:
-            _, logbook = evolve(toolbox.population(n=6), toolbox, ngen, seed=1, callbacks=[directory], **keywords)
+            _, logbook = evolve_toolbox(wired(), n=6, ngen=ngen, callbacks=[directory], **keywords)
     run = read_run(tmp_path / "run")
     assert run.logbook.select("median") == logbook.select("median")
     assert not {"mean", "text"} & set(run.logbook.header)
@@ -135,10 +134,9 @@ def test_the_seconds_of_a_run_that_went_on_are_those_of_all_of_it(tmp_path):
             time.sleep(0.3)
 
     for ngen, again in ((2, False), (3, True)):
-        toolbox = wired()
         with RunDirectory(tmp_path / "run", again=again) as directory:
             callbacks = [directory, Slow()] if not again else [directory]
-            evolve(toolbox.population(n=4), toolbox, ngen, seed=1, callbacks=callbacks, checkpoint=tmp_path / "kept")
+            evolve_toolbox(wired(), n=4, ngen=ngen, callbacks=callbacks, checkpoint=tmp_path / "kept")
     assert 0.6 <= read_run(tmp_path / "run").status["seconds"] < 30
 
 
@@ -152,9 +150,9 @@ def test_nothing_of_a_run_is_held_once_its_folder_is_closed(tmp_path):
 
     toolbox = wired()
     with RunDirectory(tmp_path / "run") as directory:
-        evolve(toolbox.population(n=4), toolbox, 1, seed=1, callbacks=[directory, Watch()])
+        evolve_toolbox(toolbox, n=4, ngen=1, callbacks=[directory, Watch()])
     assert isinstance(alive[1](), Lineage | None)
     gc.collect()
     assert [one() for one in alive] == [None] * 4
     with pytest.raises(CallbackError, match="has a run already"):
-        evolve(toolbox.population(n=4), toolbox, 1, seed=1, callbacks=[directory])
+        evolve_toolbox(toolbox, n=4, ngen=1, callbacks=[directory])

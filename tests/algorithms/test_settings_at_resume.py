@@ -1,5 +1,6 @@
 """The settings that a checkpoint records: a run resumes only with the same ones; others may change."""
 
+import contextlib
 import dataclasses
 import inspect
 import json
@@ -9,10 +10,10 @@ from functools import partial
 
 import numpy as np
 import pytest
-from conftest import MNIST, run_here
-from limits import evolve
+from conftest import well
 from own_callbacks import Count
-from wirings import LAYOUT, logged, result, wired
+from strangers import contents, only_line, replayed, resume
+from wirings import LAYOUT, evolve_toolbox, result, wired
 
 from deap_nn import (
     ES,
@@ -46,6 +47,11 @@ from deap_nn.runs.files import read_arrays
 
 def small(digits, **arguments):
     return make_toolbox("mlp", digits, **({"seed": 3, "batch_size": 16} | arguments))
+
+
+def record_of(toolbox, *, n=4):
+    """What a checkpoint of a run of the toolbox records."""
+    return settings_record(toolbox, toolbox.population(n=n), seed=getattr(toolbox, "seed", 1), cxpb=1.0, mutpb=1.0)
 
 
 ALGORITHM = [
@@ -90,10 +96,7 @@ ARGUMENTS += [({"algorithm": algorithm}, named) for algorithm, named in ALGORITH
 
 @pytest.mark.parametrize(("arguments", "named"), ARGUMENTS, ids=str)
 def test_each_argument_that_decides_a_number_is_recorded(digits, tmp_path, arguments, named):
-    found = []
-    for toolbox in (small(digits), small(digits, **arguments)):
-        population = toolbox.population(n=8)
-        found.append(settings_record(toolbox, population, seed=toolbox.seed, cxpb=1.0, mutpb=1.0))
+    found = [record_of(toolbox, n=8) for toolbox in (small(digits), small(digits, **arguments))]
     assert json.loads(json.dumps(found)) == found
     with pytest.raises(CheckpointError, match=r"other settings: [a-z_.]+ was "):
         check_settings(*found, tmp_path)
@@ -113,10 +116,7 @@ def test_each_argument_that_decides_a_number_is_recorded(digits, tmp_path, argum
     ids=repr,
 )
 def test_each_number_of_an_adaptation_is_recorded(digits, tmp_path, one, other):
-    records = []
-    for sigma in (one, other):
-        toolbox = small(digits, algorithm=GA(sigma=sigma))
-        records.append(settings_record(toolbox, toolbox.population(n=4), seed=3, cxpb=1.0, mutpb=1.0))
+    records = [record_of(small(digits, algorithm=GA(sigma=sigma))) for sigma in (one, other)]
     with pytest.raises(CheckpointError, match=r"mutate.sigma was "):
         check_settings(*records, tmp_path)
 
@@ -168,22 +168,18 @@ WIRED = [
     ("registered", "named"), WIRED, ids=lambda value: ",".join(value) if type(value) is dict else ""
 )
 def test_a_toolbox_wired_by_hand_is_held_to_its_settings(tmp_path, registered, named):
-    toolbox = wired()
-    evolve(toolbox.population(n=8), toolbox, 1, seed=1, checkpoint=tmp_path)
+    evolve_toolbox(wired(), n=8, ngen=1, checkpoint=tmp_path)
     before = (tmp_path / "generations").read_bytes()
     other = wired(**{name: value for name, value in registered.items() if name != "population"})
     if "population" in registered:
         other.register("population", initPopulation, other, 2)
     with pytest.raises(CheckpointError, match=named):
-        evolve(other.population(n=8), other, 2, seed=1, checkpoint=tmp_path)
+        evolve_toolbox(other, n=8, ngen=2, checkpoint=tmp_path)
     assert (tmp_path / "generations").read_bytes() == before
 
 
-def test_mini_batches_of_another_seed_are_refused(digits, tmp_path):
-    records = []
-    for seed in (1, 2):
-        toolbox = wired(evaluate=make_toolbox("mlp", digits, seed=seed).evaluate.func)
-        records.append(settings_record(toolbox, toolbox.population(n=4), seed=1, cxpb=1.0, mutpb=1.0))
+def test_mini_batches_of_another_seed_are_refused(mlp, tmp_path):
+    records = [record_of(wired(evaluate=mlp(seed=seed).evaluate.func)) for seed in (1, 2)]
     with pytest.raises(CheckpointError, match="seed_of_batches was 1"):
         check_settings(*records, tmp_path)
 
@@ -198,8 +194,7 @@ def test_a_model_counts_by_what_it_computes_and_not_by_keras_numbers(tmp_path):
         model = keras.Sequential(
             [keras.Input((5,)), keras.layers.Dense(4, activation=activation), keras.layers.Dense(3)]
         )
-        toolbox = make_toolbox(KerasProblem(model, x, y), seed=1)
-        return settings_record(toolbox, toolbox.population(n=4), seed=1, cxpb=1.0, mutpb=1.0)
+        return record_of(make_toolbox(KerasProblem(model, x, y), seed=1))
 
     check_settings(record("relu"), record("relu"), tmp_path)
     with pytest.raises(CheckpointError, match="model was"):
@@ -213,19 +208,13 @@ def test_sample_weights_count(tmp_path):
     layers = [keras.Input((5,)), keras.layers.Dense(2, name="y")]
 
     def record(**given):
-        toolbox = make_toolbox(KerasProblem(keras.Sequential(layers), x, x[:, :2], loss="mae", **given), seed=1)
-        return settings_record(toolbox, toolbox.population(n=4), seed=1, cxpb=1.0, mutpb=1.0)
+        problem = KerasProblem(keras.Sequential(layers), x, x[:, :2], loss="mae", **given)
+        return record_of(make_toolbox(problem, seed=1))
 
     check_settings(record(sample_weight=weights), record(sample_weight=list(weights)), tmp_path)
     for given in ({}, {"sample_weight": weights[::-1]}, {"sample_weight": np.ones(40)}):
         with pytest.raises(CheckpointError, match="data was"):
             check_settings(record(sample_weight=weights), record(**given), tmp_path)
-
-
-def hand_wired(digits, **arguments):
-    toolbox = small(digits)
-    toolbox.register("evaluate", penalty, **({"factor": 2.0} | arguments))
-    return toolbox
 
 
 @pytest.mark.parametrize(
@@ -239,20 +228,13 @@ def hand_wired(digits, **arguments):
     ids=["argument", "numpy", "nan", "objects"],
 )
 def test_arguments_of_ones_own_are_compared_and_never_crash(digits, tmp_path, one, other, named):
-    records = []
+    toolbox, records = small(digits), []
     for arguments in (one, other):
-        toolbox = hand_wired(digits, **arguments)
-        records.append(settings_record(toolbox, toolbox.population(n=4), seed=3, cxpb=1.0, mutpb=1.0))
+        toolbox.register("evaluate", penalty, **arguments)
+        records.append(record_of(toolbox))
     stored = json.loads(json.dumps(records[0]))
-    if named is None:
+    with contextlib.nullcontext() if named is None else pytest.raises(CheckpointError, match=named):
         check_settings(stored, records[1], tmp_path)
-    else:
-        with pytest.raises(CheckpointError, match=named):
-            check_settings(stored, records[1], tmp_path)
-
-
-def contents(folder):
-    return {path.relative_to(folder): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
 def change(folder, **settings):
@@ -271,19 +253,10 @@ CHANGED = [
 def test_a_changed_setting_ends_resume_and_replay_in_one_line(folder, digits_file, settings, named):
     change(folder, **settings)
     before = contents(folder)
-    resumed = run_here(
-        MNIST, "--resume", folder, "--generations", 9, "--no-progress", "--data", digits_file, cwd=folder.parent
-    )
-    out = folder.parent / "out.npz"
-    replayed = run_here(
-        replay.__file__, folder, "--generation", 2, "--output", out, "--data", digits_file, cwd=folder.parent
-    )
-    for answer in (resumed, replayed):
-        assert answer.returncode == 2, answer.stderr
-        (line,) = answer.stderr.splitlines()
-        assert named in line
+    for command in (resume, replayed):
+        assert named in only_line(command(folder, digits_file))
     assert contents(folder) == before
-    assert not out.exists()
+    assert not (folder.parent / "out.npz").exists()
 
 
 def test_a_replay_that_differs_from_the_log_ends_with_status_1(folder, digits_file, monkeypatch, capsys):
@@ -302,9 +275,7 @@ def test_what_does_not_decide_a_number_may_change(folder, digits_file):
     changed = {"workers": 9, "patience": 90, "max_seconds": 1e6, "output": "elsewhere"}
     change(folder, **changed, data={**json.loads((folder / "config.json").read_text())["data"], "path": "elsewhere"})
     for place in (folder, whole):
-        options = ["--generations", 9, "--no-progress", "--data", digits_file]
-        answer = run_here(MNIST, "--resume", place, *options, cwd=folder.parent)
-        assert answer.returncode == 0, answer.stderr
+        well(resume(place, digits_file))
     for name in ("logbook.csv", "readouts.csv", "best.npz"):
         assert (folder / name).read_bytes() == (whole / name).read_bytes(), name
 
@@ -312,13 +283,12 @@ def test_what_does_not_decide_a_number_may_change(folder, digits_file):
 def test_other_data_are_a_difference_unless_forced(digits, tmp_path):
     from conftest import made_digits
 
-    toolbox = small(digits)
-    evolve(toolbox.population(n=8), toolbox, 1, checkpoint=tmp_path)
+    evolve_toolbox(small(digits), n=8, ngen=1, checkpoint=tmp_path)
     others = split_validation(made_digits(seed=5), name="others")
     other = small(others)
     with pytest.raises(CheckpointError, match="data was"):
-        evolve(other.population(n=8), other, 2, checkpoint=tmp_path)
-    evolve(other.population(n=8), other, 2, checkpoint=tmp_path, force=True)
+        evolve_toolbox(other, n=8, ngen=2, checkpoint=tmp_path)
+    evolve_toolbox(other, n=8, ngen=2, checkpoint=tmp_path, force=True)
 
 
 GENERATIONS = 8
@@ -343,18 +313,13 @@ def whole():
     ids=str,
 )
 def test_what_stops_a_run(tmp_path, whole, before, after):
-    toolbox = wired()
-    first = evolve(
-        toolbox.population(n=12), toolbox, GENERATIONS, seed=1, checkpoint=tmp_path, callbacks=[EarlyStopping(**before)]
-    )
-    stopped = len(first[1]) - 1
+    def run(*callbacks):
+        return result(wired(), ngen=GENERATIONS, checkpoint=tmp_path, callbacks=callbacks)
+
+    stopped = len(run(EarlyStopping(**before))[1]) - 1
     assert (stopped == GENERATIONS) == (before == {"target": BELOW})
-    options = {"seed": 1, "checkpoint": tmp_path, "callbacks": [EarlyStopping(**after)]}
-    toolbox = wired()
-    assert logged(*evolve(toolbox.population(n=12), toolbox, GENERATIONS, **options)) == whole
-    toolbox = wired()
-    options["callbacks"] = []  # and no such callback at all
-    assert logged(*evolve(toolbox.population(n=12), toolbox, GENERATIONS, **options)) == whole
+    assert run(EarlyStopping(**after)) == whole
+    assert run() == whole  # and no such callback at all
 
 
 @pytest.mark.parametrize("broken_at", [0, 3])
@@ -373,7 +338,7 @@ def test_what_stops_a_run(tmp_path, whole, before, after):
 )
 def test_how_a_run_is_computed_and_reported(tmp_path, whole, changed, broken_at):
     (tmp_path / "cache").mkdir()
-    kept, (toolbox, again) = tmp_path / "run" / "checkpoint", (wired(), wired())
+    kept, again = tmp_path / "run" / "checkpoint", wired()
     options = {name: value for name, value in changed.items() if name != "map"}
     if "cache" in changed:
         options["cache"] = tmp_path / "cache"
@@ -382,9 +347,9 @@ def test_how_a_run_is_computed_and_reported(tmp_path, whole, changed, broken_at)
             options["callbacks"] = [Count(), ProgressBar(), directory]
         if "map" in changed:
             again.register("map", partial(threads.map))
-        evolve(toolbox.population(n=12), toolbox, broken_at, seed=1, checkpoint=kept, callbacks=[directory])
+        evolve_toolbox(wired(), ngen=broken_at, checkpoint=kept, callbacks=[directory])
         directory.close("interrupted")
         if "callbacks" in changed:
             options["callbacks"] = [ProgressBar()]
-        found = evolve(again.population(n=12), again, GENERATIONS, seed=1, checkpoint=kept, **options)
-    assert logged(*found) == whole
+        found = result(again, ngen=GENERATIONS, checkpoint=kept, **options)
+    assert found == whole

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from deap import algorithms, base, creator, tools
 from reference_loop import reference
-from wirings import Counted, cx_rows, logged
+from wirings import Counted, cx_rows, evolve_toolbox, result
 
 from deap_nn import (
     ES,
@@ -22,8 +22,6 @@ from deap_nn import (
     WeightList,
     cxMask,
     elementwise,
-    evolve,
-    make_toolbox,
     mutGaussianAdaptive,
 )
 from deap_nn.operators.describe import describe_algorithm
@@ -33,34 +31,34 @@ creator.create("MinimisedInToolboxTests", base.Fitness, weights=(-1.0,))
 creator.create("GenomeInToolboxTests", WeightList, fitness=creator.MinimisedInToolboxTests)
 
 
-def test_a_users_creator_class_is_used(digits):
-    toolbox = make_toolbox("mlp", digits, seed=1, container=creator.GenomeInToolboxTests, init="normal")
+def test_a_users_creator_class_is_used(mlp):
+    toolbox = mlp(container=creator.GenomeInToolboxTests, init="normal")
     individual = toolbox.individual()
     assert type(individual).__name__ == "GenomeInToolboxTests"
     assert 0.9 < individual.flat.std() < 1.1
-    population, _ = evolve(toolbox.population(n=4), toolbox, 1, seed=1)
+    population, _ = evolve_toolbox(toolbox, n=4, ngen=1)
     assert all(isinstance(member, creator.GenomeInToolboxTests) for member in population)
     assert type(copy.deepcopy(population[0])) is creator.GenomeInToolboxTests
 
 
-def test_each_call_of_population_makes_other_members(digits):
-    toolbox = make_toolbox("mlp", digits, seed=1)
+def test_each_call_of_population_makes_other_members(mlp):
+    toolbox = mlp()
     islands = [toolbox.population(n=2) for _ in range(3)]
-    assert [*islands[0], *islands[1], *islands[2]] == make_toolbox("mlp", digits, seed=1).population(n=6)
+    assert [*islands[0], *islands[1], *islands[2]] == mlp().population(n=6)
     assert len({member.flat.tobytes() for island in islands for member in island}) == 6
     assert toolbox.population(n=2, start=0) == islands[0]
 
 
-def test_populations_of_one_seed_are_the_same_however_large(digits, toolbox):
-    small, large = toolbox.population(n=2), make_toolbox("mlp", digits, seed=1).population(n=4)
+def test_populations_of_one_seed_are_the_same_however_large(mlp, toolbox):
+    small, large = toolbox.population(n=2), mlp().population(n=4)
     assert small == large[:2]
     assert small + toolbox.population(n=2, start=2) == large
     assert large[0] != large[1]
-    assert make_toolbox("mlp", digits, seed=2).population(n=1) != small[:1]
+    assert mlp(seed=2).population(n=1) != small[:1]
 
 
-def test_select_moves_the_minibatch_and_the_mutation(digits):
-    toolbox = make_toolbox("mlp", digits, GA(fitness="error", sigma=ErrorScaled(0.5), parents=1.0), seed=1)
+def test_select_moves_the_minibatch_and_the_mutation(mlp):
+    toolbox = mlp(GA(fitness="error", sigma=ErrorScaled(0.5), parents=1.0))
     population = toolbox.population(n=4)
     adaptation = toolbox.mutate.keywords["sigma"]
     assert adaptation.sigma == 0.5
@@ -78,16 +76,16 @@ def test_functions_that_are_registered_again_follow_the_run(toolbox):
     evaluate = Evaluate(toolbox.problem)
     toolbox.register("mutate", mutGaussianAdaptive, sigma=adaptation)
     toolbox.register("evaluate", evaluate)
-    _, logbook = evolve(toolbox.population(n=6), toolbox, 3, seed=1)
+    _, logbook = evolve_toolbox(toolbox, n=6, ngen=3)
     assert logbook[-1]["sigma"] == adaptation.sigma == pytest.approx(0.7 * (1 - math.exp(-logbook[-2]["min"])))
 
 
-def test_a_decorated_evaluate_follows_the_mini_batches(digits):
+def test_a_decorated_evaluate_follows_the_mini_batches(mlp):
     def log(*decorators):
-        toolbox = make_toolbox("mlp", digits, GA(casewise=False), seed=1)  # no losses of samples are known
+        toolbox = mlp(GA(casewise=False))  # no losses of samples are known
         for decorator in decorators:
             toolbox.decorate("evaluate", decorator)
-        return evolve(toolbox.population(n=4), toolbox, 3, seed=1)[1]
+        return evolve_toolbox(toolbox, n=4, ngen=3)[1]
 
     usual = log()
     assert log(tools.DeltaPenalty(lambda individual: True, 100.0)) == usual
@@ -95,7 +93,7 @@ def test_a_decorated_evaluate_follows_the_mini_batches(digits):
     assert len(set(usual.select("min"))) == 4
 
 
-def test_a_decorated_select_is_not_passed_over(digits):
+def test_a_decorated_select_is_not_passed_over(mlp):
     called = []
 
     def noting(select):
@@ -106,9 +104,9 @@ def test_a_decorated_select_is_not_passed_over(digits):
 
         return noted
 
-    toolbox = make_toolbox("mlp", digits, seed=1)
+    toolbox = mlp()
     toolbox.decorate("select", noting)
-    evolve(toolbox.population(n=4), toolbox, 2)
+    evolve_toolbox(toolbox, n=4, ngen=2)
     assert len(called) == 2
     assert toolbox.clock.generation == 2
 
@@ -126,12 +124,12 @@ def test_a_population_of_a_negative_size_is_refused(toolbox, n, start, name):
         toolbox.population(n=n, start=start)
 
 
-def test_a_toolbox_shows_its_operators_and_where_it_is(digits):
-    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+def test_a_toolbox_shows_its_operators_and_where_it_is(mlp):
+    toolbox = mlp(batch_size=16)
     operators = "mate cxScanning, mutate mutGaussianAdaptive, select selRankBoosted"
     sizes = "weights 50,890, batch 16, generation {}, sigma {}, fitness cross_entropy"
     assert repr(toolbox) == f"<toolbox 'ga': {sizes.format(0, 0.128)}, {operators}>"
-    _, logbook = evolve(toolbox.population(n=6), toolbox, 2)
+    _, logbook = evolve_toolbox(toolbox, n=6, ngen=2)
     toolbox.register("evaluate", lambda individual: (0.0,))
     toolbox.register("select", tools.selTournament, tournsize=2)
     sigma = f"{logbook[-1]['sigma']:.4g}"
@@ -139,25 +137,25 @@ def test_a_toolbox_shows_its_operators_and_where_it_is(digits):
     assert repr(toolbox) == f"<toolbox 'ga': {now}, {operators.replace('selRankBoosted', 'selTournament')}>"
 
 
-def test_so_does_that_of_an_evolution_strategy(digits):
-    toolbox = make_toolbox("mlp", digits, ES(), seed=1, population=4, generations=3)
+def test_so_does_that_of_an_evolution_strategy(mlp):
+    toolbox = mlp(ES(), population=4, generations=3)
     assert repr(toolbox) == (
         "<toolbox 'es': population 4, weights 50,890, batch 64, generation 0, sigma 0.4, fitness cross_entropy, "
         "mutate mutGaussianAdaptive, recombination_weights recombination_weights>"
     )
-    toolbox = make_toolbox("mlp", digits, GA(sigma=Annealed(0.4, 0.1)), seed=1)
+    toolbox = mlp(GA(sigma=Annealed(0.4, 0.1)))
     toolbox.next_generation([])
     assert "sigma" not in repr(toolbox)  # it depends on a number of generations that is not known
 
 
-def test_verbose_prints_the_algorithm_and_the_stream(digits, capsys):
-    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
-    evolve(toolbox.population(n=12), toolbox, 2, verbose=True)
+def test_verbose_prints_the_algorithm_and_the_stream(mlp, capsys):
+    toolbox = mlp(batch_size=16)
+    evolve_toolbox(toolbox, ngen=2, verbose=True)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == describe_algorithm(toolbox)
     assert lines[1].split("\t")[0].strip() == "gen"
     assert [line.split("\t")[0].strip() for line in lines[2:]] == ["0", "1", "2"]
-    evolve(toolbox.population(n=12), toolbox, 1)
+    evolve_toolbox(toolbox, ngen=1)
     assert capsys.readouterr().out == ""
 
 
@@ -170,12 +168,12 @@ def test_verbose_prints_the_algorithm_and_the_stream(digits, capsys):
         (Article(), "genetic algorithm (article): 2 parents crossed by cxMask(indpb=0.5), "),
     ],
 )
-def test_the_sentence_names_what_runs(digits, algorithm, said):
-    assert said in describe_algorithm(make_toolbox("mlp", digits, algorithm, seed=1, batch_size=16))
+def test_the_sentence_names_what_runs(mlp, algorithm, said):
+    assert said in describe_algorithm(mlp(algorithm, batch_size=16))
 
 
-def test_the_sentence_names_a_function_of_a_users_own(digits):
-    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+def test_the_sentence_names_a_function_of_a_users_own(mlp):
+    toolbox = mlp(batch_size=16)
     toolbox.register("mate", cx_rows)
     toolbox.register("mutate", elementwise(tools.mutShuffleIndexes), indpb=0.5)
     said = "2 parents crossed by cx_rows(), elementwise mutShuffleIndexes(indpb=0.5), selRankBoosted(pressure=1.5, "
@@ -192,16 +190,16 @@ CROSSOVERS = {
 
 
 @pytest.mark.parametrize("name", CROSSOVERS)
-def test_a_crossover_of_two_that_is_registered_again_gets_two(digits, name):
+def test_a_crossover_of_two_that_is_registered_again_gets_two(mlp, name):
     function, words = CROSSOVERS[name]
-    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+    toolbox = mlp(batch_size=16)
     assert toolbox.mates == 4
     toolbox.register("mate", function, **words)
-    found = logged(*evolve(toolbox.population(n=MEMBERS), toolbox, 2))
+    found = result(toolbox, n=MEMBERS, ngen=2)
     toolbox.mates = 2
     assert found == reference(toolbox, population=toolbox.population(n=MEMBERS, start=0), ngen=2)
-    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
-    assert found != logged(*evolve(toolbox.population(n=MEMBERS), toolbox, 2))
+    toolbox = mlp(batch_size=16)
+    assert found != result(toolbox, n=MEMBERS, ngen=2)
     counted = Counted(function)
     toolbox.register("mate", counted, **words)
     random.seed(1)
@@ -209,8 +207,8 @@ def test_a_crossover_of_two_that_is_registered_again_gets_two(digits, name):
     assert (counted.calls, counted.given) == (MEMBERS, {2})
 
 
-def test_best_pairs_counts_the_groups_of_the_best(digits):
-    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+def test_best_pairs_counts_the_groups_of_the_best(mlp):
+    toolbox = mlp(batch_size=16)
     best, counted = [], []
 
     class Count(Callback):
@@ -222,5 +220,5 @@ def test_best_pairs_counts_the_groups_of_the_best(digits):
                 assert evolution.row["best_pairs"] == counted[-1]
             best.append(max(evolution.population, key=lambda member: member.fitness).recipe.id)
 
-    evolve(toolbox.population(n=17), toolbox, GENERATIONS, callbacks=[Count()])
+    evolve_toolbox(toolbox, n=17, ngen=GENERATIONS, callbacks=[Count()])
     assert sum(counted) > 0

@@ -1,21 +1,19 @@
 """A run starts from given or evolved members, and keeps a hall of fame, to the same bytes."""
 
 import copy
-from functools import partial
 
 import numpy as np
 import pytest
 from deap import tools
 from limits import evolve
 from reference_loop import reference
-from wirings import LAYOUT, TABLE, logged, mapping, wired
+from wirings import LAYOUT, evolve_toolbox, logged, mapping, mutation, wired
 
 from deap_nn import (
     CheckpointError,
     Individual,
     SelfAdaptive,
     cxScanning,
-    mutGaussianAdaptive,
 )
 from deap_nn.core.logbooks import rows_of
 
@@ -25,7 +23,7 @@ from deap_nn.core.logbooks import rows_of
 def test_a_hall_of_fame_is_kept_and_restored_at_resume(tmp_path, keyframes, kind):
     def run(ngen, **options):
         toolbox, hall = wired(), kind()
-        evolve(toolbox.population(n=8), toolbox, ngen, seed=1, halloffame=hall, **options)
+        evolve_toolbox(toolbox, n=8, ngen=ngen, halloffame=hall, **options)
         keys = [fitness.wvalues for fitness in hall.keys]
         return [(type(member), member.flat.tobytes(), member.fitness.wvalues) for member in hall], keys
 
@@ -37,8 +35,8 @@ def test_a_hall_of_fame_is_kept_and_restored_at_resume(tmp_path, keyframes, kind
 
 def test_a_hall_of_fame_that_comes_later_gets_members_from_then_on(tmp_path):
     toolbox, hall = wired(), tools.HallOfFame(3)
-    evolve(toolbox.population(n=6), toolbox, 2, seed=1, checkpoint=tmp_path)
-    evolve(toolbox.population(n=6), toolbox, 3, seed=1, halloffame=hall, checkpoint=tmp_path)
+    evolve_toolbox(toolbox, n=6, ngen=2, checkpoint=tmp_path)
+    evolve_toolbox(toolbox, n=6, ngen=3, halloffame=hall, checkpoint=tmp_path)
     assert {member.recipe.generation for member in hall} == {3}
 
 
@@ -74,7 +72,7 @@ def test_a_warm_start_goes_by_recipes_to_the_same_bytes(tmp_path, kind, options)
 
 
 def with_own_sigmas():
-    own = partial(mutGaussianAdaptive, sigma=SelfAdaptive(0.3, 0.01), noise=TABLE)
+    own = mutation(SelfAdaptive(0.3, 0.01))
     return wired(map=mapping, mutate=own)
 
 

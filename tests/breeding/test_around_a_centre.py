@@ -5,12 +5,11 @@ from functools import partial
 import numpy as np
 import pytest
 from reference_loop import reference
-from wirings import result, wired
+from wirings import evolve_toolbox, result, wired
 
 from deap_nn import (
     Callback,
     CheckpointError,
-    evolve,
     mutGaussianAdaptive,
     recombination_weights,
 )
@@ -42,8 +41,7 @@ class Means(Callback):
 
 def test_the_mean_of_all_is_the_next_centre_and_that_of_some_goes_towards_them():
     watch = Means()
-    toolbox = around(step=2.0)
-    evolve(toolbox.population(n=8), toolbox, 2, seed=1, callbacks=[watch])
+    evolve_toolbox(around(step=2.0), n=8, ngen=2, callbacks=[watch])
     assert watch.whole.tobytes() == watch.other_order.tobytes()
     ranked, weights = np.array(watch.members, np.float64), recombination_weights(8)
     centre = 2 * watch.plain - watch.best  # of some it lies twice as far from the centre as their mean
@@ -62,8 +60,7 @@ class MeanOfNoMember(Callback):
 
 @pytest.mark.parametrize("wire", [around, wired])
 def test_no_member_has_no_mean(wire):
-    toolbox = wire()
-    evolve(toolbox.population(n=8), toolbox, 2, seed=1, callbacks=[MeanOfNoMember()])
+    evolve_toolbox(wire(), n=8, ngen=2, callbacks=[MeanOfNoMember()])
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
@@ -77,21 +74,21 @@ def test_few_members_will_do(number):
 def test_what_would_not_be_called_is_refused(name):
     toolbox = around(**{name: half})
     with pytest.raises(ValueError, match=f"^{name} is not called if a toolbox has a step"):
-        evolve(toolbox.population(n=8), toolbox, 1, seed=1)
+        evolve_toolbox(toolbox, n=8, ngen=1)
 
 
 @pytest.mark.parametrize("parents", [0, -1, 2.5, "x"])
 def test_parents_that_are_no_number_are_refused(parents):
     toolbox = around(recombination_weights=partial(recombination_weights, parents=parents))
     with pytest.raises(ValueError, match="parents must be an integer of at least 1"):
-        evolve(toolbox.population(n=8), toolbox, 1, seed=1)
+        evolve_toolbox(toolbox, n=8, ngen=1)
 
 
 @pytest.mark.parametrize("weights", [lambda number: np.ones(3), lambda number: [float("nan")] * number])
 def test_each_member_has_a_weight(weights):
     toolbox = around(recombination_weights=weights)
     with pytest.raises(ValueError, match="recombination_weights must return a finite weight for each of 8 members"):
-        evolve(toolbox.population(n=8), toolbox, 1, seed=1)
+        evolve_toolbox(toolbox, n=8, ngen=1)
 
 
 def first_two(number, kind=list):
@@ -117,7 +114,7 @@ def test_what_all_count_together_is_the_same_wherever_a_centre_is_made():
 def test_a_run_is_not_gone_on_with_by_other_weights(tmp_path):
     def goes_on(parents, generations):
         toolbox = around(recombination_weights=partial(recombination_weights, parents=parents))
-        evolve(toolbox.population(n=90), toolbox, generations, seed=1, checkpoint=tmp_path)
+        evolve_toolbox(toolbox, n=90, ngen=generations, checkpoint=tmp_path)
 
     goes_on(40, 2)
     for parents in (35, None):

@@ -9,10 +9,10 @@ import pytest
 from deap import tools
 from own_callbacks import Watch
 from reference_loop import reference
-from wirings import LAYOUT, result, sum_of_squares, wired
+from wirings import LAYOUT, evolve_toolbox, made_breeder, result, sum_of_squares, wired
 
-from deap_nn import Evaluation, Individual, evolve, make_toolbox
-from deap_nn.breeding.founders import breeder_of, initPopulation
+from deap_nn import Evaluation, Individual, evolve
+from deap_nn.breeding.founders import initPopulation
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.genome.population import LightMember
 
@@ -59,7 +59,7 @@ class Reader(Evaluation):
 def test_a_member_recalled_again_is_itself_after_twins_too():
     toolbox = wired()
     members = []
-    evolve(toolbox.population(n=12), toolbox, 2, seed=1, callbacks=[Watch(lambda run: members.append(run))])
+    evolve_toolbox(toolbox, ngen=2, callbacks=[Watch(lambda run: members.append(run))])
     run = members[-1]
     chosen = [run.population[place] for place in (0, 1, 1, 1, 0, 4, 5, 5, 4, 4)]
     found = list(run.map(Reader(), [(member, i) for i, member in enumerate(chosen)]))
@@ -83,18 +83,17 @@ def test_an_evaluate_with_arguments_is_called_with_them():
     assert result(toolbox) == reference(toolbox)
 
 
-def test_what_make_toolbox_registers_takes_the_fused_pass(digits):
-    for toolbox in (wired(), make_toolbox("mlp", digits, seed=1)):
-        breeder = breeder_of(toolbox.population(n=2), toolbox, seed=1, cxpb=1.0, mutpb=1.0)
+def test_what_make_toolbox_registers_takes_the_fused_pass(mlp):
+    for toolbox in (wired(), mlp()):
+        breeder = made_breeder(toolbox)
         assert breeder.fused
         assert breeder.mutate.keywords["noise"].digest  # a worker with another NumPy is refused
         assert len(pickle.dumps(breeder)) < 2000
     toolbox.register("mate", tools.cxTwoPoint)
-    assert not breeder_of(toolbox.population(n=2), toolbox, seed=1, cxpb=1.0, mutpb=1.0).fused
+    assert not made_breeder(toolbox).fused
 
 
 def test_a_place_that_is_no_members_is_refused():
-    toolbox = wired()
-    lineage = Lineage(breeder_of(toolbox.population(n=4), toolbox, seed=1, cxpb=1.0, mutpb=1.0), map)
+    lineage = Lineage(made_breeder(wired()), map)
     with contextlib.closing(lineage), pytest.raises(ValueError, match="place must be that of a member"):
         lineage.recall(0, 0xFFFFFFFF)

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from limits import evolve, limited
 from own_callbacks import Watch
 from reference_loop import reference
-from wirings import FOUR_WITH_OPPOSITES, OtherHost, result, wired
+from wirings import FOUR_WITH_OPPOSITES, OtherHost, made_breeder, result, wired
 
 from deap_nn.breeding import dispatch
-from deap_nn.breeding.founders import breeder_of
 from deap_nn.breeding.kinds import Centre, Founder
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.breeding.task import MOST_CONTEXTS
@@ -132,7 +131,7 @@ def test_a_host_may_be_sent_more_functions_than_it_keeps(tmp_path):
 
 def test_a_cache_stays_until_what_is_mapped_is_done(tmp_path):
     toolbox = wired()
-    breeder = breeder_of(toolbox.population(n=4), toolbox, seed=1, cxpb=1.0, mutpb=1.0)
+    breeder = made_breeder(toolbox)
     with limited(cache=tmp_path, group_size=1):
         lineage = Lineage(breeder, map)
         lineage.replace([], lineage.present([Founder(place) for place in range(4)]), 1, 0.1)

@@ -1,21 +1,18 @@
 """Keyframes: weights on disk, so that neither memory nor resuming goes back to the seeds."""
 
 import shutil
-from collections import OrderedDict
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from limits import evolve
 from own_callbacks import Count, Stop
-from wirings import LAYOUT, WIRINGS, logged, wired
+from wirings import LAYOUT, WIRINGS, OtherHost, evolve_toolbox, logged, wired
 
 from deap_nn import Callback, Checkpoint, selRankBoosted
 from deap_nn.algorithms import resuming
 from deap_nn.breeding import lineage
-from deap_nn.breeding import task as genome_tasks
 from deap_nn.breeding.genomes import Genomes
 from deap_nn.breeding.keyframes import MAGIC, Keyframe, KeyframeError, write_keyframe
 from deap_nn.runs.checkpoint import keyframes_in
@@ -50,7 +47,7 @@ def evolved(folder, *, ngen=12, stop=None, seconds=0.0, registered=dict, n=12, *
     callbacks = [Count(), best, *([Stop(stop)] if stop is not None else [])]
     arguments = {"seed": 1, "callbacks": callbacks, "checkpoint": checkpoint, "keyframe_weights": seconds, **options}
     try:
-        return logged(*evolve(toolbox.population(n=n), toolbox, ngen, **arguments)), best.weights
+        return logged(*evolve_toolbox(toolbox, n=n, ngen=ngen, **arguments)), best.weights
     except KeyboardInterrupt:
         return None
     finally:
@@ -59,12 +56,10 @@ def evolved(folder, *, ngen=12, stop=None, seconds=0.0, registered=dict, n=12, *
 
 @pytest.mark.parametrize("registered", WIRINGS.values(), ids=WIRINGS)
 def test_a_run_with_keyframes_resumes_to_the_same_bytes(tmp_path, registered):
-    (tmp_path / "whole").mkdir()
     expected = evolved(tmp_path / "whole", seconds=None, registered=registered)
     assert keyframes_in(tmp_path / "whole" / "checkpoint") == []
     for stops in ((3, 7), (0, 1), (11,), (12,)):
         folder = tmp_path / str(stops)
-        folder.mkdir()
         for stop in stops:
             assert evolved(folder, stop=stop, registered=registered) is None
         found = evolved(folder, registered=registered)
@@ -115,9 +110,7 @@ def test_parents_that_stay_known_call_for_none(tmp_path, monkeypatch):
 
 def test_a_keyframe_of_another_run_is_not_used(tmp_path):
     for folder, pressure in (("one", 1.2), ("other", 1.9)):
-        (tmp_path / folder).mkdir()
         evolved(tmp_path / folder, stop=9, registered=lambda pressure=pressure: pressed(pressure))
-    (tmp_path / "whole").mkdir()
     expected = evolved(tmp_path / "whole", seconds=None, registered=lambda: pressed(1.2))
     (path,) = keyframes_in(tmp_path / "other")
     shutil.copy(path, tmp_path / "one" / path.name)
@@ -131,7 +124,6 @@ def pressed(pressure):
 
 @pytest.mark.parametrize("damage", ["torn", "of another kind", "a genome"])
 def test_a_damaged_keyframe_is_said_and_not_used(tmp_path, damage):
-    (tmp_path / "whole").mkdir()
     expected = evolved(tmp_path / "whole", seconds=None)
     evolved(tmp_path, stop=9)
     (path,) = keyframes_in(tmp_path)
@@ -153,7 +145,6 @@ def test_a_damaged_keyframe_is_said_and_not_used(tmp_path, damage):
 
 
 def test_a_keyframe_that_a_checkpoint_does_not_reach_is_not_used(tmp_path):
-    (tmp_path / "whole").mkdir()
     expected = evolved(tmp_path / "whole", seconds=None)
     evolved(tmp_path, stop=4, seconds=None)
     shutil.copy(tmp_path / "generations", tmp_path / "short")
@@ -162,7 +153,7 @@ def test_a_keyframe_that_a_checkpoint_does_not_reach_is_not_used(tmp_path):
     assert evolved(tmp_path)[0] == expected[0]
 
 
-def test_lineage_in_tasks_goes_back_to_the_keyframe_which_a_host_without_it_is_sent(tmp_path, monkeypatch):
+def test_lineage_in_tasks_goes_back_to_the_keyframe_which_a_host_without_it_is_sent(tmp_path):
     known, contents, host = [], [], tmp_path / "host"
 
     def elsewhere(function, tasks):
@@ -174,11 +165,9 @@ def test_lineage_in_tasks_goes_back_to_the_keyframe_which_a_host_without_it_is_s
                 continue
             known.extend(recipe.generation for recipe in task.known.values())
             path = str(Path("/nowhere", Path(task.keyframe).name)) if task.keyframe else None
-            with monkeypatch.context() as there:
-                there.setattr(genome_tasks, "contexts", OrderedDict())
-                there.setattr(genome_tasks, "genomes_by_run", {})
-                yield function(task._replace(place=str(host), keyframe=path))
-                genome_tasks.forget()
+            other = OtherHost(host, [])
+            yield from other(function, [task._replace(keyframe=path)])
+            other.forget()
 
     for folder in ("host", "run", "whole"):
         (tmp_path / folder).mkdir()

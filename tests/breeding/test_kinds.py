@@ -2,9 +2,9 @@
 
 import pickle
 
-from wirings import FOUR_WITH_OPPOSITES, wired
+from wirings import FOUR_WITH_OPPOSITES, evolve_toolbox, wired
 
-from deap_nn import GA, evolve, make_toolbox
+from deap_nn import GA
 from deap_nn.breeding.kinds import (
     CENTRE,
     CENTROID,
@@ -50,10 +50,10 @@ def test_a_mean_counts_each_parent_as_often_as_it_was_drawn():
     assert unpacked(mean.counts) == [1, 2, 1]
 
 
-def test_a_recipe_is_that_of_its_id_and_pickles(digits):
-    projected = make_toolbox("mlp", digits, GA(), seed=1, batch_size=16)
+def test_a_recipe_is_that_of_its_id_and_pickles(mlp):
+    projected = mlp(GA(), batch_size=16)
     for toolbox in (wired(**FOUR_WITH_OPPOSITES), projected):
-        population, _ = evolve(toolbox.population(n=12), toolbox, 4, seed=1)
+        population, _ = evolve_toolbox(toolbox, ngen=4)
         lineage = population[0].make.__self__
         for key in lineage.known.parents | {member.recipe.id for member in population}:
             recipe = lineage.ancestry.recipe(key)

@@ -7,7 +7,18 @@ import numpy as np
 import pytest
 from own_callbacks import Watch
 from reference_loop import reference
-from wirings import FOUR_WITH_OPPOSITES, LAYOUT, TABLE, Squares, Together, result, sum_of_squares, wired
+from wirings import (
+    FOUR_WITH_OPPOSITES,
+    LAYOUT,
+    Squares,
+    Together,
+    evolve_toolbox,
+    made_breeder,
+    mutation,
+    result,
+    sum_of_squares,
+    wired,
+)
 
 from deap_nn import (
     NoiseTable,
@@ -17,7 +28,6 @@ from deap_nn import (
 )
 from deap_nn.breeding import lineage, slots
 from deap_nn.breeding.ancestry import Ancestry
-from deap_nn.breeding.founders import breeder_of
 from deap_nn.breeding.genomes import Genomes
 from deap_nn.breeding.task import forget, genomes_by_run
 from deap_nn.core.logbooks import rows_of
@@ -123,8 +133,7 @@ def test_children_have_a_fifth_of_the_cache(monkeypatch):
 
 def test_two_runs_of_one_seed_in_a_process_have_genomes_of_their_own():
     def run(sigma, ngen):
-        toolbox = wired(mutate=partial(mutGaussianAdaptive, sigma=sigma, noise=TABLE))
-        return evolve(toolbox.population(n=12), toolbox, ngen, seed=1)
+        return evolve_toolbox(wired(mutate=mutation(sigma)), ngen=ngen)
 
     _, alone = run(0.3, 5)
     kept = [run(sigma, 3) for sigma in (0.1, 0.6)]  # their members hold on to what made them
@@ -136,7 +145,7 @@ def test_two_runs_of_one_seed_in_a_process_have_genomes_of_their_own():
 def test_a_history_tells_a_run_from_others():
     def history(drawn=(0, 1, 1, 2), sigma=0.1, inputs=b"some", **more):
         toolbox = wired()
-        ancestry = Ancestry(breeder_of(toolbox.population(n=4), toolbox, **{"seed": 1, "cxpb": 1, "mutpb": 1} | more))
+        ancestry = Ancestry(made_breeder(toolbox, **more))
         ancestry.remember(drawn, sigma, inputs)
         return ancestry.history
 

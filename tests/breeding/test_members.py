@@ -10,9 +10,9 @@ from conftest import not_for_ever
 from limits import evolve
 from own_callbacks import Watch
 from reference_loop import reference
-from wirings import AROUND, logged, result, sum_of_squares, wired
+from wirings import AROUND, Doubled, evolve_toolbox, logged, result, sum_of_squares, wired
 
-from deap_nn import Callback, Individual, initPopulation, make_toolbox, recombination_weights, selRankBoosted
+from deap_nn import Callback, Individual, initPopulation, recombination_weights, selRankBoosted
 from deap_nn.breeding import slots
 from deap_nn.breeding.genomes import LackingError
 from deap_nn.breeding.kinds import places_in
@@ -74,17 +74,7 @@ def test_a_copy_outlives_what_a_keyframe_forgets(tmp_path):
     assert found[-1] == [sum_of_squares(individual) for individual in kept]
 
 
-class Doubled:
-    """A fitness of one's own around one that has a mini-batch a generation."""
-
-    def __init__(self, evaluate):
-        self.evaluate = evaluate
-
-    def __call__(self, individual):
-        return (2 * self.evaluate(individual)[0],)
-
-
-def test_what_is_sent_with_its_weights_is_scored_on_the_same_mini_batch(digits):
+def test_what_is_sent_with_its_weights_is_scored_on_the_same_mini_batch(mlp):
     found = []
 
     def look(evolution):
@@ -94,9 +84,9 @@ def test_what_is_sent_with_its_weights_is_scored_on_the_same_mini_batch(digits):
         found.append(of_best == evolution.best.fitness.values[0])
         found.append(evolution.map(evolution.toolbox.evaluate, [changed]) is not None)
 
-    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+    toolbox = mlp(batch_size=16)
     toolbox.register("evaluate", Doubled(toolbox.evaluate))
-    evolve(toolbox.population(n=6), toolbox, 4, seed=1, callbacks=[Watch(look)])
+    evolve_toolbox(toolbox, n=6, ngen=4, callbacks=[Watch(look)])
     kept = []
 
     def of_an_earlier_one(evolution):
@@ -106,7 +96,7 @@ def test_what_is_sent_with_its_weights_is_scored_on_the_same_mini_batch(digits):
         wanted.generation = evolution.generation
         found.append(value == 2 * wanted(kept[0])[0])
 
-    evolve(toolbox.population(n=6), toolbox, 4, seed=1, callbacks=[Watch(of_an_earlier_one)])
+    evolve_toolbox(toolbox, n=6, ngen=4, callbacks=[Watch(of_an_earlier_one)])
     assert found == [True] * 15
 
 
@@ -139,8 +129,7 @@ def test_what_is_written_to_a_member_is_in_no_keyframe(tmp_path, seconds):
             return () if self.best is None else (self.best,)
 
     options = {"callbacks": [Halving()], "checkpoint": tmp_path, "keyframe_weights": seconds}
-    toolbox = wired()
-    _, logbook = evolve(toolbox.population(n=12), toolbox, 6, seed=1, **options)
+    _, logbook = evolve_toolbox(wired(), **options)
     assert rows_of(logbook) == result(wired())[1]
 
 
@@ -262,9 +251,8 @@ class TwoMeans(Callback):
 def test_means_of_one_generation_have_different_ids_in_a_keyframe(tmp_path, registered):
     first, again = TwoMeans(), TwoMeans()
     for ngen, callback in ((5, first), (7, again)):
-        toolbox = wired(**registered)
         options = {"callbacks": [callback], "checkpoint": tmp_path, "keyframe_weights": 0}
-        evolve(toolbox.population(n=12), toolbox, ngen, seed=1, **options)
+        evolve_toolbox(wired(**registered), ngen=ngen, **options)
     assert first.weights[0].tobytes() != first.weights[1].tobytes()
     assert [mean.flat.tobytes() for mean in again.means] == [weights.tobytes() for weights in first.weights]
 
@@ -316,7 +304,6 @@ def test_a_mean_that_is_read_later_is_made_with_little_room_too(tmp_path, monkey
             with not_for_ever():
                 assert kept[0].flat == pytest.approx(kept[1], abs=1e-6)
 
-    toolbox = wired(select=partial(selRankBoosted, parents=20))
     with pytest.warns(UserWarning, match="the cache has no room"):
-        result(toolbox, n=200, cache=tmp_path, callbacks=[Watch(look)])
+        result(wired(select=partial(selRankBoosted, parents=20)), n=200, cache=tmp_path, callbacks=[Watch(look)])
     assert len(kept) == 2

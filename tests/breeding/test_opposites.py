@@ -16,10 +16,10 @@ from reference_loop import reference
 from wirings import (
     FOUR_WITH_OPPOSITES,
     HALF,
-    TABLE,
     OtherHost,
     Squares,
     members,
+    mutation,
     result,
     wired,
 )
@@ -27,7 +27,6 @@ from wirings import (
 from deap_nn import (
     Individual,
     SelfAdaptive,
-    mutGaussianAdaptive,
     selRankBoosted,
 )
 from deap_nn.breeding.genomes import Genomes
@@ -179,7 +178,7 @@ def test_a_light_opposite_is_read_copied_and_sent_as_any_member():
             seen.append(one.strategy == individuals[one.recipe.place].strategy)
         return chosen
 
-    own = partial(mutGaussianAdaptive, sigma=SelfAdaptive(0.3, 0.01), noise=TABLE)
+    own = mutation(SelfAdaptive(0.3, 0.01))
     found = result(wired(select=select, mutate=own))
     assert seen == [True] * 5
     assert found == result(wired(select=HALF, mutate=own))

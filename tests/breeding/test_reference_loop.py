@@ -6,18 +6,16 @@ import pytest
 from deap import tools
 from own_callbacks import Watch
 from reference_loop import reference
-from wirings import HALF, LAYOUT, TABLE, Squares, cx_rows, halve, result, wired
+from wirings import HALF, WIRINGS, Squares, cx_rows, halve, mutation, result, wired
 
 from deap_nn import (
     ES,
     GA,
     Annealed,
     Article,
-    NoiseTable,
     OneFifth,
     SelfAdaptive,
     cxBiased,
-    cxMask,
     cxMatrices,
     cxScanning,
     cxSplit,
@@ -43,9 +41,9 @@ ALGORITHMS = {
 
 
 @pytest.mark.parametrize(("algorithm", "given"), ALGORITHMS.values(), ids=ALGORITHMS)
-def test_an_algorithm_has_the_bytes_of_the_plain_loop(digits, algorithm, given):
+def test_an_algorithm_has_the_bytes_of_the_plain_loop(mlp, algorithm, given):
     def made():
-        return make_toolbox("mlp", digits, algorithm, seed=1, batch_size=16, population=11, generations=5, **given)
+        return mlp(algorithm, batch_size=16, population=11, generations=5, **given)
 
     expected = reference(made(), n=11, ngen=5)
     assert result(made(), n=11, ngen=5) == expected
@@ -72,10 +70,10 @@ def swapped(first, second):
     return second, first
 
 
-OPERATORS = {
-    "fused": lambda: {},
-    "any probability": lambda: {"mate": partial(cxMask, indpb=0.2)},
-    "a part of the weights": lambda: {"mutate": partial(mutGaussianAdaptive, sigma=0.1, noise=TABLE, indpb=0.3)},
+SHARED = "fused", "a mask of a fifth", "annealed", "each with its own sigma", "three mates", "four mates"
+
+OPERATORS = {name: WIRINGS[name] for name in (*SHARED, "around a centre")} | {
+    "a part of the weights": lambda: {"mutate": mutation(0.1, indpb=0.3)},
     "drawn noise": lambda: {"mutate": partial(mutGaussianAdaptive, sigma=0.1)},
     "DEAP's crossover": lambda: {"mate": tools.cxTwoPoint},
     "DEAP's operators on numbers": lambda: {
@@ -87,29 +85,22 @@ OPERATORS = {
     "units": lambda: {"mate": cxUnits},
     "biased": lambda: {"mate": cxBiased},
     "a function around biased": lambda: {"mate": nearly},
-    "annealed": lambda: {"mutate": partial(mutGaussianAdaptive, sigma=Annealed(0.3, 0.01, 8), noise=TABLE)},
-    "annealed over the run": lambda: {"mutate": partial(mutGaussianAdaptive, sigma=Annealed(0.3, 0.01), noise=TABLE)},
+    "annealed over the run": lambda: {"mutate": mutation(Annealed(0.3, 0.01))},
     "the one-fifth rule": lambda: {"mutate": partial(mutGaussianAdaptive, sigma=OneFifth(0.3, 0.01))},
-    "each with its own sigma": lambda: {
-        "mutate": partial(mutGaussianAdaptive, sigma=SelfAdaptive(0.3, 0.01), noise=TABLE)
-    },
     "a user's operators": lambda: {"mutate": halve, "mate": cx_rows},
     "a closure": lambda: {"mutate": lambda individual, rng: halve(individual, rng=rng), "mate": swapped},
-    "three mates": lambda: {"mate": cxScanning, "mates": 3},
-    "four mates": lambda: {"mate": cxScanning, "mates": 4},
     "opposites": lambda: {"select": HALF},
     "opposites of four, each with its own sigma": lambda: {
         "mate": cxScanning,
         "mates": 4,
-        "mutate": partial(mutGaussianAdaptive, sigma=SelfAdaptive(0.3, 0.01), noise=NoiseTable(1, LAYOUT.size)),
+        "mutate": mutation(SelfAdaptive(0.3, 0.01)),
         "select": partial(selRankBoosted, opposites=0.3),
     },
     "bounds": lambda: {
         "select": HALF,
-        "mutate": partial(mutGaussianAdaptive, sigma=0.1, noise=TABLE, bounds=(-1.0, 1.0)),
+        "mutate": mutation(0.1, bounds=(-1.0, 1.0)),
     },
     "DEAP's selection": lambda: {"select": partial(tools.selTournament, tournsize=3)},
-    "around a centre": lambda: {"recombination_weights": recombination_weights, "step": 2.5},
     "around a centre, the ends by weight": lambda: {
         "recombination_weights": partial(recombination_weights, parents=2),
         "mutate": partial(mutGaussianAdaptive, sigma=0.1),

@@ -7,8 +7,8 @@ from functools import partial
 
 import numpy as np
 import pytest
-from own_callbacks import Count, Stop
-from wirings import logged, wired
+from own_callbacks import Stop
+from wirings import evolve_toolbox, result, wired
 
 from deap_nn import cxMask, evolve, mutGaussianAdaptive, recombination_weights
 from deap_nn.breeding.reproduction import AroundCentre, Pairs, Reproduction, reproduction_of
@@ -51,24 +51,19 @@ def test_a_strategy_of_ones_own_does_what_it_says():
 
 
 def test_a_run_by_a_strategy_of_ones_own_resumes_to_the_same_bytes(tmp_path):
-    toolbox, whole = with_differences(), Count()
-    expected = logged(*evolve(toolbox.population(n=12), toolbox, 8, seed=1, callbacks=[whole]))
+    expected = result(with_differences(), ngen=8)
     for stop in (0, 3):
-        toolbox, folder = with_differences(), tmp_path / str(stop)
+        folder = tmp_path / str(stop)
         with pytest.raises(KeyboardInterrupt):
-            evolve(toolbox.population(n=12), toolbox, 8, seed=1, checkpoint=folder, callbacks=[Stop(stop)])
-        toolbox = with_differences()
-        reached = evolve(toolbox.population(n=12), toolbox, 8, seed=1, checkpoint=folder)
-        assert logged(*reached) == expected
+            evolve_toolbox(with_differences(), ngen=8, checkpoint=folder, callbacks=[Stop(stop)])
+        assert result(with_differences(), ngen=8, checkpoint=folder) == expected
 
 
 def test_a_run_does_not_resume_by_another_strategy(tmp_path):
-    toolbox = with_differences()
     with pytest.raises(KeyboardInterrupt):
-        evolve(toolbox.population(n=12), toolbox, 8, seed=1, checkpoint=tmp_path / "c", callbacks=[Stop(3)])
-    toolbox = with_differences(share=0.25)
+        evolve_toolbox(with_differences(), ngen=8, checkpoint=tmp_path, callbacks=[Stop(3)])
     with pytest.raises(ValueError, match="reproduction"):
-        evolve(toolbox.population(n=12), toolbox, 8, seed=1, checkpoint=tmp_path / "c")
+        evolve_toolbox(with_differences(share=0.25), ngen=8, checkpoint=tmp_path)
 
 
 def test_a_toolbox_says_how_it_breeds():
@@ -88,7 +83,7 @@ def test_a_toolbox_without_a_mate_breeds_nothing():
     toolbox = wired()
     del toolbox.mate
     with pytest.raises(AttributeError, match="no attribute 'mate'"):
-        evolve(toolbox.population(n=4), toolbox, 1, seed=1)
+        evolve_toolbox(toolbox, n=4, ngen=1)
 
 
 @pytest.mark.parametrize("strategy", [Pairs(partial(cxMask, indpb=0.5)), AroundCentre(2.0, recombination_weights)])
@@ -102,7 +97,7 @@ def test_a_strategy_of_the_package_can_be_given(strategy):
     else:
         toolbox.register("mate", cxMask, indpb=0.5)
     given.reproduction = strategy
-    expected, found = (logged(*evolve(one.population(n=12), one, 5, seed=1)) for one in (toolbox, given))
+    expected, found = (result(one, ngen=5) for one in (toolbox, given))
     assert found[:1] == expected[:1]
     assert settings_of(strategy) == settings_of(pickle.loads(pickle.dumps(strategy)))
     assert "0x" not in json.dumps(settings_of(strategy))  # no address of a process

@@ -9,9 +9,8 @@ from functools import partial
 import numpy as np
 import pytest
 from deap import base, creator, tools
-from limits import evolve
 from reference_loop import reference
-from wirings import LAYOUT, TABLE, result, sum_of_squares, wired
+from wirings import LAYOUT, TABLE, evolve_toolbox, result, sum_of_squares, wired
 
 from deap_nn import Individual, WeightList, cxScanning, elementwise, initNormal, mutGaussianAdaptive
 from deap_nn.breeding.founders import initPopulation
@@ -65,8 +64,7 @@ def test_answers_that_are_taken_later_are_of_the_generation_in_which_they_were_a
         if run.generation in (1, 3):
             taken.extend(next(asked[0]) for _ in range(2))
 
-    toolbox = wired()
-    evolve(toolbox.population(n=4), toolbox, 3, seed=1, group_size=1, callbacks=[ask])
+    evolve_toolbox(wired(), n=4, ngen=3, group_size=1, callbacks=[ask])
     assert len(taken) == 4
     assert counting.seen == [1] * 4
 
@@ -82,7 +80,7 @@ def stepped():
 def test_members_of_a_container_with_attributes_are_refused(stepped):
     toolbox = wired(individual=partial(initNormal, stepped, LAYOUT))
     with pytest.raises(ValueError, match=r"individuals have an attribute 'step', and recipes have none: .*eaSimple"):
-        evolve(toolbox.population(n=8), toolbox, 3, seed=1)
+        evolve_toolbox(toolbox, n=8, ngen=3)
 
 
 def test_founders_keep_what_the_function_sets(stepped):
@@ -169,7 +167,7 @@ def test_a_function_that_is_changed_in_place_is_named():
 
     toolbox = wired()
     with pytest.raises(ValueError, match="mutate was registered again before generation 1: it cannot change"):
-        evolve(toolbox.population(n=8), toolbox, 3, seed=1, callbacks=[change])
+        evolve_toolbox(toolbox, n=8, ngen=3, callbacks=[change])
 
 
 IN_A_TUPLE = r"mutate must return its individual in a tuple, got {}: end <lambda> with return \(individual,\)"
@@ -228,5 +226,5 @@ def test_numbers_that_a_script_sets_are_checked_before_the_run(name, value, said
     toolbox = wired(mate=cxScanning, evaluate=called.append)
     setattr(toolbox, name, value)
     with pytest.raises((TypeError, ValueError), match=f"^{said}$"):
-        evolve(toolbox.population(n=4), toolbox, 1, seed=1)
+        evolve_toolbox(toolbox, n=4, ngen=1)
     assert called == []

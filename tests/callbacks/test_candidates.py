@@ -2,16 +2,15 @@
 
 import copy
 import json
-from collections import OrderedDict
 from operator import attrgetter
 
 import numpy as np
 import pytest
 from limits import evolve
 from own_callbacks import Stop
+from wirings import OtherHost, evolve_toolbox
 
-from deap_nn import ES, GA, Checkpoint, WeightList, make_toolbox
-from deap_nn.breeding import task as genome_tasks
+from deap_nn import ES, GA, Checkpoint, WeightList
 from deap_nn.breeding.genomes import Genomes
 from deap_nn.breeding.kinds import Average, Centre
 from deap_nn.callbacks.base import Callback, Evolution
@@ -21,10 +20,8 @@ from deap_nn.genome.population import mean_of
 
 
 @pytest.fixture(scope="module")
-def toolbox(digits):
-    return make_toolbox(
-        "mlp", digits, GA(parents=6, projected=False), seed=1, batch_size=16
-    )  # with it all errors end at 0
+def toolbox(mlp):
+    return mlp(GA(parents=6, projected=False), batch_size=16)  # with it all errors end at 0
 
 
 class Watch(Callback):
@@ -42,7 +39,7 @@ class Watch(Callback):
 
 def test_the_mean_is_that_of_as_many_of_the_best_as_there_are_parents(toolbox):
     watch = Watch()
-    evolve(toolbox.population(n=20), toolbox, 4, seed=1, callbacks=[watch])
+    evolve_toolbox(toolbox, n=20, ngen=4, callbacks=[watch])
     assert sorted(watch.means) == [1, 2, 3, 4]
     for generation, members in watch.fittest.items():
         assert 4 <= len(members) <= 6
@@ -64,10 +61,10 @@ def test_the_mean_of_individuals_is_that_of_their_weights():
         mean_of([members[0], WeightList([np.zeros(10)])])
 
 
-def test_around_a_centre_the_mean_goes_as_far_as_the_next_centre(digits):
-    toolbox = make_toolbox("mlp", digits, ES(step=3.0, projected=False), seed=1, batch_size=16)
+def test_around_a_centre_the_mean_goes_as_far_as_the_next_centre(mlp):
+    toolbox = mlp(ES(step=3.0, projected=False), batch_size=16)
     watch = Watch()
-    evolve(toolbox.population(n=20), toolbox, 4, seed=1, callbacks=[watch])
+    evolve_toolbox(toolbox, n=20, ngen=4, callbacks=[watch])
     assert sorted(watch.means) == [1, 2, 3, 4]
     mean = mean_of([WeightList([member]) for member in watch.fittest[4]]).flat
     distance = np.linalg.norm(watch.means[4] - watch.means[3]) / np.linalg.norm(mean - watch.means[3])
@@ -88,12 +85,9 @@ def test_the_mean_is_bred_where_it_is_scored(toolbox, tmp_path, monkeypatch):
 
     def elsewhere(function, tasks):
         for task in tasks:
-            tasks_sent.append(task)
-            with monkeypatch.context() as there:
-                there.setattr(genome_tasks, "contexts", OrderedDict())
-                there.setattr(genome_tasks, "genomes_by_run", {})
-                yield function(task._replace(place=str(tmp_path)))
-                genome_tasks.forget()
+            host = OtherHost(tmp_path, tasks_sent)
+            yield from host(function, [task])
+            host.forget()
 
     class Score(Callback):
         def on_generation(self, evolution):
@@ -104,7 +98,7 @@ def test_the_mean_is_bred_where_it_is_scored(toolbox, tmp_path, monkeypatch):
                 found["here"] = total(mean)
 
     monkeypatch.setitem(vars(toolbox), "map", elsewhere)
-    evolve(toolbox.population(n=20), toolbox, 3, seed=1, callbacks=[Score()])
+    evolve_toolbox(toolbox, n=20, ngen=3, callbacks=[Score()])
     assert found["there"] == found["here"]
     lacking, *_, whole = tasks_sent  # at last with all that it needs
     assert {recipe.generation for recipe in lacking.known.values()} == {3}
@@ -154,8 +148,8 @@ def test_an_error_rate_is_that_of_the_first_training_samples(toolbox):
     ("algorithm", "stop", "keyframe_weights"),
     [(GA(parents=6), 24, None), (ES(parents=6), 25, 0.0), (GA(parents=6), 27, 0.0), (ES(parents=6), 27, None)],
 )
-def test_a_resumed_run_keeps_the_mean(digits, tmp_path, algorithm, stop, keyframe_weights):
-    toolbox = make_toolbox("mlp", digits, algorithm, seed=1, batch_size=16)
+def test_a_resumed_run_keeps_the_mean(mlp, tmp_path, algorithm, stop, keyframe_weights):
+    toolbox = mlp(algorithm, batch_size=16)
     # From the start a mean that cannot be beaten, so that it has to be given back.
     toolbox.error_rate = PreferMean(toolbox.error_rate)
     whole = scored(toolbox)
@@ -188,7 +182,7 @@ def test_what_a_mean_descends_from_is_bred_once(toolbox, tmp_path, monkeypatch):
     for callbacks in ([Stop(20)], [Recall(), Stop(21)]):
         checkpoint = Checkpoint(tmp_path)
         with pytest.raises(KeyboardInterrupt):
-            evolve(toolbox.population(n=20), toolbox, 30, seed=1, callbacks=callbacks, checkpoint=checkpoint)
+            evolve_toolbox(toolbox, n=20, ngen=30, callbacks=callbacks, checkpoint=checkpoint)
         checkpoint.close()
     assert len(bred) > 15
     assert len(set(bred)) == len(bred)
@@ -214,7 +208,7 @@ def test_the_work_at_the_end_is_named_in_the_status(toolbox, tmp_path, monkeypat
 
     monkeypatch.setattr(RunDirectory, "_write_status", noting)
     with RunDirectory(tmp_path / "run") as directory:
-        evolve(toolbox.population(n=12), toolbox, 1, callbacks=[directory, Candidates(toolbox)])
+        evolve_toolbox(toolbox, ngen=1, callbacks=[directory, Candidates(toolbox)])
         directory.enter("drawing")
         assert json.loads((tmp_path / "run" / "status.json").read_text())["phase"] == "drawing"
     assert named == [None, "scoring the candidates", "drawing", None]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from limits import evolve
 from own_callbacks import Stop
+from wirings import evolve_toolbox
 
 from deap_nn import GA, Callback, Checkpoint, Layout, RunDirectory, make_toolbox
 from deap_nn.callbacks import predictions, traces
@@ -16,8 +17,8 @@ from deap_nn.report.html import describe_run
 
 
 @pytest.fixture(scope="module")
-def toolbox(digits):
-    return make_toolbox("mlp", digits, GA(parents=6), seed=1, batch_size=16)
+def toolbox(mlp):
+    return mlp(GA(parents=6), batch_size=16)
 
 
 def read(path):
@@ -89,7 +90,7 @@ def test_a_limited_number_of_rows_is_kept_and_they_are_the_best_members(toolbox,
     monkeypatch.setattr(traces, "MOST_ROWS", 6)
     best, path = Best(), tmp_path / "filters.npz"
     trace = Kept(path, toolbox)
-    evolve(toolbox.population(n=8), toolbox, 13, seed=1, callbacks=[best, trace])
+    evolve_toolbox(toolbox, n=8, ngen=13, callbacks=[best, trace])
     kept = read(path)
     assert kept["generations"].tolist() == [0, 4, 8, 12, 13]
     assert kept["filters"].dtype == np.float16
@@ -123,7 +124,7 @@ def test_a_resumed_run_keeps_the_same_rows(toolbox, tmp_path, monkeypatch):
 def test_a_lost_file_of_filters_begins_again(toolbox, tmp_path, content):
     def run(stop=None):
         callbacks = [Kept(tmp_path / "filters.npz", toolbox), Stop(stop)]
-        evolve(toolbox.population(n=8), toolbox, 7, checkpoint=tmp_path / "checkpoint", callbacks=callbacks)
+        evolve_toolbox(toolbox, n=8, ngen=7, checkpoint=tmp_path / "checkpoint", callbacks=callbacks)
 
     with pytest.raises(KeyboardInterrupt):
         run(4)
@@ -136,7 +137,7 @@ def test_a_lost_file_of_filters_begins_again(toolbox, tmp_path, content):
 
 def test_filters_are_kept_of_images_alone(toolbox, tmp_path, monkeypatch):
     monkeypatch.setattr("deap_nn.callbacks.run_directory.sample_shape", lambda toolbox: (784,))
-    evolve(toolbox.population(n=4), toolbox, 1, seed=1, callbacks=[RunDirectory(tmp_path / "run")])
+    evolve_toolbox(toolbox, n=4, ngen=1, callbacks=[RunDirectory(tmp_path / "run")])
     assert not (tmp_path / "run" / "filters.npz").exists()
 
 
@@ -168,9 +169,9 @@ def test_answers_add_up_to_the_validation_error(toolbox, digits, tmp_path, monke
     assert found["labels"][: len(first)].tolist() == sorted(first)  # the surest of each class come first
 
 
-def test_a_network_that_misreads_nothing_has_no_misread_samples(digits, tmp_path):
-    individual = make_toolbox("mlp", digits, seed=1).population(n=1)[0]
-    model = make_toolbox("mlp", digits, seed=1).to_model(individual)
+def test_a_network_that_misreads_nothing_has_no_misread_samples(digits, mlp, tmp_path):
+    individual = mlp().population(n=1)[0]
+    model = mlp().to_model(individual)
     right = model.predict(digits.x_validation.reshape(-1, 28, 28, 1) / 255.0, verbose=0).argmax(axis=1)
     parts = {f"{axis}_{name}": getattr(digits, f"{axis}_{name}") for axis in "xy" for name in ("train", "test")}
     data = Dataset(**parts, x_validation=digits.x_validation, y_validation=right)

@@ -6,6 +6,7 @@ import random
 
 import numpy as np
 import pytest
+from wirings import passing
 
 from deap_nn.breeding.breeder import founder
 from deap_nn.core.seeding import MAX_SEED, Purpose, check_seed, stream, takes
@@ -48,10 +49,6 @@ def names_it(individual):
     return rng
 
 
-def passes_on(function):
-    return functools.wraps(function)(lambda *arguments, **keywords: function(*arguments, **keywords))
-
-
 def as_if(function):
     def disguised(*arguments, **keywords):
         return function(*arguments, **keywords)
@@ -67,7 +64,7 @@ class Called:
 
 @pytest.mark.parametrize(
     "operator",
-    [draws, functools.partial(draws), passes_on(draws), functools.partial(passes_on(draws)), as_if(draws), Called()],
+    [draws, functools.partial(draws), passing(draws), functools.partial(passing(draws)), as_if(draws), Called()],
 )
 def test_a_function_that_takes_a_keyword_is_known_by_its_signature(operator):
     assert takes(operator, "rng")

@@ -9,7 +9,8 @@ import warnings
 
 import numpy as np
 import pytest
-from conftest import MNIST, made_digits, run_here, status_of
+from conftest import MNIST, made_digits, quiet, run_here, status_of, well
+from strangers import only_line
 
 from deap_nn import ES, GA, Article
 from deap_nn.algorithms.algorithm import ALGORITHMS
@@ -39,8 +40,7 @@ def place(tmp_path_factory, digits_file):
         warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)  # Keras on saving
         keras.Sequential(layers).save(folder / "own.keras")
     np.savez(folder / "other.npz", **made_digits(seed=5)._asdict())
-    answer = run_here(MNIST, *SIZES, "--data", digits_file, "--output", folder / "base", cwd=folder)
-    assert answer.returncode == 0, answer.stderr
+    answer = well(run_here(MNIST, *SIZES, "--data", digits_file, "--output", folder / "base", cwd=folder))
     assert answer.stdout.startswith("ga: 12 networks of 50,890 weights; mask crossover of 4, ")
     return folder
 
@@ -191,8 +191,7 @@ def test_the_folder_shows_it(place, here, digits_file, tmp_path, option):
     sizes = SIZES[2:] if option == "--keras" else SIZES
     data = () if option in ("--data", "--dataset") else ("--data", digits_file)
     given = (MNIST, *sizes, *data, "--output", tmp_path / "run", "--no-progress")
-    answer = here(*given, option, *values, cwd=place)
-    assert answer.returncode == 0, answer.stderr
+    well(here(*given, option, *values, cwd=place))
     effect(tmp_path / "run", place)
 
 
@@ -204,8 +203,7 @@ def command(digits_file):
 
 def test_the_map_that_is_named_does_the_work(place, here, command, tmp_path, noted_map):
     """With the option that it takes; ``tests/maps`` starts the processes."""
-    answer = here(*command, tmp_path / "run", "--map", "processes", "--workers", 2, cwd=place)
-    assert answer.returncode == 0, answer.stderr
+    well(here(*command, tmp_path / "run", "--map", "processes", "--workers", 2, cwd=place))
     assert noted_map[0][:2] == ("processes", {"workers": 2, "address": None})
     assert rows(tmp_path / "run") == rows(place / "base")
 
@@ -219,14 +217,12 @@ def test_nothing_is_shown_the_folder_is_that_which_is_named_and_tensorflow_has_t
 
 def test_a_device_that_is_not_there_is_refused(warm, command, tmp_path):
     answer = warm(*command, tmp_path / "gpu", "--device", "gpu")
-    assert answer.returncode == 2
-    assert answer.stderr == "mnist.py: error: argument --device: TensorFlow sees no GPU\n"
+    assert only_line(answer) == "mnist.py: error: argument --device: TensorFlow sees no GPU"
     assert not (tmp_path / "gpu").exists()
 
 
 def test_a_run_resumes(place, copy, resumed):
-    answer = resumed("--generations", 4)
-    assert answer.returncode == 0, answer.stderr
+    answer = well(resumed("--generations", 4))
     assert rows(copy)[:4] == rows(place / "base")
     assert len(rows(copy)) == 5
     former = f"{status_of(place / 'base')['test_error']:.4g} at generation 3"
@@ -249,8 +245,7 @@ def test_a_run_resumes_with_other_data_by_force(copy, resumed):
     assert answer.returncode == 2
     assert "argument --resume: the data differ from the run's: --force resumes it with these" in answer.stderr
     assert len(rows(copy)) == 4
-    answer = resumed(*given, "--force")
-    assert answer.returncode == 0, answer.stderr
+    well(resumed(*given, "--force"))
     assert len(rows(copy)) == 5
 
 
@@ -258,10 +253,9 @@ def test_a_run_resumes_with_other_data_by_force(copy, resumed):
     "given", [["--boost", 3], ["--batch-size=16"], ["--preset", "ga"], ["--init", "normal"], ["--output", "other"]]
 )
 def test_a_resume_refuses_what_the_run_keeps(copy, resumed, given):
-    answer = resumed("--generations", 4, *given)
-    assert answer.returncode == 2
     option = given[0].partition("=")[0]
-    assert answer.stderr == f"mnist.py: error: argument {option}: not with --resume: the run keeps its own\n"
+    said = f"mnist.py: error: argument {option}: not with --resume: the run keeps its own"
+    assert only_line(resumed("--generations", 4, *given)) == said
     assert len(rows(copy)) == 4
 
 
@@ -279,10 +273,8 @@ def test_a_resume_refuses_what_the_run_keeps(copy, resumed, given):
 def test_settings_that_are_damaged_end_a_resume_in_one_line(copy, resumed, change, said):
     changed = {name: value for name, value in (config(copy) | change).items() if value is not ...}
     (copy / "config.json").write_text(json.dumps(changed))
-    answer = resumed("--generations", 4)
-    (line,) = answer.stderr.splitlines()
+    line = only_line(resumed("--generations", 4))
     assert line.startswith(f"mnist.py: error: argument --resume: config.json: {said}")
-    assert answer.returncode == 2
     assert len(rows(copy)) == 4
 
 
@@ -304,8 +296,7 @@ def test_settings_are_kept_by_a_resume_and_a_replay(here, tmp_path, digits_file,
     os.truncate(records, end)  # as if it had been killed after generation 3
     for name in ("status.json", "logbook.csv", "best.npz"):
         (run / name).unlink()
-    answer = here(MNIST, "--resume", run, "--no-progress")
-    assert (answer.returncode, answer.stderr) == (0, "")
+    quiet(here(MNIST, "--resume", run, "--no-progress"))
     for name in ("logbook.csv", "best.npz"):
         assert (whole / name).read_bytes() == (run / name).read_bytes()
     assert "differs" not in replayed(here, tmp_path, 6)
@@ -314,9 +305,8 @@ def test_settings_are_kept_by_a_resume_and_a_replay(here, tmp_path, digits_file,
 def replayed(here, folder, generation):
     """What is printed where the best member of the run in a folder is replayed."""
     output = folder / "member.npz"
-    answer = here("-m", "deap_nn.replay", folder / "run", "--generation", generation, "--output", output)
-    assert (answer.returncode, answer.stderr) == (0, "")
-    return answer.stdout
+    command = "-m", "deap_nn.replay", folder / "run", "--generation", generation, "--output", output
+    return quiet(here(*command)).stdout
 
 
 def test_a_model_and_weights_of_ones_own_are_kept_by_a_resume_and_a_replay(place, here, tmp_path):
@@ -324,8 +314,7 @@ def test_a_model_and_weights_of_ones_own_are_kept_by_a_resume_and_a_replay(place
     np.savez(tmp_path / "first.npz", **dict(zip(("dense/kernel", "dense/bias"), weights, strict=True)))
     files = [shutil.copy(place / "own.keras", tmp_path / "mine.keras"), tmp_path / "first.npz"]
     given = ["--keras", files[0], "--init", files[1], "--data", place / "other.npz", *SIZES[2:], "--no-progress"]
-    answer = here(MNIST, *given, "--output", tmp_path / "run")
-    assert (answer.returncode, answer.stderr) == (0, "")
+    quiet(here(MNIST, *given, "--output", tmp_path / "run"))
     for file in files:
         (tmp_path / file).unlink()
     assert here(MNIST, "--resume", tmp_path / "run", "--generations", 5, "--no-progress").returncode == 0
@@ -335,10 +324,8 @@ def test_a_model_and_weights_of_ones_own_are_kept_by_a_resume_and_a_replay(place
 
 def test_the_schedule_runs_over_the_generations_first_requested(here, digits_file, tmp_path):
     sigmas = "--schedule", "geometric", "--sigma", 0.4, "--final-sigma", 0.1, "--generations", 4, "--no-progress"
-    answer = here(MNIST, *SIZES, "--data", digits_file, *sigmas, "--output", tmp_path / "run")
-    assert answer.returncode == 0, answer.stderr
-    answer = here(MNIST, "--resume", tmp_path / "run", "--generations", 6, "--no-progress")
-    assert answer.returncode == 0, answer.stderr
+    well(here(MNIST, *SIZES, "--data", digits_file, *sigmas, "--output", tmp_path / "run"))
+    well(here(MNIST, "--resume", tmp_path / "run", "--generations", 6, "--no-progress"))
     found = read_csv(tmp_path / "run" / "logbook.csv")["sigma"]
     assert np.allclose([found[0], found[2], *found[4:]], [0.4, 0.2, 0.1, 0.1, 0.1])
 
@@ -359,8 +346,7 @@ def test_the_first_line_has_the_words_of_each_preset(options, digits, given, sai
 
 def test_the_cnn_runs_on_mlxtends_digits_as_the_article_has_it(warm, tmp_path):
     given = ["--preset", "article", "--population", 4, "--generations", 1, "--output", tmp_path / "run"]
-    answer = warm(MNIST, *given)
-    assert answer.returncode == 0, answer.stderr
+    answer = well(warm(MNIST, *given))
     first, second, *_ = answer.stdout.splitlines()
     networks = "4 networks of 3,274,634 weights; mask crossover of 2"
     assert first == f"article: {networks}, sigma follows the error, the best boosted 100 x"

@@ -8,7 +8,7 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import made_digits, not_for_ever, run_here, status_of
+from conftest import made_digits, not_for_ever, run_here, status_of, well
 from small_run import SWEEP
 from sweep import digest_of
 
@@ -40,8 +40,7 @@ def swept(digits_file, tmp_path_factory):
     folder = tmp_path_factory.mktemp("sweep")
     (folder / "small.toml").write_text(STUDY)
     options = "--data", digits_file, "--output", folder / "out"
-    answer = run_here(SWEEP, folder / "small.toml", *options, cwd=folder)
-    assert answer.returncode == 0, answer.stderr
+    answer = well(run_here(SWEEP, folder / "small.toml", *options, cwd=folder))
     return folder, answer
 
 
@@ -103,11 +102,9 @@ def test_what_is_finished_is_skipped_and_what_is_not_is_done(out, sweep):
     times = kept.stat().st_mtime_ns
     shutil.rmtree(out / "mask-4-2")
     before = (out / "runs.csv").read_bytes()
-    drawn = sweep("--only-draw")
-    assert drawn.returncode == 0, drawn.stderr
+    well(sweep("--only-draw"))
     assert len(rows_of(out / "runs.csv")) == 12
-    answer = sweep()
-    assert answer.returncode == 0, answer.stderr
+    answer = well(sweep())
     assert [line for line in answer.stderr.splitlines() if " of 4: " in line] == ["4 of 4: mask-4, seed 2"]
     assert (out / "runs.csv").read_bytes() == before
     assert kept.stat().st_mtime_ns == times
@@ -141,8 +138,7 @@ def test_a_run_that_is_not_whole_is_resumed_or_begun_again(out, sweep, spoil):
     broken = out / "mean-2"
     expected = (broken / "best.npz").read_bytes()
     spoil(broken)
-    answer = sweep()
-    assert answer.returncode == 0, answer.stderr
+    well(sweep())
     assert (broken / "best.npz").read_bytes() == expected
 
 

@@ -2,14 +2,13 @@
 
 import re
 
-from conftest import ROOT
+from conftest import ROOT, well
 
 SCRIPT = ROOT / "experiments" / "cartpole.py"
 
 
 def test_the_agent_balances_and_is_drawn(run, tmp_path):
-    answer = run(SCRIPT, "--seed", 1, "--output", tmp_path / "pole.png")
-    assert answer.returncode == 0, answer.stderr
+    answer = well(run(SCRIPT, "--seed", 1, "--output", tmp_path / "pole.png"))
     mean, lowest = re.search(r"mean return of 20 other episodes: (\S+), lowest (\d+), of 500\n", answer.stdout).groups()
     assert float(mean) > 400
     assert int(lowest) <= 500
@@ -18,7 +17,6 @@ def test_the_agent_balances_and_is_drawn(run, tmp_path):
 
 def test_it_does_the_same_under_scoop(run):
     options = [SCRIPT, "--generations", 2, "--population", 8]
-    serial = run(*options)
-    assert serial.returncode == 0, serial.stderr
+    serial = well(run(*options))
     assert serial.stdout.startswith("2 generations")
     assert run("-m", "scoop", "-n", 2, *options).stdout == serial.stdout

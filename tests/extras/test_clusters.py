@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import FINISHED, MNIST, ROOT, XOR, interrupt, start, status_of
+from conftest import FINISHED, MNIST, ROOT, XOR, interrupt, start, status_of, well
+from wirings import evolve_toolbox
 
-from deap_nn import GA, Dataset, KerasProblem, evolve, make_toolbox, open_map
+from deap_nn import GA, Dataset, KerasProblem, make_toolbox, open_map
 from deap_nn.process import workers
 
 ENGINES = ("dask", "ray", "mpi")
@@ -97,8 +98,7 @@ def execute(*command, **options):
 def test_a_run_has_the_bytes_of_a_serial_one(command, tmp_path, digits_file, finished_run):
     prefix, options = command
     chosen = [*FINISHED, "--data", digits_file, "--output", tmp_path / "run", *options]
-    answer = execute(*prefix, MNIST, *chosen)
-    assert answer.returncode == 0, answer.stderr
+    answer = well(execute(*prefix, MNIST, *chosen))
     assert answer.stderr == ""
     for name in KEPT:
         assert (tmp_path / "run" / name).read_bytes() == (finished_run / name).read_bytes()
@@ -135,10 +135,8 @@ def test_an_evaluation_that_raises_names_its_child(own):
 
 
 def test_a_script_of_ones_own_gives_what_it_gives_serially(own):
-    answer = own("")
-    assert answer.returncode == 0, answer.stderr
-    serial = execute(sys.executable, OWN, "serial", "", "{}")
-    assert serial.returncode == 0, serial.stderr
+    answer = well(own(""))
+    serial = well(execute(sys.executable, OWN, "serial", "", "{}"))
     assert answer.stdout == serial.stdout.replace("1 workers", "2 workers")
 
 
@@ -160,7 +158,7 @@ def test_recipes_travel_and_not_weights(engine, request, monkeypatch):
         dumps = map_.dumps
         monkeypatch.setattr(map_._map, "dumps", lambda task: sent.append(len(made := dumps(task))) or made)
         toolbox.register("map", map_)
-        evolve(toolbox.population(n=16), toolbox, 2, seed=1)
+        evolve_toolbox(toolbox, n=16, ngen=2)
     assert 0 < max(sent) < 20_000
     assert sorted(sent)[len(sent) // 2] < 2_000
 
@@ -232,7 +230,7 @@ def test_the_workers_of_a_cluster_are_lent_what_the_main_process_holds_as_arrays
         with open_map(name, **(where if name == engine else {})) as map_:
             toolbox = make_toolbox(*problem, seed=1, batch_size=16)
             toolbox.register("map", map_)
-            population, logbook = evolve(toolbox.population(n=12), toolbox, 3, seed=1)
+            population, logbook = evolve_toolbox(toolbox, ngen=3)
             found[name] = [member.flat.tobytes() for member in population], logbook
     assert found["serial"] == found[engine]
 
@@ -242,8 +240,7 @@ def test_what_was_lent_is_there_when_its_worker_ends():
 
     So of all warnings that one alone is no error here.
     """
-    answer = execute(sys.executable, "-W", "error", "-W", "ignore::ResourceWarning", LENT)
-    assert answer.returncode == 0, answer.stderr
+    answer = well(execute(sys.executable, "-W", "error", "-W", "ignore::ResourceWarning", LENT))
     killed, without = answer.stdout.splitlines()
     assert killed.startswith("2 workers killed: ["), answer.stdout
     assert killed.partition(": ")[2] == without.partition(": ")[2]

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 from own_callbacks import Failing, Stop, chapters
-from wirings import members, plain_toolbox
+from wirings import evolve_toolbox, members, plain_toolbox
 
-from deap_nn import Callback, CallbackError, evolve, make_toolbox
+from deap_nn import Callback, CallbackError, evolve
 from deap_nn.callbacks.loggers import MLflowLogger
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*noload.* loader strategy is deprecated")  # MLflow's use of SQLAlchemy
@@ -59,11 +59,11 @@ def test_mlflow_gets_the_status_of_a_run_at_its_end(client, error, status):
 
 
 @pytest.mark.parametrize("from_the_beginning", [True, False])
-def test_a_resumed_run_continues_the_same_run(client, digits, tmp_path, from_the_beginning):
+def test_a_resumed_run_continues_the_same_run(client, mlp, tmp_path, from_the_beginning):
     def run(*callbacks):
-        toolbox = make_toolbox("mlp", digits, seed=1)
+        toolbox = mlp()
         words = {"callbacks": callbacks, "checkpoint": tmp_path / "checkpoint"}
-        return evolve(toolbox.population(n=4), toolbox, 4, **words)[1]
+        return evolve_toolbox(toolbox, n=4, ngen=4, **words)[1]
 
     first = MLflowLogger("trial") if from_the_beginning else Callback()
     with pytest.raises(KeyboardInterrupt):

@@ -1,11 +1,10 @@
 """The script that compares small models with steps by cases and without."""
 
-from conftest import ROOT
+from conftest import ROOT, quiet
 
 
 def test_it_says_the_loss_of_each_model_and_algorithm(here):
-    answer = here(ROOT / "experiments" / "own_models.py", "--seeds", 1, "--generations", 1)
-    assert (answer.returncode, answer.stderr) == (0, "")
+    answer = quiet(here(ROOT / "experiments" / "own_models.py", "--seeds", 1, "--generations", 1))
     lines = answer.stdout.splitlines()
     assert len(lines) == 5 * 4
     assert all(0 < float(line.split(": ")[1].split()[0]) < 10 for line in lines)

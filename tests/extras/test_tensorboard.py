@@ -11,8 +11,9 @@ import urllib.request
 import numpy as np
 import pytest
 from own_callbacks import Stop, chapters
+from wirings import evolve_toolbox
 
-from deap_nn import Callback, evolve, make_toolbox
+from deap_nn import Callback, make_toolbox
 from deap_nn.callbacks.loggers import TensorBoardLogger, written_in
 from deap_nn.models.tensorflow import tf
 
@@ -22,7 +23,7 @@ COLUMNS = ["nevals", "min", "avg", "std", "max", "train_error", "val_error", "si
 def evolved(digits, folder, logger, *callbacks, ngen=4, stats=None):
     """A run with a checkpoint, resumed if there is one; returns its logbook."""
     toolbox, watching = make_toolbox("mlp", digits, seed=1), [*callbacks, logger]
-    return evolve(toolbox.population(n=4), toolbox, ngen, stats=stats, callbacks=watching, checkpoint=folder)[1]
+    return evolve_toolbox(toolbox, n=4, ngen=ngen, stats=stats, callbacks=watching, checkpoint=folder)[1]
 
 
 def values_in(folder, *, torn=False):

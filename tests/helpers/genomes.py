@@ -4,6 +4,7 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
+from hypothesis import strategies as st
 
 import deap_nn
 from deap_nn import Individual
@@ -25,6 +26,13 @@ OPERATORS = [
 ]
 
 SHAPES = ((3, 4), (4,), (2, 2, 2, 3), (1,))
+
+ANY_SHAPES = st.lists(st.lists(st.integers(1, 6), max_size=3).map(tuple), min_size=1, max_size=5).map(tuple)
+SEVERAL_BLOCKS = ((130, 130), (), (7,), (200, 201), (3,))
+
+
+def size_of(shapes):
+    return sum(int(np.prod(shape)) for shape in shapes)
 
 
 def genome(seed=0, shapes=SHAPES):

@@ -1,6 +1,7 @@
 """Small Keras models with their data, and scored members of them, for tests of `KerasProblem` and `evolve_model`."""
 
 import numpy as np
+import pytest
 from deap import base, creator
 
 from deap_nn import KerasProblem, WeightList, make_toolbox
@@ -27,6 +28,20 @@ def scored(model, x, y, *, weights=(-1.0,), batch_size=None, **words):
     toolbox = make_toolbox(problem, batch_size=batch_size, **two_objectives(weights))
     individual = toolbox.individual()
     return toolbox, individual, toolbox.to_model(individual).predict(x, verbose=0)
+
+
+def check_scores(toolbox, individual, wanted, rel=1e-4):
+    """See that evaluating a member, on a mini-batch of all training samples, and scoring it on these give values."""
+    assert toolbox.evaluate(individual) == pytest.approx(wanted, rel=rel)
+    assert toolbox.scores(individual, "train") == pytest.approx(wanted, rel=rel)
+
+
+def loss_by_keras(toolbox, individual, loss, x, y, **words):
+    """The loss that Keras gives the model of a member on all samples at once."""
+    model = toolbox.to_model(individual)
+    model.compile(loss=loss, run_eagerly=True)
+    value = model.evaluate(x, y, batch_size=len(x), verbose=0, **words)
+    return value[0] if isinstance(value, list) else value
 
 
 def dense(units=3, last=None, width=4):

@@ -5,6 +5,10 @@ from conftest import MNIST, run_here
 from deap_nn import replay
 
 
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
 def resume(folder, digits_file, *options, generations=9):
     return run_here(
         MNIST,

@@ -1,6 +1,7 @@
 """Toolboxes that are wired by hand, what they are wired with, and what their runs give."""
 
 import contextlib
+import functools
 import time
 from collections import OrderedDict
 from functools import partial
@@ -27,7 +28,7 @@ from deap_nn import (
     selRankBoosted,
 )
 from deap_nn.breeding import task
-from deap_nn.breeding.founders import initPopulation
+from deap_nn.breeding.founders import breeder_of, initPopulation
 from deap_nn.core.logbooks import rows_of
 
 LAYOUT = Layout(("kernel", "bias", "out"), ((5, 7), (7,), (7, 3)))
@@ -67,6 +68,16 @@ class Together(Squares):
         return values
 
 
+class Doubled:
+    """A fitness of one's own, twice another."""
+
+    def __init__(self, evaluate):
+        self.evaluate = evaluate
+
+    def __call__(self, individual):
+        return (2 * self.evaluate(individual)[0],)
+
+
 def halve(individual, *, rng):
     """A mutation of a user's own."""
     individual[rng.integers(len(individual))] *= np.float32(0.5)
@@ -79,6 +90,16 @@ def cx_rows(ind1, ind2, *, rng):
         rows = rng.random(len(a)) < 0.5
         a[rows], b[rows] = b[rows], a[rows].copy()
     return ind1, ind2
+
+
+def mutation(sigma, **words):
+    """A mutation by the table, if no other noise is given."""
+    return partial(mutGaussianAdaptive, sigma=sigma, **{"noise": TABLE} | words)
+
+
+def passing(function):
+    """A decorator that changes nothing."""
+    return functools.wraps(function)(lambda *arguments, **keywords: function(*arguments, **keywords))
 
 
 class Counted:
@@ -108,9 +129,14 @@ def wired(**registered):
     return toolbox
 
 
+def evolve_toolbox(toolbox, *, n=12, ngen=6, **options):
+    """Run ``evolve`` on the next founders of a toolbox; the seed of one that has none is 1."""
+    seed = {"seed": getattr(toolbox, "seed", 1)}
+    return evolve(toolbox.population(n=n), toolbox, ngen, **seed | options)
+
+
 def result(toolbox, *, n=12, ngen=6, **options):
-    population, logbook = evolve(toolbox.population(n=n, start=0), toolbox, ngen, seed=1, **options)
-    return [individual.flat.tobytes() for individual in population], rows_of(logbook)
+    return logged(*evolve(toolbox.population(n=n, start=0), toolbox, ngen, seed=1, **options))
 
 
 def logged(population, logbook):
@@ -127,6 +153,10 @@ def scored(toolbox, population):
     for individual in population:
         individual.fitness.values = toolbox.evaluate(individual)
     return population
+
+
+def made_breeder(toolbox, **words):
+    return breeder_of(toolbox.population(n=4), toolbox, **{"seed": 1, "cxpb": 1.0, "mutpb": 1.0} | words)
 
 
 def mapping(function, items):
@@ -189,13 +219,9 @@ def drawn_globally():
 
 
 WIRINGS = {
-    "an adaptation that remembers": lambda: {
-        "mutate": partial(mutGaussianAdaptive, sigma=Shrinking(), noise=NoiseTable(1, LAYOUT.size))
-    },
+    "an adaptation that remembers": lambda: {"mutate": mutation(Shrinking())},
     "fused": lambda: {},
-    "annealed": lambda: {
-        "mutate": partial(mutGaussianAdaptive, sigma=Annealed(0.3, 0.01, 8), noise=NoiseTable(1, LAYOUT.size))
-    },
+    "annealed": lambda: {"mutate": mutation(Annealed(0.3, 0.01, 8))},
     "a user's own": lambda: {
         "mutate": halve,
         "mate": tools.cxTwoPoint,
@@ -203,7 +229,7 @@ WIRINGS = {
     },
     "founders of NumPy's global generator": lambda: {"individual": drawn_globally},
     "each with its own sigma": lambda: {
-        "mutate": partial(mutGaussianAdaptive, sigma=SelfAdaptive(0.3, 0.01), noise=NoiseTable(1, LAYOUT.size)),
+        "mutate": mutation(SelfAdaptive(0.3, 0.01)),
     },
     "the one-fifth rule, biased": lambda: {
         "mutate": partial(mutGaussianAdaptive, sigma=OneFifth(0.3, 0.01)),
@@ -215,7 +241,7 @@ WIRINGS = {
     "opposites, each with its own sigma": lambda: {
         "mate": cxScanning,
         "mates": 4,
-        "mutate": partial(mutGaussianAdaptive, sigma=SelfAdaptive(0.3, 0.01), noise=NoiseTable(1, LAYOUT.size)),
+        "mutate": mutation(SelfAdaptive(0.3, 0.01)),
         "select": partial(selRankBoosted, parents=6, opposites=0.5),
     },
     "around a centre": lambda: {"recombination_weights": recombination_weights, "step": 2.5},

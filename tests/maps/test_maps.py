@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from conftest import FINISHED, MNIST, XOR, alive, ended, interrupt, start, status_of
+from conftest import FINISHED, MNIST, XOR, alive, ended, interrupt, quiet, start, status_of, well
 
 from deap_nn import Individual, open_map
 from deap_nn.breeding import task as genome_tasks
@@ -29,8 +29,7 @@ SCRIPT = Path(__file__).with_name("own_script.py")
 
 def test_processes_give_the_bytes_of_one(warm, tmp_path, digits_file, finished_run):
     chosen = ["--map", "processes", "--workers", 2]
-    answer = warm(MNIST, *FINISHED, "--data", digits_file, "--output", tmp_path / "run", *chosen)
-    assert (answer.returncode, answer.stderr) == (0, "")
+    quiet(warm(MNIST, *FINISHED, "--data", digits_file, "--output", tmp_path / "run", *chosen))
     for name in KEPT:
         assert (tmp_path / "run" / name).read_bytes() == (finished_run / name).read_bytes()
     config = (tmp_path / "run" / "config.json").read_text()
@@ -39,8 +38,7 @@ def test_processes_give_the_bytes_of_one(warm, tmp_path, digits_file, finished_r
 
 
 def test_a_script_of_ones_own_gives_the_same_with_each(run):
-    serial = run(SCRIPT, "serial", "", "{}")
-    assert serial.returncode == 0, serial.stderr
+    serial = well(run(SCRIPT, "serial", "", "{}"))
     assert serial.stdout.startswith("1 workers: [")
     processes = run(SCRIPT, "processes", "", '{"workers": 2}')
     assert processes.stdout == serial.stdout.replace("1 workers", "2 workers"), processes.stderr

@@ -8,7 +8,7 @@ import warnings
 
 import numpy as np
 import pytest
-from conftest import MNIST, status_of
+from conftest import MNIST, status_of, well
 
 from deap_nn import load_dataset, make_toolbox
 from deap_nn.algorithms.make_toolbox import toolbox_of
@@ -46,8 +46,7 @@ def test_a_saved_model_is_evolved_gone_on_with_and_replayed(here, tmp_path, digi
     given = options(digits_file, "--keras", own, "--init", own)
     assert here(*given, "--generations", 4, "--output", tmp_path / "whole").returncode == 0
     assert here(*given, "--generations", 2, "--output", tmp_path / "run").returncode == 0
-    answer = here(MNIST, "--resume", tmp_path / "run", "--generations", 4, "--no-progress")
-    assert answer.returncode == 0, answer.stderr
+    answer = well(here(MNIST, "--resume", tmp_path / "run", "--generations", 4, "--no-progress"))
     for name in ("logbook.csv", "best.npz"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
     config = json.loads((tmp_path / "run" / "config.json").read_text())
@@ -62,8 +61,7 @@ def test_a_saved_model_is_evolved_gone_on_with_and_replayed(here, tmp_path, digi
     outputs = np.argmax(best(x[..., None] / np.float32(255)), axis=1)
     assert np.mean(outputs != y) == pytest.approx(status_of(tmp_path / "run")["test_error"])
     member = tmp_path / "member.npz"
-    answer = here("-m", "deap_nn.replay", tmp_path / "run", "--generation", 4, "--output", member)
-    assert answer.returncode == 0, answer.stderr
+    answer = well(here("-m", "deap_nn.replay", tmp_path / "run", "--generation", 4, "--output", member))
     assert "differs" not in answer.stdout
 
 
@@ -72,12 +70,10 @@ def test_a_run_starts_around_keras_own_file_of_weights_and_keeps_it(here, tmp_pa
     first = tmp_path / "first.weights.h5"
     keras.models.load_model(own).save_weights(first)
     run = tmp_path / "run"
-    answer = here(*options(digits_file, "--keras", own, "--init", first, "--generations", 0, "--output", run))
-    assert answer.returncode == 0, answer.stderr
+    well(here(*options(digits_file, "--keras", own, "--init", first, "--generations", 0, "--output", run)))
     assert (run / "init.weights.h5").read_bytes() == first.read_bytes()
     first.unlink()
-    answer = here(MNIST, "--resume", run, "--generations", 1, "--no-progress")
-    assert answer.returncode == 0, answer.stderr
+    well(here(MNIST, "--resume", run, "--generations", 1, "--no-progress"))
 
 
 @pytest.fixture
@@ -109,8 +105,7 @@ def test_another_file_than_the_run_began_with_is_refused(here, tmp_path, digits_
     assert checked("--resume", tmp_path / "run", "--generations", 2).keras == str(copy)
     gone = tmp_path / "moved"
     (tmp_path / "run").rename(gone)
-    answer = here(*REPLAY, gone, "--generation", 0, "--output", tmp_path / "member.npz")
-    assert answer.returncode == 0, answer.stderr
+    well(here(*REPLAY, gone, "--generation", 0, "--output", tmp_path / "member.npz"))
     gone.rename(tmp_path / "run")
     for damage in (lambda: copy.write_bytes(b"torn"), lambda: saved(small_model(), copy), copy.unlink):
         damage()

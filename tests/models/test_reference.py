@@ -11,6 +11,7 @@ import pytest
 from architectures import ARCHITECTURES, Subclassed
 from conftest import ROOT
 from keras_models import dense, x_of
+from wirings import evolve_toolbox
 
 from deap_nn import Individual, KerasProblem, evolve, make_toolbox, open_map
 from deap_nn.data.dataset import DataError
@@ -207,7 +208,7 @@ def test_models_with_user_code_have_the_same_fitness_in_other_processes():
             model, x = ARCHITECTURES[name]()
             y = keras.tree.map_structure(np.asarray, model(x))
             toolbox = make_toolbox(KerasProblem(model, x, y, loss="mse", validation_split=0), seed=1)
-            runs = [evolve(toolbox.population(n=4), toolbox, 1, seed=1)]
+            runs = [evolve_toolbox(toolbox, n=4, ngen=1)]
             toolbox.register("map", map_)
             runs.append(evolve(toolbox.population(n=4, start=0), toolbox, 1, seed=1))
             assert runs[0][1] == runs[1][1], name

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 from reference_loop import reference
-from wirings import logged
+from wirings import result
 
 from deap_nn import (
     GA,
@@ -15,7 +15,6 @@ from deap_nn import (
     KerasProblem,
     Layout,
     WeightsError,
-    evolve,
     evolve_model,
     initAround,
     initNormal,
@@ -48,7 +47,7 @@ def test_the_first_is_what_was_given_and_the_others_lie_around(toolbox, digits_f
 
 def test_recipes_and_weights_agree_on_where_they_start(toolbox, digits_file):
     around = make_toolbox("mlp", digits_file, seed=1, init=[np.full(s, 0.01) for s in toolbox.layout.shapes])
-    assert logged(*evolve(around.population(n=6), around, 2)) == reference(around, n=6, ngen=2)
+    assert result(around, n=6, ngen=2) == reference(around, n=6, ngen=2)
 
 
 @pytest.mark.parametrize("init", [initNormal, initAround])
@@ -57,7 +56,7 @@ def test_a_start_keeps_its_own_sigma_in_recipes(toolbox, digits_file, init):
     own = make_toolbox("mlp", digits_file, seed=1)
     noise = own.individual.keywords["noise"]
     own.register("individual", init, Individual, own.layout, sigma=0.3, noise=noise, **given)
-    assert logged(*evolve(own.population(n=6), own, 2)) == reference(own, n=6, ngen=2)
+    assert result(own, n=6, ngen=2) == reference(own, n=6, ngen=2)
 
 
 SAVING = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from deap import algorithms, base, creator
 from reference_loop import reference
-from wirings import LAYOUT, logged, sum_of_squares, wired
+from wirings import LAYOUT, evolve_toolbox, logged, sum_of_squares, wired
 
 from deap_nn import (
     Annealed,
@@ -20,7 +20,6 @@ from deap_nn import (
     SelfAdaptive,
     WeightList,
     cxMask,
-    evolve,
     initNormal,
     mutGaussianAdaptive,
     selRankBoosted,
@@ -152,7 +151,7 @@ def test_a_class_may_say_that_there_is_a_strategy():
     toolbox = wired()
     toolbox.register("individual", initNormal, creator.InAdaptationTests, LAYOUT)
     toolbox.register("mutate", mutGaussianAdaptive, sigma=SelfAdaptive(0.1, 0.01))
-    population, logbook = evolve(toolbox.population(n=8), toolbox, 3, seed=1)
+    population, logbook = evolve_toolbox(toolbox, n=8, ngen=3)
     assert logged(population, logbook) == reference(toolbox, n=8, ngen=3)
     assert len({member.strategy for member in population}) == 8
 

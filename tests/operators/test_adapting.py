@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from deap import base, creator, tools
 from loops import LOOPS, comma, plus, scored
+from wirings import evolve_toolbox
 
 from deap_nn import (
     ErrorScaled,
@@ -16,7 +17,6 @@ from deap_nn import (
     cxMask,
     evolve,
     initScaled,
-    make_toolbox,
     mutGaussianAdaptive,
     selRankBoosted,
 )
@@ -103,21 +103,20 @@ class TestUnderEvolve:
         if "select" in held:
             toolbox.register("select", adapting(selRankBoosted, recorder), parents=4, rng=np.random.default_rng(1))
         for _ in range(2):
-            evolve(toolbox.population(n=8), toolbox, 4, seed=1)
+            evolve_toolbox(toolbox, n=8, ngen=4)
             assert [generation for generation, _, _ in recorder.seen] == [1, 2, 3, 4]
 
     def test_a_toolbox_by_hand(self):
         sigma = ErrorScaled(0.5)
-        toolbox = by_hand(sigma)
-        _, logbook = evolve(toolbox.population(n=12), toolbox, 6, seed=1)
+        _, logbook = evolve_toolbox(by_hand(sigma))
         follows = [0.5, *(0.5 * best for best in logbook.select("min")[:-1])]
         assert logbook.select("sigma") == pytest.approx(follows)
 
     @pytest.mark.parametrize("stop", [None, 2])
-    def test_all_of_a_selection_are_reset_and_kept(self, digits, tmp_path, stop):
+    def test_all_of_a_selection_are_reset_and_kept(self, mlp, tmp_path, stop):
         """Beside that of the mutation: two runs on one toolbox are the same, and so is a resumed one."""
         rule = OneFifth(0.1, 0.001)
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+        toolbox = mlp(batch_size=16)
         toolbox.register("select", adapting(selRankBoosted, rule, rule), parents=4, rng=np.random.default_rng(1))
         evolve(toolbox.population(n=8, start=0), toolbox, 4)
         expected = rule.state()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from deap import tools
 from loops import plus, scored, simple
+from wirings import passing
 
 from deap_nn import ErrorScaled, KerasProblem, evolve, make_toolbox, mutGaussianAdaptive, selRankBoosted
 from deap_nn.models.tensorflow import keras
@@ -22,10 +23,13 @@ SELECTIONS = {
 class TestMadeToolbox:
     """Whatever is registered as ``select`` on a made toolbox advances its generation."""
 
+    @pytest.fixture
+    def toolbox(self, mlp):
+        return mlp(batch_size=16)
+
     @pytest.mark.parametrize("name", SELECTIONS)
-    def test_any_selection_advances(self, digits, name):
+    def test_any_selection_advances(self, toolbox, name):
         function, words = SELECTIONS[name]
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
         toolbox.register("select", function, **words)
         assert toolbox.select.keywords == words
         batches, evaluate = [], toolbox.evaluate.func
@@ -41,15 +45,7 @@ class TestMadeToolbox:
         assert toolbox.clock.generation == 4
         assert toolbox.clock.sigma < 0.128
 
-    def test_a_decorated_one_advances_once(self, digits):
-        def passing(select):
-            @functools.wraps(select)
-            def passed(*arguments, **keywords):
-                return select(*arguments, **keywords)
-
-            return passed
-
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+    def test_a_decorated_one_advances_once(self, toolbox):
         toolbox.register("select", passing(passing(toolbox.select)))
         toolbox.decorate("select", passing)
         random.seed(1)
@@ -57,7 +53,7 @@ class TestMadeToolbox:
         assert toolbox.clock.generation == 3
 
     @pytest.mark.parametrize("by_hand", [False, True])
-    def test_a_decorator_without_wraps_leaves_it_its_rng(self, digits, by_hand):
+    def test_a_decorator_without_wraps_leaves_it_its_rng(self, mlp, by_hand):
         def bare(select):
             def passed(*arguments, **keywords):
                 return select(*arguments, **keywords)
@@ -65,7 +61,7 @@ class TestMadeToolbox:
             return passed
 
         def ended(loop, *, decorated):
-            toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+            toolbox = mlp(batch_size=16)
             registered = toolbox.select
             if decorated and by_hand:
                 toolbox.register("select", bare(registered.func), *registered.args, **registered.keywords)
@@ -79,8 +75,7 @@ class TestMadeToolbox:
         for loop in (simple, lambda toolbox, population, ngen: evolve(population, toolbox, ngen)):
             assert ended(loop, decorated=True) == ended(loop, decorated=False)
 
-    def test_a_loop_that_never_selects(self, digits):
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+    def test_a_loop_that_never_selects(self, toolbox):
         population = toolbox.population(n=6)
         scored(toolbox, population)
         toolbox.next_generation(population)
@@ -88,8 +83,7 @@ class TestMadeToolbox:
         assert toolbox.evaluate.func.generation == toolbox.clock.generation == 1
         assert toolbox.clock.sigma == pytest.approx(0.128 * (1 - np.exp(-best)))
 
-    def test_a_sigma_that_is_registered_goes_by_the_fitness_of_the_problem(self, digits):
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+    def test_a_sigma_that_is_registered_goes_by_the_fitness_of_the_problem(self, toolbox):
         sigma = ErrorScaled(0.1)
         toolbox.register("mutate", mutGaussianAdaptive, sigma=sigma, rng=np.random.default_rng(1))
         random.seed(1)
@@ -106,8 +100,7 @@ class TestMadeToolbox:
         toolbox.register("mutate", mutGaussianAdaptive, sigma=own, rng=np.random.default_rng(1))
         assert own.fitness == "error"
 
-    def test_register_gives_partials(self, digits):
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+    def test_register_gives_partials(self, toolbox):
         for name in ("mate", "mutate", "select", "evaluate"):
             assert isinstance(getattr(toolbox, name), functools.partial)
         toolbox.register("select", tools.selTournament, 4, tournsize=2)

@@ -165,17 +165,16 @@ def test_read_only_weights_raise(operator, settings):
         operator.function(*arguments, rng=np.random.default_rng(1), **settings)
 
 
-def unevaluated():
-    return [genome()]
+OF_TWO = Individual, Layout(("a",), ((2,),))
 
 
 @pytest.mark.parametrize(
     ("function", "arguments", "keywords", "message"),
     [
-        ("initNormal", (Individual, Layout(("a",), ((2,),))), {"sigma": -1.0}, "sigma must be"),
-        ("initNormal", (Individual, Layout(("a",), ((2,),))), {"noise": np.zeros(3, np.float32)}, "noise must be"),
-        ("initScaled", (Individual, Layout(("a",), ((2,),))), {"spread": 0.5}, "spread needs noise, from which"),
-        ("initScaled", (Individual, Layout(("a",), ((2,),))), {"spread": -0.5}, "spread must be between 0 and 1"),
+        ("initNormal", OF_TWO, {"sigma": -1.0}, "sigma must be"),
+        ("initNormal", OF_TWO, {"noise": np.zeros(3, np.float32)}, "noise must be"),
+        ("initScaled", OF_TWO, {"spread": 0.5}, "spread needs noise, from which"),
+        ("initScaled", OF_TWO, {"spread": -0.5}, "spread must be between 0 and 1"),
         ("cxMask", (genome(1), genome(2)), {"indpb": 1.5}, "indpb must be between 0 and 1"),
         ("mutGaussianAdaptive", (genome(),), {"sigma": math.inf}, "sigma must be"),
         ("mutGaussianAdaptive", (genome(),), {"sigma": 0.1, "indpb": -1}, "indpb must be"),
@@ -184,7 +183,7 @@ def unevaluated():
         ("mutGaussianAdaptive", (genome(),), {"sigma": 0.1, "noise": np.zeros(5, np.float32)}, "noise must be"),
         ("cxBiased", (genome(1), genome(2)), {"indpb": 1.5}, "indpb must be between 0 and 1"),
         ("selRankBoosted", ([], 2), {}, "individuals must not be empty"),
-        ("selRankBoosted", (unevaluated(), 2), {}, "valid fitness"),
+        ("selRankBoosted", ([genome()], 2), {}, "valid fitness"),
         ("selRankBoosted", (population(), -1), {}, "k must be"),
         ("selRankBoosted", (population(), 2), {"pressure": 2.5}, "pressure must be"),
         ("selRankBoosted", (population(), 2), {"boost": 0}, "boost must be"),

@@ -5,6 +5,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from genomes import ANY_SHAPES, SEVERAL_BLOCKS, size_of
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -17,8 +18,6 @@ from deap_nn.operators.compiled.centre import mutate_around, recombine
 from deap_nn.operators.compiled.common import LARGE
 from deap_nn.operators.compiled.crossing import cross_and_mutate
 
-SHAPES = st.lists(st.lists(st.integers(1, 6), max_size=3).map(tuple), min_size=1, max_size=5).map(tuple)
-SEVERAL_BLOCKS = ((130, 130), (), (7,), (200, 201), (3,))
 BEYOND_THE_CACHES = ((7,), (1001, 1003), (3,), (5, 5))
 CROSSED = {
     "mask": Pairs(partial(cxMask, indpb=0.5)),
@@ -30,10 +29,6 @@ HALVES = [recombination_weights, partial(recombination_weights, parents=2)]
 
 def not_known_to_the_pass(individual, *, rng, **keywords):
     return mutGaussianAdaptive(individual, rng=rng, **keywords)
-
-
-def size_of(shapes):
-    return sum(int(np.prod(shape)) for shape in shapes)
 
 
 def breeders(reproduction, shapes, *, seed=3, scaled=True, mutpb=1.0):
@@ -78,7 +73,7 @@ def check(reproduction, shapes, *, sigma=0.1, seed=3, shift=None, **options):
 @example(name="scan", shapes=SEVERAL_BLOCKS, sigma=0.3, seed=1, scaled=True, shift=None)
 @given(
     name=st.sampled_from(list(CROSSED)),
-    shapes=SHAPES,
+    shapes=ANY_SHAPES,
     sigma=st.floats(0, 10),
     seed=st.integers(0, 1000),
     scaled=st.booleans(),
@@ -104,7 +99,7 @@ def test_children_that_are_not_mutated_are_moved_too(name):
 @example(shapes=SEVERAL_BLOCKS, sigma=0.3, seed=1, scaled=True, places=[5, 4, 9, 8], step=6.0, weights=HALVES[1])
 @example(shapes=((LARGE + 21,), (3,)), sigma=0.3, seed=1, scaled=False, places=[1, 0, 2], step=1.0, weights=HALVES[0])
 @given(
-    shapes=SHAPES,
+    shapes=ANY_SHAPES,
     sigma=st.floats(0, 10),
     seed=st.integers(0, 1000),
     scaled=st.booleans(),

@@ -6,12 +6,13 @@ from functools import partial
 import ml_dtypes
 import numpy as np
 import pytest
+from genomes import ANY_SHAPES, SEVERAL_BLOCKS, size_of
 from hypothesis import example, given
 from hypothesis import strategies as st
 from reference_loop import reference
-from wirings import logged
+from wirings import evolve_toolbox, logged
 
-from deap_nn import GA, Individual, evolve, make_toolbox
+from deap_nn import GA, Individual, make_toolbox
 from deap_nn.algorithms.algorithm import ALGORITHMS
 from deap_nn.breeding import slots
 from deap_nn.breeding.genomes import Genomes
@@ -26,7 +27,6 @@ from deap_nn.problems import groups, network
 from deap_nn.problems.evaluate import Evaluate
 from deap_nn.problems.scorer import Scorer, forget_all
 
-SHAPES = st.lists(st.lists(st.integers(1, 6), max_size=3).map(tuple), min_size=1, max_size=5).map(tuple)
 UNTOUCHED = 0x1234
 
 
@@ -49,12 +49,12 @@ def test_numbers_are_rounded_as_elsewhere(bits):
     assert np.array_equal(halves[~same], expected.view(np.uint16)[~same])
 
 
-@example(shapes=((130, 130), (), (7,), (200, 201), (3,)), sigma=0.3, seed=1, place=4)
+@example(shapes=SEVERAL_BLOCKS, sigma=0.3, seed=1, place=4)
 @example(shapes=((5,), (2, 3)), sigma=1e38, seed=2, place=3)
-@given(shapes=SHAPES, sigma=st.floats(0, 10), seed=st.integers(0, 1000), place=st.integers(0, 9))
+@given(shapes=ANY_SHAPES, sigma=st.floats(0, 10), seed=st.integers(0, 1000), place=st.integers(0, 9))
 def test_children_around_a_centre_are_rounded_in_the_pass(shapes, sigma, seed, place):
     rng = np.random.default_rng(seed)
-    size = sum(int(np.prod(shape)) for shape in shapes)
+    size = size_of(shapes)
     centre, table = rng.standard_normal(size, np.float32), rng.standard_normal(3 * size, np.float32)
     rounded = rng.random(len(shapes)) < 0.6
     factors = np.full(len(shapes), sigma, np.float32)
@@ -95,11 +95,11 @@ def test_halves_that_do_not_fit_are_refused():
 @pytest.mark.parametrize(
     ("name", "mutpb", "lodged"), [("es", 1, 1), ("es", 0.5, 1_000_000), ("ga", 1, 1_000_000), ("ga", 0.5, 1)]
 )
-def test_recipes_are_rounded_and_score_what_whole_genomes_do(digits, monkeypatch, name, mutpb, lodged):
+def test_recipes_are_rounded_and_score_what_whole_genomes_do(mlp, monkeypatch, name, mutpb, lodged):
     monkeypatch.setattr(groups, "GROUPED_WEIGHTS", 1)  # each genome alone, as those of large networks
     monkeypatch.setattr(slots, "LODGED_WEIGHTS", lodged)
     monkeypatch.setattr(slots, "LODGED_MATES", 1)
-    toolbox = make_toolbox("mlp", digits, ALGORITHMS[name](), seed=101, precision="bfloat16")
+    toolbox = mlp(ALGORITHMS[name](), seed=101, precision="bfloat16")
     passes, scored = [], []
 
     def counting(counted, method):
@@ -108,16 +108,16 @@ def test_recipes_are_rounded_and_score_what_whole_genomes_do(digits, monkeypatch
     whole = reference(toolbox, n=10, ngen=4, seed=101, mutpb=mutpb)
     monkeypatch.setattr(AroundCentre, "_around", counting(passes, AroundCentre._around))
     monkeypatch.setattr(Scorer, "rounded_fitness", counting(scored, Scorer.rounded_fitness))
-    by_recipes = evolve(toolbox.population(n=10), toolbox, 4, mutpb=mutpb)
+    by_recipes = evolve_toolbox(toolbox, n=10, ngen=4, mutpb=mutpb)
     assert logged(*by_recipes) == whole
     assert len(scored) == 50
     assert (6 in passes) is (name == "es")  # with the halves; not all are mutated where mutpb is less than 1
 
 
-def test_a_rounded_genome_whose_slot_is_used_again_while_it_is_scored_is_scored_again(digits, monkeypatch):
+def test_a_rounded_genome_whose_slot_is_used_again_while_it_is_scored_is_scored_again(mlp, monkeypatch):
     monkeypatch.setattr(groups, "GROUPED_WEIGHTS", 1)
     monkeypatch.setattr(slots, "LODGED_WEIGHTS", 1)
-    toolbox = make_toolbox("mlp", digits, seed=111, precision="bfloat16")
+    toolbox = mlp(seed=111, precision="bfloat16")
     whole = reference(toolbox, n=8, ngen=3, seed=111)
     overwritten = set()
 
@@ -133,13 +133,13 @@ def test_a_rounded_genome_whose_slot_is_used_again_while_it_is_scored_is_scored_
 
     forget()
     monkeypatch.setattr(Scorer, "rounded_fitness", fitness)
-    assert logged(*evolve(toolbox.population(n=8), toolbox, 3)) == whole
+    assert logged(*evolve_toolbox(toolbox, n=8, ngen=3)) == whole
     assert len(overwritten) == 3 * 8
 
 
-def test_a_rounded_genome_has_the_fitness_that_its_rounding_gives(digits, monkeypatch):
+def test_a_rounded_genome_has_the_fitness_that_its_rounding_gives(mlp, monkeypatch):
     monkeypatch.setattr(groups, "GROUPED_WEIGHTS", 1)
-    toolbox = make_toolbox("mlp", digits, seed=102, precision="bfloat16")
+    toolbox = mlp(seed=102, precision="bfloat16")
     individual = toolbox.individual()
     again = toolbox.clone(individual)
     for matrix in again[:2]:  # those of the last layer are not rounded
@@ -209,12 +209,12 @@ class Decayed(Evaluate):
 
 
 @pytest.mark.parametrize("grouped", [True, False])
-def test_a_derived_evaluation_is_called(digits, monkeypatch, grouped):
+def test_a_derived_evaluation_is_called(mlp, monkeypatch, grouped):
     monkeypatch.setattr(groups, "GROUPED_WEIGHTS", 1_000_000 if grouped else 1)
-    toolbox = make_toolbox("mlp", digits, GA(parents=4), seed=104 + grouped, precision="bfloat16")
+    toolbox = mlp(GA(parents=4), seed=104 + grouped, precision="bfloat16")
     toolbox.register("evaluate", Decayed(toolbox.problem))
     weights, rows = reference(toolbox, n=6, ngen=2, seed=104 + grouped)
-    assert logged(*evolve(toolbox.population(n=6), toolbox, 2)) == (weights, rows)
+    assert logged(*evolve_toolbox(toolbox, n=6, ngen=2)) == (weights, rows)
     assert rows[0]["min"] > 20  # of the weights
 
 

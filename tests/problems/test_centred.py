@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from reference_loop import reference
-from wirings import logged
+from wirings import evolve_toolbox, logged
 
-from deap_nn import GA, KerasProblem, evolve, make_toolbox
+from deap_nn import GA, KerasProblem, make_toolbox
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.data.minibatches import batch_indices
 from deap_nn.models.layers import centrable_layers
@@ -145,7 +145,7 @@ def test_a_group_of_any_size_has_the_bits_of_single_networks():
 def test_the_plain_loop_gives_the_same_bytes_and_the_files_of_a_run_hold_the_model_itself(tmp_path):
     toolbox = make_toolbox("mlp", "mnist5k", GA(centred=True), seed=1)
     with RunDirectory(tmp_path / "run") as directory:
-        population, logbook = evolve(toolbox.population(n=12), toolbox, 2, seed=1, callbacks=[directory])
+        population, logbook = evolve_toolbox(toolbox, ngen=2, callbacks=[directory])
     assert logged(population, logbook) == reference(toolbox, n=12, ngen=2)
     assert toolbox.problem.centred_layers == ["hidden", "output"]
     with np.load(tmp_path / "run" / "best.npz") as best:

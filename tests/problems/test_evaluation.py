@@ -24,17 +24,14 @@ from deap_nn.problems.objectives import of_classes
 from deap_nn.problems.problem import Problem
 from deap_nn.problems.scorer import Scorer, forget_all
 
-
-@pytest.fixture(scope="module")
-def mlp():
-    return reference_of("mlp")
+MLP = reference_of("mlp")
 
 
-def individual_for(reference, seed=1):
+def individual_for(reference=MLP, seed=1):
     return initScaled(Individual, reference.layout, rng=np.random.default_rng(seed))
 
 
-def problem(digits, reference, *, fitness="cross_entropy", **changes):
+def problem(digits, reference=MLP, *, fitness="cross_entropy", **changes):
     settings = {"batch_size": 64, "seed": 1, "images": True}
     return Problem(reference, digits.reference, (of_classes(fitness),), **(settings | changes))
 
@@ -45,42 +42,42 @@ def mlp_logits(individual, images):
     return hidden @ kernel2 + bias2
 
 
-def test_fitness_is_error_rate_and_cross_entropy(digits, mlp):
-    individual = individual_for(mlp)
+def test_fitness_is_error_rate_and_cross_entropy(digits):
+    individual = individual_for()
     for generation in (0, 3, 7):
         chosen = batch_indices(1, generation, 64, len(digits.x_train))
         logits, labels = mlp_logits(individual, digits.x_train[chosen]), digits.y_train[chosen]
         log_sum = np.log(np.exp(logits).sum(axis=1))
         expected = (log_sum - logits[np.arange(64), labels]).mean()
-        assert at(Evaluate(problem(digits, mlp)), generation)(individual) == (pytest.approx(expected, rel=1e-5),)
+        assert at(Evaluate(problem(digits)), generation)(individual) == (pytest.approx(expected, rel=1e-5),)
         error = (logits.argmax(axis=1) != labels).mean()
-        assert at(Evaluate(problem(digits, mlp, fitness="error")), generation)(individual) == (error,)
-    assert isinstance(Evaluate(problem(digits, mlp))(individual)[0], float)
+        assert at(Evaluate(problem(digits, fitness="error")), generation)(individual) == (error,)
+    assert isinstance(Evaluate(problem(digits))(individual)[0], float)
     with pytest.raises(ValueError, match="individual must have the shapes"):
-        Evaluate(problem(digits, mlp))(Individual([np.zeros((784, 64))]))
+        Evaluate(problem(digits))(Individual([np.zeros((784, 64))]))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("fitness", ["error", "cross_entropy"])
-def test_what_is_not_finite_is_the_worst_and_finite(digits, mlp, value, fitness):
-    individual = individual_for(mlp)
+def test_what_is_not_finite_is_the_worst_and_finite(digits, value, fitness):
+    individual = individual_for()
     individual[3][0] = value
     worst = {"error": 1.0, "cross_entropy": WORST}[fitness]
-    scoring = problem(digits, mlp, fitness=fitness)
+    scoring = problem(digits, fitness=fitness)
     assert Evaluate(scoring)(individual) == (worst,)
     assert ErrorRate(scoring)(individual, "validation", size=50) == 1.0
 
 
-def test_where_the_weights_lie_in_memory_does_not_matter(digits, mlp):
-    individual = individual_for(mlp)
-    expected = Evaluate(problem(digits, mlp))(individual)
+def test_where_the_weights_lie_in_memory_does_not_matter(digits):
+    individual = individual_for()
+    expected = Evaluate(problem(digits))(individual)
     for offset in (1, 5, 16):
         flat = np.empty(individual.flat.size + 32, np.float32)[offset : -32 + offset]
         flat[:] = individual.flat
         moved = Individual.from_flat(flat, individual.shapes)
-        assert Evaluate(problem(digits, mlp))(moved) == expected
+        assert Evaluate(problem(digits))(moved) == expected
     flat.flags.writeable = False
-    assert Evaluate(problem(digits, mlp))(Individual.from_flat(flat, individual.shapes)) == expected
+    assert Evaluate(problem(digits))(Individual.from_flat(flat, individual.shapes)) == expected
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -104,16 +101,16 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
         configure_tensorflow(1, "gpu")
 
 
-def test_a_huge_cross_entropy_is_what_it_is(digits, mlp):
-    individual = individual_for(mlp)
+def test_a_huge_cross_entropy_is_what_it_is(digits):
+    individual = individual_for()
     for matrix in individual:
         matrix *= 1e9
-    assert 1e15 < Evaluate(problem(digits, mlp))(individual)[0] < WORST
+    assert 1e15 < Evaluate(problem(digits))(individual)[0] < WORST
 
 
 def test_misread_counts_agree_with_numpy_over_all_stretches(digits, mlp, monkeypatch):
-    individual = individual_for(mlp, seed=2)
-    toolbox = make_toolbox("mlp", digits, GA(centred=False, stratified=False), seed=1, validation_size=30)
+    individual = individual_for(seed=2)
+    toolbox = mlp(GA(centred=False, stratified=False), validation_size=30)
     for split in ("train", "validation", "test"):
         images, labels = digits.part(split)
         expected = (mlp_logits(individual, images).argmax(axis=1) != labels).mean()
@@ -140,8 +137,8 @@ def assessed(problem, individual, size):
     return found, len(tasks)
 
 
-def test_one_call_assesses_a_small_network_as_slices_do(digits, mlp, monkeypatch):
-    individual, images = individual_for(mlp, seed=4), problem(digits, mlp)
+def test_one_call_assesses_a_small_network_as_slices_do(digits, monkeypatch):
+    individual, images = individual_for(seed=4), problem(digits)
     rng = np.random.default_rng(3)
     x, y = rng.normal(size=(200, 3)).astype(np.float32), rng.normal(size=(200, 2)).astype(np.float32)
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
@@ -159,8 +156,8 @@ def test_one_call_assesses_a_small_network_as_slices_do(digits, mlp, monkeypatch
         assert list(found) == ["train_error", "val_error"][: 1 + (size > 0)]
 
 
-def test_what_is_no_individual_is_named(digits):
-    toolbox = make_toolbox("mlp", digits, seed=1)
+def test_what_is_no_individual_is_named(mlp):
+    toolbox = mlp()
     individual = toolbox.individual()
     matrices, vector = [np.array(matrix) for matrix in individual], np.array(individual)
     assert toolbox.evaluate(vector) == toolbox.evaluate(individual)
@@ -176,13 +173,13 @@ def test_what_is_no_individual_is_named(digits):
                 toolbox.error_rate(other, split)
 
 
-def test_the_network_is_traced_once_for_the_fitness_and_once_for_any_part(digits, mlp, monkeypatch):
+def test_the_network_is_traced_once_for_the_fitness_and_once_for_any_part(digits, monkeypatch):
     traced = []
     outputs = Network._outputs
     monkeypatch.setattr(Network, "_outputs", lambda *arguments: traced.append(1) or outputs(*arguments))
     forget_all()  # another test may have compiled it
-    scoring = Scorer(problem(digits, mlp, seed=77))
-    individuals = [individual_for(mlp, seed) for seed in range(3)]
+    scoring = Scorer(problem(digits, seed=77))
+    individuals = [individual_for(seed=seed) for seed in range(3)]
     scoring.fitness(individuals[0], 0)
     made = len(traced)
     for generation in range(3):
@@ -197,10 +194,10 @@ def test_the_network_is_traced_once_for_the_fitness_and_once_for_any_part(digits
     assert len(traced) == made + 1
 
 
-def test_a_signal_waits_for_what_is_being_traced(digits, mlp, monkeypatch):
+def test_a_signal_waits_for_what_is_being_traced(digits, monkeypatch):
     forget_all()
-    scoring = Scorer(problem(digits, mlp, seed=78))
-    individual, done, outputs = individual_for(mlp, 1), [], Network._outputs
+    scoring = Scorer(problem(digits, seed=78))
+    individual, done, outputs = individual_for(), [], Network._outputs
 
     def interrupted(*arguments):
         os.kill(os.getpid(), signal.SIGINT)
@@ -215,10 +212,10 @@ def test_a_signal_waits_for_what_is_being_traced(digits, mlp, monkeypatch):
     assert tf.executing_eagerly()
 
 
-def test_groups_of_any_size_give_the_bits_of_a_single_member_wherever_they_lie(digits, mlp):
-    individuals = [individual_for(mlp, seed) for seed in range(50)]
+def test_groups_of_any_size_give_the_bits_of_a_single_member_wherever_they_lie(digits):
+    individuals = [individual_for(seed=seed) for seed in range(50)]
     individuals[7][3][0] = np.nan
-    evaluate = at(Evaluate(problem(digits, mlp)), 2)
+    evaluate = at(Evaluate(problem(digits)), 2)
     assert evaluate.scores_groups
     expected = [evaluate(individual) for individual in individuals]
     genomes = np.stack([individual.flat for individual in individuals])
@@ -231,22 +228,22 @@ def test_groups_of_any_size_give_the_bits_of_a_single_member_wherever_they_lie(d
     assert not Evaluate(problem(digits, reference_of("mnist_deep"))).scores_groups
 
 
-def test_evaluate_is_small_to_send(digits, mlp):
-    evaluate = at(Evaluate(problem(digits, mlp)), 5)
+def test_evaluate_is_small_to_send(digits):
+    evaluate = at(Evaluate(problem(digits)), 5)
     content = pickle.dumps(evaluate, pickle.HIGHEST_PROTOCOL)
     assert len(content) < 1000
     again = pickle.loads(content)
-    individual = individual_for(mlp)
+    individual = individual_for()
     assert again(individual) == evaluate(individual)
     assert again.generation == 5
 
 
-def test_data_are_loaded_once_a_process(digits_file, mlp, monkeypatch):
+def test_data_are_loaded_once_a_process(digits_file, monkeypatch):
     data = loading.load_dataset("mnist", digits_file)
     assert np.array_equal(data.x_test, made_digits().x_test)
     loaded = []
     monkeypatch.setattr(registry, "HELD", {})
     monkeypatch.setattr(loading, "read_npz", lambda path, read=loading.read_npz: loaded.append(path) or read(path))
     for generation in range(3):
-        at(Evaluate(problem(data, mlp, seed=99)), generation)(individual_for(mlp))
+        at(Evaluate(problem(data, seed=99)), generation)(individual_for())
     assert len(loaded) == 1

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from keras_models import two_objectives
-from limits import evolve
+from wirings import evolve_toolbox
 
 from deap_nn import GA, KerasProblem, make_toolbox, open_map
 from deap_nn.genome.vectors import Layout
@@ -65,7 +65,7 @@ def log_of(wiring, data, map_=None, **settings):
     toolbox = wiring(data)
     if map_ is not None:
         toolbox.register("map", map_)
-    population, logbook = evolve(toolbox.population(n=7), toolbox, 10, seed=1, **settings)
+    population, logbook = evolve_toolbox(toolbox, n=7, ngen=10, **settings)
     return logbook, [(member.flat.tolist(), member.fitness.values) for member in population]
 
 

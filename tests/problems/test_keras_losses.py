@@ -5,9 +5,10 @@ from functools import partial
 import numpy as np
 import pytest
 from architectures import ARCHITECTURES
-from keras_models import dense, labels, scored, two_objectives, x_of
+from keras_models import check_scores, dense, labels, loss_by_keras, scored, two_objectives, x_of
+from wirings import evolve_toolbox
 
-from deap_nn import KerasProblem, evolve, make_toolbox
+from deap_nn import KerasProblem, make_toolbox
 from deap_nn.callbacks.early_stopping import EarlyStopping
 from deap_nn.callbacks.progress import ProgressBar
 from deap_nn.models.outputs import is_logits
@@ -90,8 +91,7 @@ def test_an_objective_may_be_of_some_outputs():
     error = np.mean(c.argmax(1) != y[0])
     away = np.abs(s - y[2])
     wanted = [error, np.mean((r - y[1]) ** 2), away.mean() + entropy, 1 - error, 1 - error, away.max()]
-    assert toolbox.scores(individual, "train") == pytest.approx(wanted, rel=1e-4)
-    assert toolbox.evaluate(individual) == pytest.approx(wanted, rel=1e-4)
+    check_scores(toolbox, individual, wanted)
     for loss, message in [
         ({"c": "error", "q": "mse"}, "loss must name some of the outputs c, r, s, got c, q"),
         ({"r": "error"}, "error of one output needs targets of 0 and 1"),
@@ -116,8 +116,7 @@ def test_targets_by_name_go_to_their_outputs(form):
     wanted = np.mean((z - large) ** 2) + np.mean((first - small) ** 2)
     other = np.mean((z - small) ** 2) + np.mean((first - large) ** 2)
     assert abs(wanted - other) > 1e-3 * wanted
-    assert toolbox.scores(individual, "train")[0] == pytest.approx(wanted, rel=1e-4)
-    assert toolbox.evaluate(individual)[0] == pytest.approx(wanted, rel=1e-4)
+    check_scores(toolbox, individual, [wanted])
     with pytest.raises(ValueError, match="y must name the outputs"):
         KerasProblem(model, x, {"z": large, "other": small}, loss="mse")
 
@@ -190,10 +189,7 @@ def test_a_named_loss_sees_targets_as_keras_does(more, losses):
     model = keras.Sequential([*given, layers.Reshape(())] if more == "targets" else given)
     y = y if more == "outputs" else y[:, None]
     toolbox, individual, _ = scored(model, x, y, loss=losses, batch_size=60, weights=(-1.0,) * len(losses))
-    evolved, wanted = toolbox.to_model(individual), []
-    for loss in losses:
-        evolved.compile(loss=loss, run_eagerly=True)
-        wanted.append(evolved.evaluate(x, y, batch_size=60, verbose=0))
+    wanted = [loss_by_keras(toolbox, individual, loss, x, y) for loss in losses]
     assert toolbox.evaluate(individual) == pytest.approx(wanted, rel=1e-5, abs=1e-6)
 
 
@@ -219,16 +215,13 @@ def test_saturated_probabilities_have_the_loss_that_keras_gives_them(last, usual
     words = {"loss": losses, "weights": (-1.0,) * 3, "validation_split": 0.2}
     toolbox, individual, _ = scored(dense(units, last), x, y, batch_size=32, **words)
     individual.flat[:] *= 200
-    evolved, wanted = toolbox.to_model(individual), []
-    for loss in (usual, *losses[1:]):
-        evolved.compile(loss=loss, run_eagerly=True)
-        parts = slice(32), slice(32, None)
-        wanted.append([evolved.evaluate(x[part], y[part], batch_size=32, verbose=0) for part in parts])
-    on_train, on_validation = zip(*wanted, strict=True)
+    on_train, on_validation = (
+        [loss_by_keras(toolbox, individual, loss, x[part], y[part]) for loss in (usual, *losses[1:])]
+        for part in (slice(32), slice(32, None))
+    )
     assert min(on_train) > 17  # no logarithm of a probability that was clipped is as large
-    assert toolbox.evaluate(individual) == pytest.approx(on_train, rel=1e-5)
+    check_scores(toolbox, individual, on_train, rel=1e-5)
     assert toolbox.evaluate.func.many(individual.flat[None].copy()) == [toolbox.evaluate(individual)]
-    assert toolbox.scores(individual, "train") == pytest.approx(on_train, rel=1e-5)
     assert toolbox.scores(individual, "validation") == pytest.approx(on_validation, rel=1e-5)
     assert toolbox.error_rate(individual, "validation") == pytest.approx(on_validation[0], rel=1e-5)
 
@@ -263,10 +256,10 @@ def test_a_maximised_objective_is_reported_with_the_other_sign(capsys):
     value = toolbox.scores(individual, "validation")[0]
     assert 0 < value <= 1
     assert toolbox.error_rate(individual, "validation") == -value
-    _, logbook = evolve(toolbox.population(n=12), toolbox, 6, seed=1)
+    _, logbook = evolve_toolbox(toolbox)
     assert all(-1 <= error <= 0 for error in logbook.select("val_error"))
     assert np.mean(logbook.select("avg")[-2:]) > logbook.select("avg")[0]  # what is maximised grows
     callbacks = [EarlyStopping(target=-0.01), ProgressBar()]
-    _, logbook = evolve(toolbox.population(n=8), toolbox, 5, seed=1, callbacks=callbacks)
+    _, logbook = evolve_toolbox(toolbox, n=8, ngen=5, callbacks=callbacks)
     assert len(logbook) == 1  # the best of the first is beyond that already
     assert f"best {logbook[0]['max']:.4g}" in capsys.readouterr().err

@@ -6,11 +6,11 @@ import random
 import numpy as np
 import pytest
 from architectures import ARCHITECTURES
-from keras_models import dense, labels, two_objectives, x_of
+from keras_models import check_scores, dense, labels, two_objectives, x_of
 from reference_loop import reference
-from wirings import logged
+from wirings import evolve_toolbox, logged
 
-from deap_nn import GA, Constant, KerasProblem, evolve, make_toolbox
+from deap_nn import GA, Constant, KerasProblem, make_toolbox
 from deap_nn.algorithms.algorithm import ALGORITHMS
 from deap_nn.core.errors import EvaluationError
 from deap_nn.data.samples import flat
@@ -44,8 +44,7 @@ def test_every_architecture_is_scored_as_it_predicts_and_comes_out(name):
         assert "seed_generator" in variable.path or np.array_equal(variable.numpy(), other.numpy())
     predicted = keras.tree.flatten(evolved.predict(inputs, verbose=0))
     wanted = sum(np.mean((p - t) ** 2) for p, t in zip(predicted, flat(y), strict=True))
-    assert toolbox.scores(individual, "train")[0] == pytest.approx(wanted, rel=1e-4)
-    assert toolbox.evaluate(individual)[0] == pytest.approx(wanted, rel=1e-4)  # the mini-batch is all there is
+    check_scores(toolbox, individual, [wanted])
     sent = pickle.loads(pickle.dumps(toolbox.evaluate.func))
     forget_all()
     value = sent(individual)  # as a worker does
@@ -71,7 +70,7 @@ def test_a_group_changes_no_bit(name):
 def test_the_plain_loop_gives_the_same_and_needs_no_validation_samples():
     problem = KerasProblem(dense(2), x_of(), x_of(2), loss="mae", validation_split=0)
     toolbox = make_toolbox(problem, algorithm=GA(sigma=Constant(0.1)), seed=1, batch_size=8)
-    population, logbook = evolve(toolbox.population(n=10), toolbox, 3, seed=1)
+    population, logbook = evolve_toolbox(toolbox, n=10, ngen=3)
     assert "val_error" not in logbook[0]
     assert logged(population, logbook) == reference(toolbox, n=10, ngen=3)
 
@@ -85,7 +84,7 @@ def test_a_toolbox_says_what_does_not_go_with_a_problem():
         make_toolbox(problem, seed=1, batch_size=33)
     toolbox = make_toolbox(problem, **two_objectives())
     with pytest.raises(EvaluationError, match=r"generation 0, child 0: evaluate must return a tuple of 2 number\(s\)"):
-        evolve(toolbox.population(n=4), toolbox, 1)
+        evolve_toolbox(toolbox, n=4, ngen=1)
     with pytest.raises(
         TypeError, match=r"data must be a name, a path, a Dataset or \(x, y\): only a KerasProblem has its own"
     ):
@@ -108,7 +107,7 @@ def test_a_toolbox_says_what_does_not_go_with_a_problem():
 def test_an_evaluate_of_ones_own_has_as_many_values_as_the_container():
     toolbox = make_toolbox(KerasProblem(dense(2), x_of(), x_of(2), loss="mse"), **two_objectives())
     toolbox.register("evaluate", lambda one: (float(np.abs(one.flat).sum()), float(np.square(one.flat).sum())))
-    population, logbook = evolve(toolbox.population(n=6), toolbox, 2)
+    population, logbook = evolve_toolbox(toolbox, n=6, ngen=2)
     assert all(one.fitness.values == toolbox.evaluate(one) for one in population)
     assert logbook[-1]["val_error"] == toolbox.error_rate(min(population, key=toolbox.evaluate), "validation") > 0
 
@@ -148,16 +147,13 @@ def test_a_problem_may_be_scored_in_bfloat16():
 @pytest.mark.parametrize("name", ["ga", "es", "article"])
 def test_presets_are_for_problems_too(name):
     loss = "error" if name == "article" else "cross_entropy"
-    toolbox = make_toolbox(
-        KerasProblem(dense(3), x_of(), labels(), loss=loss), algorithm=ALGORITHMS[name](), seed=1, batch_size=20
-    )
-    assert len(evolve(toolbox.population(n=6), toolbox, 2)[1]) == 3
+    problem = KerasProblem(dense(3), x_of(), labels(), loss=loss)
+    toolbox = make_toolbox(problem, algorithm=ALGORITHMS[name](), seed=1, batch_size=20)
+    assert len(evolve_toolbox(toolbox, n=6, ngen=2)[1]) == 3
     assert toolbox.algorithm.fitness == loss
     other = {"error": "cross_entropy", "cross_entropy": "error"}[loss]
     with pytest.raises(ValueError, match=f"fitness is not for a KerasProblem, which has its own loss, got '{other}'"):
-        make_toolbox(
-            KerasProblem(dense(3), x_of(), labels(), loss=loss), algorithm=ALGORITHMS[name](fitness=other), seed=1
-        )
+        make_toolbox(problem, algorithm=ALGORITHMS[name](fitness=other), seed=1)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from deap import base, creator
 from deap_nn import ES, GA, KerasProblem, WeightList, make_toolbox
 from deap_nn.core.registered import at
 from deap_nn.genome.layer_inputs import unpacked_inputs
-from deap_nn.models.tensorflow import keras, tf
+from deap_nn.models.tensorflow import keras
 from deap_nn.operators.describe import describe_algorithm
 from deap_nn.problems.network import Network
 from deap_nn.problems.scorer import forget_all, scorer
@@ -48,19 +48,13 @@ def largest(y_true, y_pred):
     return keras.ops.max(keras.ops.abs(y_true - y_pred))
 
 
-@pytest.mark.parametrize("in_groups", [True, False])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(
     "loss",
     ["error", "cross_entropy", "sparse_categorical_crossentropy", "mse", keras.losses.Huber(0.5), squared],
     ids=lambda loss: getattr(loss, "name", getattr(loss, "__name__", loss)),
 )
-def test_the_fitness_is_the_mean_of_the_losses_and_products_are_those_of_the_kernels(
-    monkeypatch, in_groups, weighted, loss
-):
-    if not in_groups:
-        monkeypatch.setattr("deap_nn.problems.groups.GROUPED_WEIGHTS", 0)
-    forget_all()
+def test_the_fitness_is_the_mean_of_the_losses_and_products_are_those_of_the_kernels(in_groups, weighted, loss):
     x, y = data()
     of_classes = isinstance(loss, str) and loss != "mse"
     model = small(activation="softmax") if loss == "sparse_categorical_crossentropy" else small()
@@ -118,11 +112,7 @@ def test_a_loss_of_one_number_and_a_metric_have_no_cases():
         make_toolbox(problems[1], algorithm=ES(projected=True, casewise=True), container=maximised(), seed=1)
 
 
-@pytest.mark.parametrize("in_groups", [True, False])
-def test_a_network_with_outputs_that_are_not_finite_has_no_losses(monkeypatch, in_groups):
-    if not in_groups:
-        monkeypatch.setattr("deap_nn.problems.groups.GROUPED_WEIGHTS", 0)
-    forget_all()
+def test_a_network_with_outputs_that_are_not_finite_has_no_losses(in_groups):
     x, y = data()
     toolbox = toolbox_of(small(), x, y, "error")
     members = toolbox.population(n=5)
@@ -153,15 +143,6 @@ def shared():
     return keras.Model(inputs, keras.layers.Dense(3, name="last")(dense(dense(inputs))))
 
 
-class Own(keras.Model):
-    def __init__(self):
-        super().__init__()
-        self.dense = keras.layers.Dense(3)
-
-    def call(self, inputs):
-        return self.dense(inputs)
-
-
 @pytest.mark.parametrize(
     ("make", "names"),
     [
@@ -183,13 +164,6 @@ def test_dense_layers_with_one_row_for_each_sample_move(make, names):
     (individual,) = toolbox.population(n=1)
     found, layers = scored(toolbox, individual)
     assert len(found.products) == len(layers) == len(names)
-
-
-def test_a_subclassed_model_has_no_such_layer():
-    model, (x, y) = Own(), data()
-    model(tf.constant(x))
-    with pytest.raises(ValueError, match="centred needs a sequential or functional model"):
-        KerasProblem(model, x, y, loss="cross_entropy", centred=True)
 
 
 def convolutional():

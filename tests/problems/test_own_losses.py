@@ -7,7 +7,7 @@ from functools import partial
 import cloudpickle
 import numpy as np
 import pytest
-from keras_models import LABELS, X, compiled, dense, labels, network, scored, x_of
+from keras_models import LABELS, X, check_scores, compiled, dense, labels, loss_by_keras, network, scored, x_of
 from sklearn.metrics import f1_score
 
 from deap_nn import KerasProblem, SelfAdaptive, make_toolbox
@@ -48,8 +48,7 @@ def test_a_function_is_called_by_the_names_of_its_parameters():
     wanted = [lopsided(x_of(2), outputs)] * len(FUNCTIONS)
     ends = keras.losses.MeanAbsolutePercentageError(), keras.losses.Huber(0.1)
     wanted += [float(loss(x_of(2), outputs)) for loss in ends]
-    assert toolbox.evaluate(individual) == pytest.approx(wanted, rel=1e-4)
-    assert toolbox.scores(individual, "train") == pytest.approx(wanted, rel=1e-4)
+    check_scores(toolbox, individual, wanted)
 
 
 def test_a_second_problem_of_a_loss_compiles_nothing(monkeypatch):
@@ -81,8 +80,7 @@ def test_a_value_for_each_sample_may_be_an_integer_or_a_bool(weighted):
     wrong = outputs.argmax(axis=1) != labels()
     assert 0 < wrong.mean() < 1
     wanted = [np.mean(wrong * (1 if weights is None else weights))] * 4
-    assert toolbox.evaluate(individual) == pytest.approx(wanted, rel=1e-6)
-    assert toolbox.scores(individual, "train") == pytest.approx(wanted, rel=1e-6)
+    check_scores(toolbox, individual, wanted, rel=1e-6)
 
 
 FACTOR = 1
@@ -193,13 +191,11 @@ class Later(keras.losses.Loss):
     """Gets its factor after it is made."""
 
     k = 2.0
+    call = Scaled.call
 
     def set(self, k):
         self.k = k
         return self
-
-    def call(self, y_true, y_pred):
-        return self.k * keras.ops.mean((y_true - y_pred) ** 2, axis=-1)
 
 
 class Known(Scaled):
@@ -226,8 +222,7 @@ def test_losses_and_metrics_of_ones_own_are_scored_as_they_are():
     square = np.mean((outputs.astype(np.float64) - x_of(2)) ** 2)
     wanted = [(outputs > 0).sum(), 2 * square, 5 * square, 2 * square, 3 * square]
     assert wanted[0] > 0
-    assert toolbox.scores(individual, "train") == pytest.approx(wanted, rel=1e-4)
-    assert toolbox.evaluate(individual) == pytest.approx(wanted, rel=1e-4)  # the mini-batch is all there is
+    check_scores(toolbox, individual, wanted)
     evaluate = pickle.loads(pickle.dumps(toolbox.evaluate.func))
     forget_all()
     assert evaluate(individual) == toolbox.evaluate(individual)
@@ -263,9 +258,7 @@ def test_a_compiled_loss_is_that_of_the_problem(name):
     targets = LABELS if units == 2 else X[:, :1]
     toolbox, individual, _ = scored(compiled(loss, units, activation), X, targets, batch_size=200)
     assert called is None or toolbox.problem.objectives[0].name == called
-    same = toolbox.to_model(individual)
-    same.compile(optimizer="sgd", loss=loss)
-    expected = same.evaluate(X, targets, verbose=0, batch_size=200)
+    expected = loss_by_keras(toolbox, individual, loss, X, targets)
     assert toolbox.evaluate(individual)[0] == pytest.approx(expected, rel=1e-4)
     assert isinstance(toolbox.clock.adaptation, ErrorScaled if units == 2 else SelfAdaptive)
 
@@ -302,9 +295,7 @@ def raw_tensors(y_true, y_pred):
 )
 def test_a_compiled_function_sees_targets_as_keras_has_them(loss, targets):
     toolbox, individual, _ = scored(compiled(loss, 1, "sigmoid"), X, targets, batch_size=200)
-    same = toolbox.to_model(individual)
-    same.compile(loss=loss, run_eagerly=True)
-    expected = same.evaluate(X, targets, verbose=0, batch_size=200)
+    expected = loss_by_keras(toolbox, individual, loss, X, targets)
     assert toolbox.evaluate(individual)[0] == pytest.approx(expected, rel=1e-5)
 
 
@@ -339,8 +330,5 @@ def test_a_compiled_function_is_called_for_each_output(loss, form, weighted):
     model.compile(loss=loss, run_eagerly=True)
     given = {"sample_weight": own["a"] if weighted == "one for all" else each if form == "targets by name" else weights}
     toolbox, individual, _ = scored(model, x, targets if form == "targets by name" else y, **given)
-    evolved = toolbox.to_model(individual)
-    evolved.compile(loss=loss, run_eagerly=True)
-    wanted = evolved.evaluate(x, y, sample_weight=weights, batch_size=len(x), verbose=0)
-    wanted = wanted[0] if isinstance(wanted, list) else wanted
+    wanted = loss_by_keras(toolbox, individual, loss, x, y, sample_weight=weights)
     assert toolbox.evaluate(individual)[0] == pytest.approx(wanted, rel=1e-5)

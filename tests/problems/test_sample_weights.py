@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from keras_models import dense, labels, scored, x_of
+from keras_models import check_scores, dense, labels, loss_by_keras, scored, x_of
 
 from deap_nn import KerasProblem, evolve_model, make_toolbox
 from deap_nn.models.tensorflow import keras
@@ -47,13 +47,12 @@ def test_a_loss_is_weighted_as_keras_weights_it(name):
     model.compile(loss=usual)
     words = {"loss": loss, "sample_weight": list(weights), "validation_split": 0.2}
     toolbox, individual, _ = scored(model, x, y, **words)
-    evolved = toolbox.to_model(individual)
-    evolved.compile(loss=usual, run_eagerly=True)
-    parts = [{"x": x[part], "y": y[part], "sample_weight": weights[part]} for part in (slice(32), slice(32, None))]
-    wanted = [evolved.evaluate(**part, batch_size=32, verbose=0) for part in parts]
-    assert toolbox.evaluate(individual)[0] == pytest.approx(wanted[0], rel=1e-5)
+    wanted = [
+        loss_by_keras(toolbox, individual, usual, x[part], y[part], sample_weight=weights[part])
+        for part in (slice(32), slice(32, None))
+    ]
+    check_scores(toolbox, individual, wanted[:1], rel=1e-5)
     assert toolbox.evaluate.func.many(individual.flat[None].copy()) == [toolbox.evaluate(individual)]
-    assert toolbox.scores(individual, "train")[0] == pytest.approx(wanted[0], rel=1e-5)
     assert toolbox.error_rate(individual, "validation") == pytest.approx(wanted[1], rel=1e-5)
 
 
@@ -68,8 +67,7 @@ def test_errors_and_metrics_are_shares_of_the_weights(units, last, column):
     misread = (outputs.argmax(1) if units > 1 else outputs[:, 0] > 0.5) != y
     share = weights[misread].sum() / weights.sum()
     assert share != pytest.approx(misread.mean(), rel=0.01)
-    assert toolbox.evaluate(individual) == pytest.approx((share, 1 - share), rel=1e-5)
-    assert toolbox.scores(individual, "train") == pytest.approx((share, 1 - share), rel=1e-5)
+    check_scores(toolbox, individual, (share, 1 - share), rel=1e-5)
 
 
 @pytest.mark.parametrize("form", ["labels", "one-hot"])
@@ -97,13 +95,9 @@ def test_outputs_may_have_weights_of_their_own():
     loss = {"which": "sparse_categorical_crossentropy", "much": "mse"}
     for weights in (weights_of(), {"much": weights_of(), "which": weights_of()[::-1]}):
         toolbox, individual, _ = scored(model, x, y, loss=loss, sample_weight=weights)
-        evolved = toolbox.to_model(individual)
-        evolved.compile(loss=loss, run_eagerly=True)
         each = weights if isinstance(weights, dict) else {"which": weights, "much": weights}
-        wanted = evolved.evaluate(x, y, sample_weight=each, batch_size=40, verbose=0)
-        wanted = wanted[0] if isinstance(wanted, list) else wanted
-        assert toolbox.evaluate(individual)[0] == pytest.approx(wanted, rel=1e-5)
-        assert toolbox.scores(individual, "train")[0] == pytest.approx(wanted, rel=1e-5)
+        wanted = loss_by_keras(toolbox, individual, loss, x, y, sample_weight=each)
+        check_scores(toolbox, individual, [wanted], rel=1e-5)
 
 
 def test_parts_without_weights_count_as_they_are():

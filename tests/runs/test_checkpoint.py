@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,13 +14,10 @@ from conftest import MNIST
 from deap import tools
 from own_callbacks import Count, Stop
 from strangers import resume
-from wirings import LAYOUT, WIRINGS, Shrinking, logged, wired
+from wirings import WIRINGS, Shrinking, evolve_toolbox, mutation, result, wired
 
 from deap_nn import (
     Callback,
-    NoiseTable,
-    evolve,
-    mutGaussianAdaptive,
 )
 from deap_nn.runs.checkpoint import MAGIC, Checkpoint, CheckpointError, Generation
 from deap_nn.runs.files import read_config, requested_generations
@@ -32,29 +28,23 @@ from deap_nn.runs.files import read_config, requested_generations
     ("probabilities", "n"), [({}, 12), ({"cxpb": 0.6, "mutpb": 0.7}, 7)], ids=["always", "sometimes"]
 )
 def test_a_run_broken_anywhere_resumes_to_the_same_bytes(tmp_path, registered, probabilities, n):
-    toolbox, whole = wired(**registered()), Count()
-    expected = logged(*evolve(toolbox.population(n=n), toolbox, 8, seed=1, callbacks=[whole], **probabilities))
+    whole = Count()
+    expected = result(wired(**registered()), n=n, ngen=8, callbacks=[whole], **probabilities)
     for first, second in ((0, 1), (1, 5), (4, 8), (7, 7)):
         folder = tmp_path / f"{first}-{second}"
-        folder.mkdir()
         for stop in (first, second, None):
             toolbox, count = wired(**registered()), Count()
             callbacks = [count, Stop(stop)]
             with contextlib.nullcontext() if stop is None else pytest.raises(KeyboardInterrupt):
-                found = evolve(
-                    toolbox.population(n=n), toolbox, 8, seed=1, callbacks=callbacks, checkpoint=folder, **probabilities
-                )
-        assert logged(*found) == expected
+                found = result(toolbox, n=n, ngen=8, callbacks=callbacks, checkpoint=folder, **probabilities)
+        assert found == expected
         assert (count.seen, count.total) == (whole.seen, whole.total)
 
 
 def test_a_finished_run_may_have_more_generations(tmp_path):
-    toolbox = wired()
-    expected = logged(*evolve(toolbox.population(n=12), toolbox, 8, seed=1))
     for ngen in (0, 3, 8):
-        toolbox = wired()
-        found = logged(*evolve(toolbox.population(n=12), toolbox, ngen, seed=1, checkpoint=tmp_path))
-    assert found == expected
+        found = result(wired(), ngen=ngen, checkpoint=tmp_path)
+    assert found == result(wired(), ngen=8)
 
 
 def test_a_member_of_an_earlier_generation_is_given_back(tmp_path):
@@ -64,8 +54,7 @@ def test_a_member_of_an_earlier_generation_is_given_back(tmp_path):
         def on_generation(self, evolution):
             kept[evolution.generation] = [member.flat.copy() for member in evolution.population]
 
-    toolbox = wired()
-    evolve(toolbox.population(n=12), toolbox, 6, seed=1, callbacks=[Keep()], checkpoint=tmp_path)
+    evolve_toolbox(wired(), callbacks=[Keep()], checkpoint=tmp_path)
     found = {}
 
     class Recall(Callback):
@@ -74,9 +63,9 @@ def test_a_member_of_an_earlier_generation_is_given_back(tmp_path):
             for generation, members in kept.items():
                 found[generation] = [evolution.member(generation, place).flat for place in range(len(members))]
 
-    toolbox, recall = wired(), Recall()
+    recall = Recall()
     recall.on_generation = lambda evolution: found.setdefault("afterwards", evolution.member)
-    evolve(toolbox.population(n=12), toolbox, 6, seed=1, callbacks=[recall], checkpoint=tmp_path)
+    evolve_toolbox(wired(), callbacks=[recall], checkpoint=tmp_path)
     assert found.pop("afterwards") is None  # the places of all generations would grow with the run
     assert found.keys() == kept.keys()
     for generation, members in kept.items():
@@ -187,16 +176,14 @@ def test_sigmas_of_numpy_are_kept_and_gone_on_with(tmp_path):
     for name, sigma in (("number", np.float32(0.1)), ("double", np.float64(0.1)), ("own", Own())):
         folder = tmp_path / name
         for ngen in (3, 6):
-            toolbox = wired(mutate=partial(mutGaussianAdaptive, sigma=sigma, noise=NoiseTable(1, LAYOUT.size)))
-            population, logbook = evolve(toolbox.population(n=6), toolbox, ngen, seed=1, checkpoint=folder)
-        whole = evolve(toolbox.population(n=6), toolbox, 6, seed=1)
-        assert logged(population, logbook) == logged(*whole)
+            toolbox = wired(mutate=mutation(sigma))
+            found = result(toolbox, n=6, ngen=ngen, checkpoint=folder)
+        assert found == result(toolbox, n=6)
 
 
 def test_a_folder_is_opened_and_closed_and_an_open_checkpoint_left_open(tmp_path):
     def log(ngen, checkpoint=None):
-        toolbox = wired()
-        return evolve(toolbox.population(n=6), toolbox, ngen, seed=1, checkpoint=checkpoint)[1]
+        return evolve_toolbox(wired(), n=6, ngen=ngen, checkpoint=checkpoint)[1]
 
     log(2, tmp_path / "run")
     assert log(4, str(tmp_path / "run")) == log(4)
@@ -219,12 +206,12 @@ def test_what_a_checkpoint_cannot_do_is_refused(tmp_path):
     toolbox, checkpoint, full = wired(), Checkpoint(tmp_path), tools.HallOfFame(1)
     full.insert(toolbox.population(n=1)[0])
     with pytest.raises(ValueError, match="halloffame must be empty under a checkpoint, which restores it, got 1"):
-        evolve(toolbox.population(n=4), toolbox, 1, seed=1, checkpoint=checkpoint, halloffame=full)
-    evolve(toolbox.population(n=4), toolbox, 1, seed=1, checkpoint=checkpoint)
+        evolve_toolbox(toolbox, n=4, ngen=1, checkpoint=checkpoint, halloffame=full)
+    evolve_toolbox(toolbox, n=4, ngen=1, checkpoint=checkpoint)
     checkpoint.close()
     checkpoint = Checkpoint(tmp_path)
     with pytest.raises(ValueError, match="population was 4 when the run began, and is 6"):
-        evolve(toolbox.population(n=6), toolbox, 1, seed=1, checkpoint=checkpoint)
+        evolve_toolbox(toolbox, n=6, ngen=1, checkpoint=checkpoint)
     checkpoint.close()
 
 

@@ -5,11 +5,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import MNIST, run_here
-from limits import evolve
+from conftest import MNIST, run_here, well
 from strangers import only_line, resume
+from wirings import evolve_toolbox
 
-from deap_nn import RunDirectory, make_toolbox, read_run
+from deap_nn import RunDirectory, read_run
 from deap_nn.core.files import write_json, write_text, write_with
 from deap_nn.runs.files import keep_files
 
@@ -53,11 +53,10 @@ def test_what_is_durable_is_on_the_disk_before_it_has_its_name(tmp_path, disk):
     assert [what[0] for what in disk.done[before:]] == ["rename"]
 
 
-def test_each_file_of_a_run_that_is_written_once_is_durable(digits, tmp_path, disk):
-    toolbox = make_toolbox("mlp", digits, seed=1)
+def test_each_file_of_a_run_that_is_written_once_is_durable(mlp, tmp_path, disk):
     with RunDirectory(tmp_path / "run") as directory:
         options = {"checkpoint": tmp_path / "run" / "checkpoint", "keyframe_weights": 0.0}
-        evolve(toolbox.population(n=4), toolbox, 2, callbacks=[directory], **options)
+        evolve_toolbox(mlp(), n=4, ngen=2, callbacks=[directory], **options)
     for name in ("keyframe-1", "keyframe-2"):
         assert disk.is_durable(name, "checkpoint"), name
     for name in ("config.json", "best.npz", "best.keras", "answers.npz"):
@@ -82,9 +81,7 @@ ROWS = ("logbook.csv", "timing.csv", "readouts.csv", "logbook.json", "trace.npz"
 
 
 def resumed(folder, digits_file, generations=8):
-    answer = resume(folder, digits_file, generations=generations)
-    assert answer.returncode == 0, answer.stderr
-    return answer.stderr
+    return well(resume(folder, digits_file, generations=generations)).stderr
 
 
 def test_what_is_written_each_generation_is_made_again_from_the_records(finished_run, digits_file, tmp_path):

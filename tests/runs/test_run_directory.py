@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from deap import base, tools
 from own_callbacks import Failing, Stop
-from wirings import members, plain_toolbox
+from wirings import Doubled, evolve_toolbox, members, plain_toolbox
 
 from deap_nn import (
     Annealed,
@@ -37,11 +37,11 @@ from deap_nn.report import __main__, figures
 from deap_nn.report.html import describe_run
 
 
-def test_a_script_keeps_its_runs_in_few_lines(tmp_path, digits):
+def test_a_script_keeps_its_runs_in_few_lines(tmp_path, digits, mlp):
     for seed in (1, 2):
-        toolbox = make_toolbox("mlp", digits, seed=seed)
+        toolbox = mlp(seed=seed)
         with RunDirectory(tmp_path / "runs" / str(seed), settings={"seed": seed, "batch": 64}) as directory:
-            population, _ = evolve(toolbox.population(n=5), toolbox, 2, seed=seed, callbacks=[directory])
+            population, _ = evolve_toolbox(toolbox, n=5, ngen=2, seed=seed, callbacks=[directory])
         best = min(population, key=lambda individual: individual.fitness.values)
         run = read_run(directory.path)
         assert run.state == "finished"
@@ -83,7 +83,7 @@ def test_a_run_tells_what_its_errors_are(tmp_path, loss, options, own, fitness, 
     toolbox = make_toolbox(problem, seed=1, **options)
     if own:
         toolbox.register("evaluate", Doubled(toolbox.evaluate))
-    evolve(toolbox.population(n=4), toolbox, 1, seed=1, callbacks=[RunDirectory(tmp_path / "run")])
+    evolve_toolbox(toolbox, n=4, ngen=1, callbacks=[RunDirectory(tmp_path / "run")])
     config = read_run(tmp_path / "run").config
     assert (config["fitness"], config["measure"], config["data"]["train"]) == (fitness, measure, 32)
     assert ("batch_size" in config) is not own
@@ -103,14 +103,12 @@ def test_a_metric_that_is_maximised_is_shown_as_it_is(tmp_path):
     assert (run["measure"], run["logbook"]["val_error"]) == ("r2", [pytest.approx(r2, rel=1e-5)])
 
 
-class Doubled:
-    """A fitness of one's own."""
-
-    def __init__(self, evaluate):
-        self.evaluate = evaluate
-
-    def __call__(self, individual):
-        return (2 * self.evaluate(individual)[0],)
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that would be saved."""
+    saved = []
+    monkeypatch.setattr(figures, "save_figure", lambda figure, path: saved.append(figure))
+    return saved
 
 
 @pytest.mark.parametrize(
@@ -124,9 +122,7 @@ class Doubled:
         ("mse", "mae", ["mse on the mini-batch", "validation mae"]),
     ],
 )
-def test_the_axes_say_what_is_drawn(monkeypatch, tmp_path, fitness, measure, labels):
-    drawn = []
-    monkeypatch.setattr(figures, "save_figure", lambda figure, path: drawn.append(figure))
+def test_the_axes_say_what_is_drawn(drawn, tmp_path, fitness, measure, labels):
     columns = {"gen": [0, 1], "avg": [5.0, 4.0], "min": [3.0, 2.0], "val_error": [4.0, 3.0]}
     figures.draw_fitness(columns, tmp_path / "fitness.png", fitness=fitness, measure=measure)
     assert [axes.get_ylabel() for axes in drawn[0].axes] == labels
@@ -134,9 +130,7 @@ def test_the_axes_say_what_is_drawn(monkeypatch, tmp_path, fitness, measure, lab
     assert (drawn[0].axes[-1].get_ylim()[1] == 1.0) == (labels[-1] == "validation error rate")
 
 
-def test_the_best_is_the_most_where_that_is_wanted(tmp_path, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(figures, "save_figure", lambda figure, path: drawn.append(figure))
+def test_the_best_is_the_most_where_that_is_wanted(drawn, tmp_path):
     columns = {"gen": [0, 1], "avg": [-5.0, -4.0], "min": [-9.0, -8.0], "max": [-3.0, -2.0]}
     figures.draw_fitness(columns, tmp_path / "fitness.png", maximised=True)
     lines = {line.get_label(): list(line.get_ydata()) for line in drawn[0].axes[0].get_lines()}
@@ -154,7 +148,7 @@ def test_the_report_of_a_run_that_maximises(tmp_path, monkeypatch, capsys):
     toolbox.register("population", initPopulation, toolbox, 1)
     folder = tmp_path / "run"
     with RunDirectory(folder, settings={"weights": [-0.3]}) as directory:
-        members, _ = evolve(toolbox.population(n=6), toolbox, 3, seed=1, callbacks=[directory])
+        members, _ = evolve_toolbox(toolbox, n=6, ngen=3, callbacks=[directory])
     run = describe_run(folder)
     assert run["config"]["fitness_weights"] == [2.0]
     assert run["config"]["weights"] == [-0.3]
@@ -166,9 +160,9 @@ def test_the_report_of_a_run_that_maximises(tmp_path, monkeypatch, capsys):
     assert seen["maximised"]
 
 
-def test_a_script_resumes_its_run(tmp_path, digits):
+def test_a_script_resumes_its_run(tmp_path, mlp):
     def go(ngen, **given):
-        toolbox = make_toolbox("mlp", digits, seed=1)
+        toolbox = mlp()
         with RunDirectory(tmp_path / "run", **given) as directory:
             members = toolbox.population(n=5)
             checkpoint = tmp_path / "run" / "checkpoint"
@@ -203,11 +197,11 @@ def test_what_is_caught_in_the_body_did_not_finish_all_the_same(tmp_path, ends, 
     ("more", "state"),
     [(Callback(), "finished"), (Failing("on_generation"), "failed"), (Stop(0), "interrupted")],
 )
-def test_a_run_directory_among_the_callbacks_alone_ends_with_the_run(tmp_path, digits, more, state):
-    toolbox = make_toolbox("mlp", digits, seed=1)
+def test_a_run_directory_among_the_callbacks_alone_ends_with_the_run(tmp_path, mlp, more, state):
+    toolbox = mlp()
     directory = RunDirectory(tmp_path / "run")
     with contextlib.suppress(CallbackError, KeyboardInterrupt):
-        evolve(toolbox.population(n=4), toolbox, 2, callbacks=[directory, more])
+        evolve_toolbox(toolbox, n=4, ngen=2, callbacks=[directory, more])
     run = read_run(tmp_path / "run")
     assert run.state == run.status["state"] == state
     assert [matrix.shape for matrix in run.weights.values()] == list(toolbox.layout.shapes)
@@ -216,12 +210,12 @@ def test_a_run_directory_among_the_callbacks_alone_ends_with_the_run(tmp_path, d
     assert ("error" in run.status) == (state == "failed")
 
 
-def test_a_run_whose_statistics_cannot_be_written_says_why(tmp_path, digits):
-    toolbox = make_toolbox("mlp", digits, seed=1)
+def test_a_run_whose_statistics_cannot_be_written_says_why(tmp_path, mlp):
+    toolbox = mlp()
     directory, statistics = RunDirectory(tmp_path / "run"), tools.Statistics(lambda member: member.fitness.values)
     statistics.register("spread", lambda values: {values[0][0]})
     with pytest.raises(CallbackError, match=r"RunDirectory.on_generation: TypeError: Object of type set"):
-        evolve(toolbox.population(n=4), toolbox, 2, stats=statistics, callbacks=[directory])
+        evolve_toolbox(toolbox, n=4, ngen=2, stats=statistics, callbacks=[directory])
     run = read_run(tmp_path / "run")
     assert run.state == "failed"
     assert run.status["error"].startswith("CallbackError: RunDirectory.on_generation: TypeError: Object of type set")
@@ -279,14 +273,14 @@ def test_what_cannot_be_built_again_is_kept_as_weights(tmp_path):
     toolbox = make_toolbox(KerasProblem(model, x, x[:, :1], loss="mse"), seed=1)
     said = r"best\.keras is not written: model 'odd.*' cannot be built again"
     with pytest.warns(UserWarning, match=said), RunDirectory(tmp_path / "run") as directory:
-        evolve(toolbox.population(n=4), toolbox, 1, seed=1, callbacks=[directory])
+        evolve_toolbox(toolbox, n=4, ngen=1, callbacks=[directory])
     assert read_run(tmp_path / "run").state == "finished"
     assert (tmp_path / "run" / "best.npz").exists()
     assert not (tmp_path / "run" / "best.keras").exists()
 
 
-def test_a_row_that_cannot_be_written_whole_is_not_written_twice(digits, tmp_path, monkeypatch):
-    toolbox = make_toolbox("mlp", digits, seed=1)
+def test_a_row_that_cannot_be_written_whole_is_not_written_twice(mlp, tmp_path, monkeypatch):
+    toolbox = mlp()
     directory = RunDirectory(tmp_path / "run")
     directory.trace_weights(toolbox.layout, 1)
     timings, append = [], traces.append_text
@@ -300,7 +294,7 @@ def test_a_row_that_cannot_be_written_whole_is_not_written_twice(digits, tmp_pat
 
     monkeypatch.setattr(traces, "append_text", full_once)
     with pytest.raises(CallbackError, match=r"RunDirectory.on_generation: OSError: .*No space left"):
-        evolve(toolbox.population(n=4), toolbox, 9, seed=1, callbacks=[directory])
+        evolve_toolbox(toolbox, n=4, ngen=9, callbacks=[directory])
     directory.close("failed")
     for name in ("logbook.csv", "timing.csv"):
         assert read_csv(directory.path / name)["gen"] == [0, 1, 2]  # the last one when there was room again, at the end

@@ -5,8 +5,8 @@ import re
 
 import numpy as np
 import pytest
-from conftest import MNIST, run_here
-from strangers import only_line, resume
+from conftest import MNIST, run_here, well
+from strangers import contents, only_line, resume
 
 from deap_nn import RunDirectory, read_run, replay
 from deap_nn.algorithms.resuming import check_keyframe
@@ -23,10 +23,6 @@ def outside(tmp_path):
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "mine").write_text("mine\n")
     return tmp_path / "outside"
-
-
-def contents(folder):
-    return {path.relative_to(folder): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
 def test_a_link_in_the_place_of_a_file_that_is_written_leads_nowhere(folder, outside, digits_file):
@@ -95,8 +91,7 @@ def test_a_keyframe_of_another_kind_is_not_used_and_said_so(folder, head):
 
 def test_a_status_that_is_no_text_is_written_again(folder, digits_file):
     (folder / "status.json").write_bytes(b"\xff\xfe\x00")
-    answer = resume(folder, digits_file)
-    assert answer.returncode == 0, answer.stderr
+    well(resume(folder, digits_file))
     assert read_run(folder).state == "finished"
 
 
