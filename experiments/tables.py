@@ -38,8 +38,8 @@ class Algorithm(NamedTuple):
 
 
 ALGORITHMS = (
-    Algorithm("`--preset ga`: four parents by a mask, the seeds 2001 to 2005", "200, 300", "cases", "ga", "0.65"),
-    Algorithm("`--preset es`, the seeds 2001 and 2002", "200, 300", "cases", "es", "0.65"),
+    Algorithm("`--preset ga`: four parents by a mask", "200, 300", "cases", "ga", "0.65"),
+    Algorithm("`--preset es`: noise around a centre", "200, 300", "cases", "es", "0.65"),
     Algorithm("`--preset ga` of commit 4961549, by rank", "200, 300", "presets", "ga", "0.65"),
     Algorithm("`--preset es` of commit 4961549, by rank", "200, 300", "presets", "es", "0.65"),
     Algorithm("Adam", "300 mini-batches", "baselines", "adam"),
