@@ -44,7 +44,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--member", type=integer(0), metavar="K", help="member of the generation, from 0 [the best]")
     add("--mean", action="store_true", help="mean of the generation's parents, a candidate [a member]")
     add_data("--data", metavar="PATH", help="the run's data, if they have moved [as in config.json]")
-    add_data("--test", action="store_true", help="print the test error rate too [fitness and validation error rate]")
+    add_data("--test", action="store_true", help="print the test error rate too [validation alone]")
     add_output("--output", required=True, metavar="FILE", help="new .npz file of weights or .keras file (required)")
     options = parser.parse_args()
     if options.mean and options.member is not None:

@@ -188,11 +188,11 @@ def test_after_an_error_the_collector_is_on_again():
 @pytest.mark.parametrize("change", [gc.disable, gc.freeze])
 def test_a_collector_that_a_program_has_changed_stays_as_it_is(change):
     change()
-    before = gc.isenabled(), gc.get_freeze_count()
+    before = gc.isenabled(), gc.get_freeze_count() > 0  # a thread may free some that are frozen
     try:
         with without_collections():
             pass
-        assert (gc.isenabled(), gc.get_freeze_count()) == before
+        assert (gc.isenabled(), gc.get_freeze_count() > 0) == before
     finally:
         gc.enable()
         gc.unfreeze()
