@@ -141,14 +141,15 @@ def settings(options: argparse.Namespace, dataset: Dataset, toolbox: Toolbox) ->
 
 def summary(options: argparse.Namespace, toolbox: Toolbox) -> str:
     """Return a line about the run: its networks and its main settings; ``config.json`` has all of them."""
-    algorithm, layers = options.algorithm, " and ".join(toolbox.problem.moved_layers.values())
-    parts = ["sigma follows the error" if algorithm.schedule == "error" else f"{algorithm.schedule} sigma"]
+    algorithm, layers = toolbox.algorithm, " and ".join(toolbox.problem.moved_layers.values())
+    sigma = "sigma follows the error" if algorithm.schedule == "error" else f"{algorithm.schedule} sigma"
     if isinstance(algorithm, ES):
-        parts.insert(0, "children of one centre")
+        parts = ["children of one centre", sigma]
     else:
-        mates = "" if algorithm.crossover == "none" else f" of {algorithm.mates}"
-        parts.insert(0, f"{algorithm.crossover.replace('none', 'no')} crossover{mates}")
-        parts.append(f"the best boosted {algorithm.boost:g} x")
+        crossover = (
+            "no crossover" if algorithm.crossover == "none" else f"{algorithm.crossover} crossover of {toolbox.mates}"
+        )
+        parts = [crossover, sigma, f"the best boosted {algorithm.boost:g} x"]
     if algorithm.projected and layers:
         parts.append(f"{layers} move by {'cases' if algorithm.casewise else 'rank'}")
     networks = f"{options.population} networks of {toolbox.layout.size:,} weights"

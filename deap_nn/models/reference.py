@@ -223,6 +223,7 @@ def silent_on_lambdas() -> Iterator[None]:
         yield
 
 
+@global_state_kept()
 def _packed(model: keras.Model, inputs: Any) -> bytes:
     """Return a model's Keras file, in which trainable weights are 0, and the user's classes and functions in it."""
     try:

@@ -2,6 +2,7 @@
 
 import gc
 import pickle
+import random
 import sys
 import weakref
 from types import ModuleType
@@ -69,6 +70,16 @@ def wired(swapped):
     one = layers.Dense(3)(inputs)
     other = layers.Dense(3)(one)
     return keras.Model(inputs, layers.subtract([other, one] if swapped else [one, other]))
+
+
+def test_a_copy_of_a_model_draws_no_random_numbers_of_the_script():
+    problem = KerasProblem(dense(2), x_of(), x_of(2), loss="mse")
+    before = random.getstate()
+    copy = pickle.loads(pickle.dumps(problem.reference))
+    assert random.getstate() == before
+    forget_all()
+    model_of(copy)
+    assert random.getstate() == before
 
 
 def test_the_numbers_that_keras_adds_to_names_do_not_matter():
