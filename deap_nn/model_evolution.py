@@ -19,7 +19,7 @@ from deap_nn.algorithms.make_toolbox import make_toolbox
 from deap_nn.callbacks.base import Callback, Evolution, checked_callbacks
 from deap_nn.callbacks.candidates import Candidates
 from deap_nn.core.arguments import check_count, did_you_mean
-from deap_nn.core.errors import warn_user
+from deap_nn.core.errors import EvaluationError, warn_user
 from deap_nn.core.registered import Registered
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.problems.keras_problem import KerasProblem, of_keras_problem
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 WITH_RATE = ("cross_entropy", "sparse_categorical_crossentropy", "categorical_crossentropy")
-"""The losses of labels beside which the error rate is shown; one with arguments may ignore a class."""
+"""The losses of labels beside which the error rate is shown."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -148,8 +148,9 @@ def evolve_model(
         If none of the three has an argument of an option's name, or `model` is no Keras model.
     ValueError
         If an argument is out of range.
-    KeyboardInterrupt
-        On Ctrl-C. Its ``result`` is an `EvolvedModel` with the best network so far, if a generation was scored.
+    KeyboardInterrupt, EvaluationError
+        On Ctrl-C, or if a network cannot be scored. The ``result`` of both is an `EvolvedModel` with the best network
+        so far, if a generation was scored.
 
     Examples
     --------
@@ -164,6 +165,7 @@ def evolve_model(
     check_count(population, "population", 2)
     check_count(generations, "generations", 0)
     from deap_nn.problems.evaluate import Scores
+    from deap_nn.problems.objectives import ignores_class
     from deap_nn.problems.scorer import release_parts
 
     of_problem, of_toolbox, of_evolve = _names(KerasProblem), _names(make_toolbox), _names(evolve)
@@ -190,7 +192,7 @@ def evolve_model(
             best, error, rate = seen.evolution.best, float("nan"), None
             if kept is not None:
                 best, error, measure = kept.individual, kept.validation_error, toolbox.problem.measure
-                if (measure.config or measure.kind).strip('"') in WITH_RATE:
+                if measure.name in WITH_RATE and not ignores_class(measure):
                     rates = replace(toolbox.problem, objectives=(replace(measure, kind="error"),), weights=(-1.0,))
                     (rate,) = Scores(rates)(best, "validation")
             try:
@@ -206,7 +208,7 @@ def evolve_model(
 
         try:
             evolve(members, toolbox, generations, callbacks=[*([kept] if kept else []), seen, *watching], **chosen)
-        except KeyboardInterrupt as interrupted:
+        except (KeyboardInterrupt, EvaluationError) as interrupted:
             if seen.evolution and seen.evolution.logbook:
                 vars(interrupted)["result"] = found = result()
                 interrupted.add_note(f"the best network so far is the result of this exception: {found}")

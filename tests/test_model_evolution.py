@@ -8,6 +8,7 @@ from keras_models import LABELS, X, network
 from sklearn.utils.class_weight import compute_sample_weight
 
 from deap_nn import ES, GA, Callback, KerasProblem, evolve, evolve_model, make_toolbox
+from deap_nn.core.errors import EvaluationError
 from deap_nn.data import registry
 from deap_nn.models.tensorflow import keras
 
@@ -37,14 +38,14 @@ def test_a_result_with_centred_layers_evaluates_as_its_model_predicts():
     assert on_validation == {"cross_entropy": pytest.approx(result.validation_error, rel=1e-5)}
 
 
-@pytest.mark.parametrize("split", [0.2, 0])
-def test_the_best_network_so_far_comes_with_ctrl_c(split):
+@pytest.mark.parametrize(("split", "error"), [(0.2, KeyboardInterrupt), (0, KeyboardInterrupt), (0.2, EvaluationError)])
+def test_the_best_network_so_far_comes_with_ctrl_c_and_a_failed_evaluation(split, error):
     def interrupting(evolution):
         if evolution.generation == 3:
-            raise KeyboardInterrupt
+            raise error
 
     words = {"population": 10, "seed": 1, "validation_split": split}
-    with pytest.raises(KeyboardInterrupt) as interrupted:
+    with pytest.raises(error) as interrupted:
         evolve_model(network(), X, LABELS, callbacks=[interrupting], **words)
     result = interrupted.value.result
     assert interrupted.value.__notes__ == [f"the best network so far is the result of this exception: {result}"]
@@ -197,10 +198,11 @@ def test_a_result_evaluates_the_loss_of_the_run(algorithm, words):
     assert result.evaluate(X[160:], LABELS[160:]) == {name: pytest.approx(result.validation_error, rel=1e-5)}
 
 
-@pytest.mark.parametrize("loss", ["cross-entropy", "sparse categorical crossentropy"])
-def test_a_result_is_shown_in_a_line(loss):
+@pytest.mark.parametrize("given", ["cross_entropy", keras.losses.SparseCategoricalCrossentropy(from_logits=True)])
+def test_a_result_is_shown_in_a_line(given):
     settings = {"population": 4, "generations": 1, "seed": 1}
-    result = evolve_model(network(), X, LABELS, **settings, loss=loss.replace("-", "_").replace(" ", "_"))
+    loss = "cross-entropy" if isinstance(given, str) else given.name.replace("_", " ")
+    result = evolve_model(network(), X, LABELS, **settings, loss=given)
     error = result.evaluate(X[160:], LABELS[160:], loss="error")["error"]
     scores = f"{loss} {result.validation_error:.4g}, error rate {error:.4g}"
     assert repr(result) == f"<EvolvedModel: 44 weights, 1 generations, validation {scores}>"
@@ -246,14 +248,18 @@ def test_a_fitted_model_says_that_new_weights_are_drawn_unless_it_is_the_start()
     model.fit(X, LABELS, verbose=0)
     with pytest.warns(UserWarning, match="^model is fitted, and new weights are drawn: init=model begins at its own$"):
         evolve_model(model, X, LABELS, **settings)
-    assert evolve_model(model, X, LABELS, **settings, init=model).validation_error < 2
+    found = evolve_model(model, X, LABELS, **settings, init=model)
+    assert found.validation_error < 2
+    with pytest.warns(UserWarning, match="^model is fitted"):
+        evolve_model(found.model, X, LABELS, **settings)  # it has no optimizer
 
 
 def test_a_constraint_is_refused_and_a_regularizer_left_out_with_a_word():
     def model(**words):
         return keras.Sequential([keras.Input(X.shape[1:]), keras.layers.Dense(3, name="last", **words)])
 
-    with pytest.raises(ValueError, match=r"/last/kernel has a constraint, which children would break: take bounds="):
+    with pytest.raises(ValueError, match=r"/last/kernel has a constraint, which children break: take bounds="):
         KerasProblem(model(kernel_constraint="non_neg"), X, LABELS)
-    with pytest.warns(UserWarning, match=r"^model '\w+' has regularizers, which the fitness leaves out$"):
-        KerasProblem(model(bias_regularizer="l2"), X, LABELS)
+    for name in ("bias_regularizer", "activity_regularizer"):
+        with pytest.warns(UserWarning, match=r"^model '\w+' has regularizers, which the fitness leaves out$"):
+            KerasProblem(model(**{name: "l2"}), X, LABELS)

@@ -174,7 +174,7 @@ class OnGeneration(Callback):
 
     def __init__(self, function: Callable[[Evolution], object]) -> None:
         if not callable(function) or isinstance(function, type):
-            wanted = "Callback objects, such as deap_nn's EarlyStopping, or functions of the evolution"
+            wanted = "of deap_nn.callbacks, such as EarlyStopping(patience=9), or functions of the evolution"
             raise TypeError(f"callbacks must be {wanted}, got {function!r}")
         self.function = function
 
@@ -198,8 +198,9 @@ class CallbackError(RuntimeError):
     method: str
 
 
-def checked_callbacks(callbacks: Iterable[Callback | Callable[[Evolution], object]]) -> list[Callback]:
-    """Return callbacks as a list, with an `OnGeneration` for each plain function; TypeError for other objects."""
+def checked_callbacks(callbacks: Any) -> list[Callback]:
+    """Return callbacks, or a single one, as a list, plain functions as `OnGeneration`; TypeError for other objects."""
+    callbacks = callbacks if isinstance(callbacks, Iterable) else [callbacks]
     return [one if isinstance(one, Callback) else OnGeneration(one) for one in callbacks]
 
 

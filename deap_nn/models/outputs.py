@@ -51,6 +51,7 @@ def with_logits(outputs: Sequence[Any]) -> list[Any]:
 def reason_of(error: Exception) -> str:
     """Return the reason of an error of Keras or TensorFlow in one line, with the layer that raised it, if any."""
     said = re.sub(r"\x1b\[\d*m", "", str(error)).partition("\nArguments received by")[0]
+    said = re.sub(r"\[[][\s\d.eE+-]{80,}", "", said)  # an array
     lines = [line.strip() for line in said.splitlines() if line.strip()] or [type(error).__name__]
     inside = lines[0].startswith("Exception encountered when calling") and len(lines) > 1
     return f"{lines[0].rstrip('.')}: {lines[1]}" if inside else " ".join(lines[:3])
@@ -148,11 +149,10 @@ def output_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
 
 def tried_outputs(model: keras.Model, inputs: Any) -> Any:
     """Return the model's outputs for some inputs; ValueError, in one line, if it does not take them."""
-    weights, state = ([v.value for v in some] for some in (model.trainable_variables, model.non_trainable_variables))
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), keras.StatelessScope():
             warnings.filterwarnings("error", "The structure of `inputs` doesn't match")
-            return outputs_of(model, weights, state, inputs)
+            return model(keras.tree.map_structure(tf.constant, inputs), training=False)
     except Exception as error:
         raise ValueError(f"model {model.name!r} does not take x: {reason_of(error)}") from error
 

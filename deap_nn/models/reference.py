@@ -103,7 +103,7 @@ def check_model(model: Any) -> None:
     """Raise TypeError if `model` is not a Keras model, ValueError if it is not built or has no trainable weights."""
     check_not_forked()
     if not isinstance(model, keras.Model):
-        raise TypeError(f"model must be a Keras model or a name, got {type(model).__name__}")
+        raise TypeError(f"model must be a Keras model, got {model!r}: keras.models.load_model reads one from a file")
     if not model.built:
         raise ValueError(f"model {model.name!r} must be built: give it an Input or call build()")
     if not model.trainable_weights:
@@ -113,14 +113,21 @@ def check_model(model: Any) -> None:
             raise ValueError(f"layer {layer.name!r} is stateful: a network is scored from its weights alone")
     for variable in model.trainable_variables:
         if variable.constraint is not None:
-            raise ValueError(f"{variable.path} has a constraint, which children would break: take bounds=(low, high)")
-    if any(variable.regularizer is not None for variable in model.trainable_variables):
+            raise ValueError(f"{variable.path} has a constraint, which children break: take bounds=(low, high) instead")
+    regularizers = [variable.regularizer for variable in model.trainable_variables]
+    regularizers += [getattr(layer, "activity_regularizer", None) for layer in model._flatten_layers()]
+    if any(regularizers):
         warn_user(f"model {model.name!r} has regularizers, which the fitness leaves out", about=model.name)
 
 
 def is_fitted(model: Any) -> bool:
-    """Return whether the optimizer of a Keras model has made a step."""
-    return int(getattr(getattr(model, "optimizer", None), "iterations", 0)) > 0
+    """Return whether the optimizer of a Keras model has made a step, or a bias that begins at 0 has another value."""
+    if isinstance(model, str):
+        return False
+    dense = [one for one in model._flatten_layers() if isinstance(one, keras.layers.Dense) and one.use_bias]
+    from_zero = [one.bias for one in dense if isinstance(one.bias_initializer, keras.initializers.Zeros)]
+    moved = any(bias.trainable and np.any(bias) for bias in from_zero)
+    return moved or int(getattr(getattr(model, "optimizer", None), "iterations", 0)) > 0
 
 
 def _layout(model: keras.Model) -> Layout:

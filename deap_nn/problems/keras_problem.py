@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deap_nn.core.arguments import check_choice, check_flag, check_number
 from deap_nn.core.errors import warn_user
@@ -35,7 +36,8 @@ class KerasProblem:
         processes rebuild it from its configuration; if that is impossible, only maps of this process can be used.
     x, y : array_like, or a list or dictionary of them
         Inputs as the model takes them, and targets; the first dimension counts samples. Bytes are not scaled. A tuple
-        (x, y) or (x, y, sample_weight) may take the place of both.
+        (x, y) or (x, y, sample_weight) may take the place of both. NaN and infinity are refused, unless the outputs
+        and the loss of a few samples are finite with them.
     loss : str, keras.losses.Loss, keras.metrics.Metric, callable or dict, or a list of them, optional
         The default is the loss that the model is compiled with, or "cross_entropy" without one. "error" (the error
         rate), "cross_entropy" (in nats), "mse", "mae" or any name of a Keras loss; a loss or a metric; or a function of
@@ -111,6 +113,8 @@ class KerasProblem:
             if weights and sample_weight is not None:
                 raise ValueError("sample_weight is given twice: with x and y, and as an argument")
             sample_weight = weights[0] if weights else sample_weight
+        if y is None:
+            raise ValueError("y must hold the targets, or x be a tuple (x, y) of arrays")
         if not 0 <= check_number(validation_split, "validation_split") < 1:
             raise ValueError(f"validation_split must be at least 0 and below 1, got {validation_split!r}")
         check_choice("precision", precision, ("float32", "bfloat16"))
@@ -182,6 +186,14 @@ class KerasProblem:
                 named = "name its parameters (y_true, y_pred) or (targets, outputs)"
                 warn_user(f"{objective.name} is called with (outputs, targets): {named}", about=objective.key)
         evaluator.check(outputs, few_targets)
+        for split in filter(self.samples.size, PARTS):
+            inputs, targets = self.samples.halves(split)
+            if odd := [i for array in (*inputs, *targets) for i in _not_finite(array)[:1]]:
+                some = odd + list(range(min(TRIED, len(targets[0]))))
+                structure = tried_outputs(model, packed(self.samples.inputs, [array[some] for array in inputs]))
+                outputs = [np.asarray(output) for output in keras.tree.flatten(structure)]
+                if not evaluator.check(outputs, [array[some] for array in targets]):
+                    raise ValueError(f"x and y must be finite, sample {odd[0]} of {split} is not")
         self.casewise = (
             evaluator.cases(*(list(map(tf.constant, arrays)) for arrays in (outputs, few_targets))) is not None
         )
@@ -273,6 +285,12 @@ def of_keras_problem(
             **settings,
         )
     )
+
+
+def _not_finite(array: NDArray[Any]) -> NDArray[np.intp]:
+    """Return the indices of the samples of an array that hold NaN or infinity."""
+    found = ~np.isfinite(array) if array.dtype.kind == "f" else np.zeros(len(array), bool)
+    return np.flatnonzero(found.reshape(len(array), -1).any(1))
 
 
 def _compiled_loss(model: keras.Model, names: Sequence[str]) -> Any:

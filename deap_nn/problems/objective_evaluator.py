@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from deap_nn.core.errors import WORST
 from deap_nn.models.outputs import reason_of
 from deap_nn.models.tensorflow import keras, tf
 from deap_nn.problems.objectives import TARGETS, Objective, _make
@@ -70,15 +71,16 @@ class ObjectiveEvaluator:
             values.append(objective.checked(value, finite, weight))
         return tuple(values)
 
-    def check(self, outputs: Sequence[Any], targets: Sequence[Any]) -> None:
-        """Compute all objectives of some samples; raise ValueError if one does not fit."""
+    def check(self, outputs: Sequence[Any], targets: Sequence[Any]) -> bool:
+        """Return whether all objectives of some samples are finite; raise ValueError if one does not fit."""
         try:
             # NumPy looks for what is not finite: the first call of each operation of TensorFlow takes milliseconds.
             finite = all(np.isfinite(output).all() for output in outputs)
             values = self._values(*([tf.constant(array) for array in arrays] for arrays in (outputs, targets)))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                self.fitness([value.numpy().tolist() for value in values], finite, outputs, targets)
+                found = self.fitness([value.numpy().tolist() for value in values], finite, outputs, targets)
+            return finite and WORST not in map(abs, found)
         except Exception as error:
             shapes = f"outputs of shape {[o.shape for o in outputs]} and targets of {[t.shape for t in targets]}"
             raise ValueError(f"loss does not fit {shapes}: {reason_of(error)}") from error
@@ -201,6 +203,8 @@ def _called(objective: Objective, outputs: Any, targets: Any, weight: Any, sampl
     else:
         value = function(outputs, targets, **given)
     if "y_true" in objective.names and np.ndim(value) and len(value) == samples:
+        if np.size(value) > max(map(np.size, keras.tree.flatten((outputs, targets)))):
+            raise TypeError(f"{objective.name} may return a value for each output, got shape {np.shape(value)}")
         value = weighted_mean(value, None if objective.takes_weights else weight)
     elif weight is not None and not objective.takes_weights:
         raise TypeError(f"{objective.name} returns one number: it needs a parameter sample_weight")

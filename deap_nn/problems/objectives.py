@@ -260,6 +260,11 @@ def _make(objective: Objective) -> Any:
     return keras.saving.deserialize_keras_object(config, custom_objects=objective.own)
 
 
+def ignores_class(objective: Objective) -> bool:
+    """Return whether a sparse cross-entropy leaves out the samples of a class."""
+    return re.search(r'"ignore_class": -?\d', objective.config) is not None
+
+
 def check_targets(objective: Objective, outputs: Sequence[Any], targets: Sequence[Any]) -> None:
     """Raise ValueError if the targets of an error or cross-entropy of classes are not classes of its output.
 
@@ -272,7 +277,7 @@ def check_targets(objective: Objective, outputs: Sequence[Any], targets: Sequenc
     """
     for part in objective.parts or (objective,):
         is_sparse = part.kind == "loss" and part.name == "sparse_categorical_crossentropy"
-        is_sparse = is_sparse and not re.search(r'"ignore_class": -?\d', part.config)
+        is_sparse = is_sparse and not ignores_class(part)
         if part.place is None or not (is_sparse or part.kind in ("error", "cross_entropy")):
             continue
         output, target = np.asarray(outputs[part.place]), np.asarray(targets[part.place])
@@ -289,7 +294,8 @@ def check_targets(objective: Objective, outputs: Sequence[Any], targets: Sequenc
                 raise ValueError(f"{part.name} of one output needs targets of 0 and 1, {found}: {advice}")
         elif target.ndim == output.ndim and target.shape[-1] == classes and not is_sparse:
             if not (np.all(target >= 0) and np.allclose(target.sum(-1), 1, atol=1e-3)):
-                raise ValueError(f"{part.name} needs rows of one class each: take 'binary_crossentropy' for several")
+                instead = "take 'binary_crossentropy' for several, 'mse' for numbers"
+                raise ValueError(f"{part.name} needs rows of one class each: {instead}")
         elif np.any(target != np.floor(target)) or np.any((target < 0) | (target >= classes)):
             raise ValueError(f"{needed}, {found}")
 

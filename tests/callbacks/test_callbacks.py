@@ -52,6 +52,8 @@ def test_a_plain_function_is_called_after_each_generation_in_its_turn():
             assert len(called) == evolution.generation + 1
 
     _, logbook = evolve(members(), plain_toolbox(), 2, seed=1, callbacks=[noted, Last()])
+    evolve(members(), plain_toolbox(), 0, seed=1, callbacks=lambda run: called.append((run.generation, None)))
+    assert called.pop() == (0, None)
     assert called == list(zip(*logbook.select("gen", "min"), strict=True))
     seen = []
     callbacks = [lambda run: setattr(run, "stop", "enough"), lambda run: seen.append(run.last)]
@@ -59,9 +61,11 @@ def test_a_plain_function_is_called_after_each_generation_in_its_turn():
     assert seen == [True]
 
 
-@pytest.mark.parametrize("given", [[3], [Callback], ["on_start"]])
+@pytest.mark.parametrize("given", [[3], 3, [Callback], Callback, ["on_start"]])
 def test_another_object_than_a_callback_or_a_function_is_named(given):
-    said = r"^callbacks must be Callback objects, such as deap_nn's EarlyStopping, or functions of the evolution, got "
+    said = (
+        r"^callbacks must be of deap_nn.callbacks, such as EarlyStopping\(patience=9\), or functions of the evolution, "
+    )
     with pytest.raises(TypeError, match=said):
         evolve(members(), plain_toolbox(), 1, seed=1, callbacks=given)
 

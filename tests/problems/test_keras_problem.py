@@ -122,7 +122,8 @@ def test_a_function_is_not_tried_on_outputs_that_are_not_finite(value):
         return float(np.mean((outputs - targets) ** 2))
 
     model = dense(2)
-    model.set_weights([np.full_like(matrix, value) for matrix in model.get_weights()])
+    for layer in model.layers:
+        layer.kernel.assign(np.full_like(layer.kernel, value))
     toolbox = make_toolbox(KerasProblem(model, x_of(), x_of(2), loss=strict), seed=1)
     assert toolbox.evaluate(toolbox.individual())[0] < 1e9
 
@@ -154,6 +155,21 @@ def test_presets_are_for_problems_too(name):
     other = {"error": "cross_entropy", "cross_entropy": "error"}[loss]
     with pytest.raises(ValueError, match=f"fitness is not for a KerasProblem, which has its own loss, got '{other}'"):
         make_toolbox(problem, algorithm=ALGORITHMS[name](fitness=other), seed=1)
+
+
+def broadcast(y_true, y_pred):
+    return y_true[:, :1] - y_pred[:, 0]
+
+
+def with_nan(array, place):
+    return np.where(np.arange(len(array))[:, None] == place % len(array), np.nan, array)
+
+
+def test_targets_that_a_loss_leaves_out_may_be_nan():
+    def known(y_true, y_pred):
+        return np.nanmean(np.abs(y_true - y_pred))
+
+    assert KerasProblem(dense(2), x_of(), with_nan(x_of(2), 3), loss=known).objectives[0].name == "known"
 
 
 @pytest.mark.parametrize(
@@ -206,7 +222,12 @@ def test_presets_are_for_problems_too(name):
         ),
         ({"x": [[1.0, 2.0], [3.0]]}, ValueError, "inhomogeneous shape"),
         ({"x": np.array([1, None, "a"] * 20)[:40]}, ValueError, "x must hold .*, got ndarray of object$"),
-        ({"y": None}, ValueError, "y must hold arrays of numbers or strings .*, got NoneType of object$"),
+        ({"y": None}, ValueError, r"y must hold the targets, or x be a tuple \(x, y\) of arrays$"),
+        ({"x": x_of()[:, 0]}, ValueError, r"shape for input with .* Expected shape \(None, 4\), .* shape \(32,\)$"),
+        ({"x": x_of().astype(str)}, ValueError, "does not take x: .* Cast string to float is not supported"),
+        ({"loss": broadcast}, ValueError, r"broadcast may return a value for each output, got shape \(32, 32\)$"),
+        ({"x": with_nan(x_of(), -1)}, ValueError, "x and y must be finite, sample 7 of validation is not$"),
+        ({"y": with_nan(x_of(2), 3)}, ValueError, "x and y must be finite, sample 3 of train is not$"),
     ],
 )
 def test_bad_arguments_are_named(change, error, message):
@@ -221,8 +242,10 @@ def test_the_names_of_inputs_that_a_model_does_not_take_are_said(form):
     outputs = keras.layers.Dense(2)(keras.layers.Concatenate()(inputs))
     model = keras.Model(inputs if form is list else dict(zip("ab", inputs, strict=True)), outputs)
     x = np.zeros((40, 3), np.float32)
-    with pytest.raises(ValueError, match=r"does not take x: The structure .* Expected: .*'a'.*'b'.* Received: .*'c'"):
+    with pytest.raises(ValueError, match=r"does not take x: Missing data .* \['a', 'c'\]\. .*: \['a', 'b'\]"):
         KerasProblem(model, {"a": x, "c": x}, labels())
+    with pytest.raises(ValueError, match=r"does not take x: .* expected shape=\(None, 3\), found shape=\(32, 2\)$"):
+        KerasProblem(model, {"a": x[:, :2], "b": np.zeros((40, 4), np.float32)}, labels())
 
 
 def test_a_function_of_other_names_is_warned_of_before_it_fails():
