@@ -151,7 +151,7 @@ def summary(options: argparse.Namespace, toolbox: Toolbox) -> str:
         )
         parts = [crossover, sigma, f"the best boosted {algorithm.boost:g} x"]
     if algorithm.projected and layers:
-        parts.append(f"{layers} move by {'cases' if algorithm.casewise else 'rank'}")
+        parts.append(f"{layers} move by each " + ("sample's loss" if algorithm.casewise else "child's rank"))
     networks = f"{options.population} networks of {toolbox.layout.size:,} weights"
     return f"{options.preset}: {networks}; {', '.join(parts)}"
 

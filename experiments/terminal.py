@@ -62,6 +62,8 @@ class Terminal:
             return
         if error is None:
             status = self._directory.status
+            if reason := status.get("stopped_by"):
+                print(f"stopped early: {reason}")
             network = f"kept network: {status['readout']}, generation {status['generation']}"
             print(f"test error {status['test_error']:.4g} (chance {1 - 1 / self._classes:.2f}), {network}")
             if former := status.get("tested_before"):

@@ -38,7 +38,8 @@ class EarlyStopping(Callback):
     ) -> None:
         if target is patience is max_seconds is None:
             raise ValueError("target, patience or max_seconds must be given")
-        self.target, self.max_seconds = target, max_seconds
+        self.target = target
+        self.max_seconds = float("inf") if max_seconds is None else max_seconds
         self.patience = None if patience is None else check_count(patience, "patience")
         self._lowest, self._since = float("inf"), 0
 
@@ -70,5 +71,5 @@ class EarlyStopping(Callback):
             evolution.stop = f"target: {name} {sign * error:.4f} reached {sign * self.target:g}"
         elif self.patience is not None and evolution.generation - self._since >= self.patience:
             evolution.stop = f"patience: {name} has not improved in {self.patience} generations"
-        elif self.max_seconds is not None and evolution.elapsed >= self.max_seconds:
+        elif evolution.elapsed >= self.max_seconds:
             evolution.stop = f"max-seconds: {evolution.elapsed:.0f} s have passed"

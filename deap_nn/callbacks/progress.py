@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import warnings
@@ -10,6 +11,7 @@ from statistics import median_low
 from typing import TYPE_CHECKING, Any, TextIO
 
 from deap_nn.callbacks.base import Callback, Evolution
+from deap_nn.callbacks.early_stopping import EarlyStopping
 from deap_nn.core.registered import Registered
 
 if TYPE_CHECKING:
@@ -27,14 +29,15 @@ FORMAT = "{desc}|{bar}| {elapsed}{postfix}"
 
 
 class ProgressBar(Callback):
-    """Show generation, time left, the validation measure, the best fitness, sigma, and evaluations per second.
+    """Show generation, time left, the best fitness, its member's validation measure, sigma, and evaluations per second.
 
-    The output is a bar on a terminal or in a notebook, a line per generation elsewhere. As a context manager it also
-    shows work before and after a run, by `show`.
+    The output is a bar on a terminal or in a notebook, a line per generation elsewhere. A terminal gets the first
+    figures that fit into its width. As a context manager it also shows work before and after a run, by `show`.
 
     The time left is known from the third generation on: the number of generations left times the median of the last
     ten. To this adds the end of the run, which scores the candidates for the result and the test samples: each takes
-    as long as the last scoring of candidates. The callback must then stand after `Candidates`.
+    as long as the last scoring of candidates. The callback must then stand after `Candidates`. The time
+    left is at most the rest of the ``max_seconds`` of an `EarlyStopping`.
 
     Parameters
     ----------
@@ -80,22 +83,32 @@ class ProgressBar(Callback):
                 from tqdm.auto import tqdm
             # Without a delay tqdm draws the bar at once, before it has a description.
             # On a terminal the bar has ten cells, whatever stands beside it.
+            # `_draw` sets its width: with `dynamic_ncols` tqdm draws no bar on one that reports 0 rows.
             form = FORMAT.replace("bar", "bar:10") if self.file.isatty() else FORMAT
-            self._bar = tqdm(total=total, file=self.file, dynamic_ncols=True, bar_format=form, delay=1e-9, miniters=1)
+            shape = {"nrows": 20, "dynamic_ncols": not self.file.isatty()}
+            self._bar = tqdm(total=total, file=self.file, bar_format=form, delay=1e-9, miniters=1, **shape)
         self._bar.total, self._bar.n, self._bar.leave = total, 0, total is not None
 
-    def _text(self, *scored: str) -> str:
+    def _shown(self, *scored: str) -> list[str]:
         figures = self._figures.copy()
         if self._end is not None:
             figures.insert(0, f"{_clock_time(max(0.0, self._end - time.perf_counter()))} left")
         figures[3:3] = scored
-        return ", ".join(figures)
+        return figures
 
     def _draw(self, work: str, *scored: str, refresh: bool = True) -> None:
-        """Show the bar with figures; tqdm cuts the line off at the width of the terminal."""
+        """Show the bar with the figures that fit into the width of the terminal."""
         if self._bar is not None:
             self._bar.set_description_str(f"{work} ", refresh=False)
-            self._bar.set_postfix_str(self._text(*scored), refresh=refresh)
+            figures = self._shown(*scored)
+            self._bar.postfix = _joined(figures)
+            if self.file.isatty():
+                self._bar.ncols = _columns(self.file)
+                while figures and len(str(self._bar)) >= self._bar.ncols:
+                    figures.pop()
+                    self._bar.postfix = _joined(figures)
+            if refresh:
+                self._bar.refresh()
 
     def _close(self) -> None:
         if self._bar is not None:
@@ -136,14 +149,13 @@ class ProgressBar(Callback):
         if evolution.generation > 1:  # the first two compile
             self._seconds.append(evolution.seconds)
             left = (evolution.generations - evolution.generation) * median_low(self._seconds) + 2 * self._scoring
+            limits = [one.max_seconds for one in evolution.watching if isinstance(one, EarlyStopping)]
+            left = min([left, *(limit - evolution.elapsed for limit in limits)])
             self._end = now + (self._scoring if evolution.last else left)
-        self._figures = []
+        self._figures = [f"best {evolution.best_value:.4g}"]
         if "val_error" in row:
             measure, sign = Registered.read(evolution.toolbox).measure
-            self._figures.append(f"val {measure} {sign * row['val_error']:.3f}")
-        self._figures.append(f"best {evolution.best_value:.4g}")
-        if evolution.last and "val_error" in row:  # the line above that of the kept network
-            self._figures[0] = f"best member: {self._figures[0]}"
+            self._figures.append(f"(val {measure} {sign * row['val_error']:.3f})")
         if "sigma" in row:
             self._figures.append(f"sigma {row['sigma']:.3g}")
         self._figures.append(f"{row['nevals'] / evolution.seconds:.0f} eval/s")
@@ -151,12 +163,24 @@ class ProgressBar(Callback):
             self._draw(self._place, refresh=False)
             self._bar.update(evolution.generation + 1 - self._bar.n)
         else:
-            print(f"{self._place}: {self._text()}", file=self.file, flush=True)
+            print(f"{self._place}: {_joined(self._shown())}", file=self.file, flush=True)
 
     def on_end(self, evolution: Evolution) -> None:
         """Close the bar, unless the context manager keeps it open; its last line stays on the screen."""
         if not self._stays:
             self._close()
+
+
+def _joined(figures: list[str]) -> str:
+    return ", ".join(figures).replace(", (", " (")
+
+
+def _columns(file: TextIO) -> int:
+    """Return the width of a terminal; 80 if it reports none."""
+    try:
+        return os.get_terminal_size(file.fileno()).columns or 80
+    except (AttributeError, OSError):  # no file of the system
+        return 80
 
 
 def _clock_time(seconds: float) -> str:

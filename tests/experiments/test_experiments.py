@@ -162,7 +162,7 @@ def test_the_one_command_names_its_main_settings_in_its_first_line(tmp_path):
         assert "Traceback" not in errors.read()
     assert first == (
         "ga: 200 networks of 3,274,634 weights; mask crossover of 4, sigma follows the error, the best boosted 2 x, "
-        "fc1 and fc2 move by cases\n"
+        "fc1 and fc2 move by each sample's loss\n"
     )
     algorithm = (
         "genetic algorithm (ga): 4 parents crossed by cxScanning(), mutGaussianAdaptive(sigma=ErrorScaled(0.128, "
@@ -218,8 +218,10 @@ def test_runs_that_lead_nowhere_are_reported_in_a_line(here, tmp_path, digits_fi
 def test_a_run_that_is_resumed_may_have_another_end_and_map(finished, here, warm, tmp_path, digits_file):
     """It is given with `--resume`: it lets a run that was stopped go on to the bytes of a whole run, or ends it."""
     folder, resume = tmp_path / "run", (MNIST, "--resume", tmp_path / "run", "--no-progress")
-    options = (*SETTING, "--data", digits_file, "--no-progress", "--max-seconds", 0, "--output", folder)
-    assert here(MNIST, *options).returncode == 0
+    options = (*SETTING, "--data", digits_file, "--max-seconds", 0, "--output", folder)
+    assert re.search(
+        r"\nstopped early: max-seconds: \d s have passed\ntest error 0", well(here(MNIST, *options)).stdout
+    )
     said = f"argument --resume: the run in {folder} is finished; another --max-seconds continues it"
     answer = here(*resume)
     assert (answer.returncode, answer.stderr) == (2, f"mnist.py: error: {said}\n")

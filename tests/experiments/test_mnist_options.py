@@ -333,9 +333,12 @@ def test_the_schedule_runs_over_the_generations_first_requested(here, digits_fil
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("--preset=es", "children of one centre, geometric sigma, hidden and output move by cases"),
+        ("--preset=es", "children of one centre, geometric sigma, hidden and output move by each sample's loss"),
         ("--crossover=none --projected=no --boost=3", "no crossover, sigma follows the error, the best boosted 3 x"),
-        ("--preset=es --schedule=constant --casewise=no", "constant sigma, hidden and output move by rank"),
+        (
+            "--preset=es --schedule=constant --casewise=no",
+            "constant sigma, hidden and output move by each child's rank",
+        ),
     ],
 )
 def test_the_first_line_has_the_words_of_each_preset(options, digits, given, said):
