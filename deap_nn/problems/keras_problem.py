@@ -257,6 +257,8 @@ def of_keras_problem(
     """Return the problem of a `KerasProblem` for the weights of a fitness; `says`: whether a user gave the weights."""
     if not given.parts:
         raise ValueError("the KerasProblem is released: make another one")
+    if len(signs) < len(given.objectives) and not says:
+        raise ValueError(f"container must have a fitness with {len(given.objectives)} weights, one for each objective")
     if len(signs) != len(given.objectives):  # they are of an evaluate that the user will register
         signs, says = [-1.0] * len(given.objectives), False
     scores = [objective for objective in given.objectives if objective.is_score]

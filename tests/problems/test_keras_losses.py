@@ -240,6 +240,9 @@ def test_what_may_be_maximised_needs_a_container_that_says_so(loss):
         make_toolbox(problem, seed=1)
     toolbox = make_toolbox(problem, **two_objectives((1.0,)))
     assert 0 < toolbox.evaluate(toolbox.individual())[0] <= 1
+    problem = KerasProblem(dense(1, "sigmoid"), x_of(), labels(2)[:, None], loss=["mse", loss])
+    with pytest.raises(ValueError, match=r"^container must have a fitness with 2 weights, one for each objective$"):
+        make_toolbox(problem, seed=1)
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "mse"])
