@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: mnist test test-all test-extras test-pythons docs dist lint bench bench-peers clean
+.PHONY: mnist test test-all test-extras test-pythons docs dist results lint bench bench-peers clean
 
 # Evolve the CNN on real digits with all cores; options in ARGS, for example ARGS="--population 200".
 mnist: $(VENV)/installed
@@ -50,6 +50,10 @@ test-pythons:
 		$$python -c pass 2>/dev/null || { echo "$$python is not there"; continue; }; \
 		$(MAKE) test PYTHON=$$python VENV=.venv-$$python || exit 1; tested="$$tested $$python"; done; \
 	[ -n "$$tested" ] && echo "tested with:$$tested"
+
+# The tables and figures of docs/results, and which runs of experiments/studies are missing or of other settings.
+results: $(VENV)/installed-dev
+	$(BIN)/python experiments/results.py --left
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

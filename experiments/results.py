@@ -12,7 +12,7 @@ import gzip
 from pathlib import Path
 
 from figures import draw_study
-from sweep import read_study
+from sweep import Study, digest_of, read_study, settings_of
 from tables import STUDIES, TABLE, Rows, read_runs, tables
 
 from deap_nn.core.errors import InputError
@@ -86,10 +86,10 @@ def check_alike(before: Rows, now: Rows, folder: Path) -> None:
     Runs without a digest of their options, and runs that are all replaced, are not compared.
     """
     replaced = {(row["setting"], row["seed"]) for row in now}
-    known: dict[str, set[str]] = {}
+    known: dict[str, set[tuple[str, str]]] = {}
     for row in (*(row for row in before if (row["setting"], row["seed"]) not in replaced), *now):
         if row.get("options"):
-            known.setdefault(row["setting"], set()).add(row["options"])
+            known.setdefault(row["setting"], set()).add((row["options"], row.get("data", "")))
     for setting in dict.fromkeys(row["setting"] for row in now):
         if len(known.get(setting, ())) > 1:
             kept = "its kept runs" if before else "other runs in it"
@@ -108,6 +108,17 @@ def added(before: str, now: str) -> str:
     settings = list(dict.fromkeys(row["setting"] for row in (*old, *new)))
     rows.sort(key=lambda row: (settings.index(row["setting"]), int(row["seed"])))
     return "".join(format_row(line) for line in (columns, *([row.get(name, "") for name in columns] for row in rows)))
+
+
+def left(study: Study, kept: Path) -> str:
+    """Return how many runs of a study have no row, or one of other settings than those that its file now means."""
+    file = kept / f"{study.name}.results.csv"
+    rows = parse_rows(file.read_text(encoding="utf-8")) if file.exists() else []
+    found = {(row["setting"], int(row["seed"])): row.get("options") for row in rows}
+    now = {name: digest_of(settings_of(arguments)) for name, arguments in study.settings.items()}
+    missing = sum(run not in found for run in study.runs)
+    older = sum(run in found and found[run] != now[run[0]] for run in study.runs)
+    return f"{study.name}: of {len(list(study.runs))} runs {missing} are missing, {older} have other settings"
 
 
 def draw_first_figure(page: Path) -> None:
@@ -133,6 +144,7 @@ def main() -> int:
     parser.add_argument(
         "--page", default=str(PAGE), metavar="FILE", help="the first page; its folder holds the others and all files"
     )
+    parser.add_argument("--left", action="store_true", help="then say which runs of experiments/studies are left")
     options = parser.parse_args()
     page = Path(options.page)
     kept = page.with_suffix("")
@@ -156,6 +168,8 @@ def main() -> int:
         draw_study(read_runs(kept / f"{name}.runs.csv.gz"), kept / f"{name}.png", **figure)
     if ("algorithms", "all") in made:
         draw_first_figure(page)
+    for file in sorted(STUDIES.glob("*.toml")) if options.left else ():
+        print(left(read_study(str(file)), kept))
     return 0
 
 

@@ -47,14 +47,12 @@ COLUMNS = ("study", "setting", "seed", "gen", "evaluations", "min", "avg", "trai
 RESULTS = ("validation_error", "test_error", "generations", "seconds")
 """The columns of ``results.csv`` from the ``status.json`` of each run, beside study, setting and seed."""
 
-COUNTED = ("evaluations", "digits", "options")
+COUNTED = ("evaluations", "digits", "options", "data")
 """Further columns of ``results.csv``: the numbers of evaluations and of digits in mini-batches, both after generation
-0, and a digest of the run's options and data."""
+0, and digests of the run's settings and of its data."""
 
-NO_MATTER = {"versions", "workers", "seed", "noise_sha256", "data"}
-NO_MATTER |= {"keras", "init_weights"}  # the paths of files: other entries have the digests of their content
-NO_MATTER |= {"algorithm", "centred_layers"}  # they follow from the settings
-"""Entries of ``config.json`` that do not decide how a run learns, or that differ between seeds."""
+NO_MATTER = {"seed", "data", "keras", "init_weights"}
+"""Settings that differ between seeds, and the paths of files, of which ``config.json`` also has the digests."""
 
 
 OF_A_SWEEP = {"output", "resume", "force", "no-progress", "seed", "help", *MAP_OPTIONS}
@@ -223,6 +221,7 @@ def check(study: Study, output: Path, data: Sequence[str], *, only_draw: bool) -
 
 def run_all(study: Study, output: Path, data: Sequence[str]) -> None:
     """Run all runs that are not finished."""
+    print(runs_left(study, output), file=sys.stderr, flush=True)
     runs = list(study.runs)
     for number, (name, seed) in enumerate(runs, start=1):
         folder = output / f"{name}-{seed}"
@@ -247,7 +246,22 @@ def run_all(study: Study, output: Path, data: Sequence[str]) -> None:
         except InputError as error:
             raise InputError(f"{folder}: {error}") from error
         if read_status(folder).get("state") == "finished":
-            print(f"  {_figures(read_status(folder))}", file=sys.stderr, flush=True)
+            print(f"  {_figures(read_status(folder))}; {runs_left(study, output)}", file=sys.stderr, flush=True)
+
+
+def runs_left(study: Study, output: Path) -> str:
+    """Return how many runs are left, and how long they will take if each takes as long as those of its setting."""
+    seconds: dict[str, list[float]] = {name: [] for name in study.settings}
+    open_runs = []
+    for name, seed in study.runs:
+        status = read_status(output / f"{name}-{seed}")
+        if status.get("state") == "finished":
+            seconds[name].append(status["seconds"])
+        else:
+            open_runs.append(name)
+    every = [one for some in seconds.values() for one in some]
+    known = f", some {sum(np.mean(seconds[name] or every) for name in open_runs) / 60:.0f} min" if every else ""
+    return f"{len(open_runs)} of {len(list(study.runs))} runs are left{known}"
 
 
 def _figures(status: Mapping[str, Any]) -> str:
@@ -259,6 +273,7 @@ def write_tables(study: Study, output: Path) -> dict[str, list[dict[str, Any]]]:
     rows = [format_row(COLUMNS)]
     results = [format_row(("study", "setting", "seed", *RESULTS, *COUNTED))]
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in study.settings}
+    digests = {name: digest_of(settings_of(arguments)) for name, arguments in study.settings.items()}
     for name, seed in study.runs:
         folder = output / f"{name}-{seed}"
         status = read_status(folder)
@@ -273,9 +288,10 @@ def write_tables(study: Study, output: Path) -> dict[str, list[dict[str, Any]]]:
             logged = [logbook[column][i] for column in ("min", "avg", "train_error", "val_error")]
             rows.append(format_row([study.name, name, seed, int(gen), int(evaluations[i]), *logged, *errors]))
         config = read_config(folder, "--output")
-        counted = int(evaluations[-1]), int(config["batch_size"]) * (len(evaluations) - 1), digest_of(config)
+        counted = int(evaluations[-1]), int(config["batch_size"]) * (len(evaluations) - 1)
+        digests_of_run = digests[name], config["data"]["sha256"][:12]
         shown = [status.get(column, "") for column in RESULTS]
-        results.append(format_row([study.name, name, seed, *shown, *counted]))
+        results.append(format_row([study.name, name, seed, *shown, *counted, *digests_of_run]))
         found[name].append(status)
     for file, lines in (("runs.csv", rows), ("results.csv", results)):
         text = "".join(lines)
@@ -283,11 +299,10 @@ def write_tables(study: Study, output: Path) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def digest_of(config: Mapping[str, Any]) -> str:
-    """Return a digest of the options and data of a run: the first 12 digits of a SHA-256."""
-    options = {name: value for name, value in config.items() if name not in NO_MATTER and value is not None}
-    text = json.dumps([options, config["data"]["sha256"]], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+def digest_of(settings: Mapping[str, Any]) -> str:
+    """Return a digest of the settings of a run, its algorithm's among them: the first 12 digits of a SHA-256."""
+    options = {name: value for name, value in settings.items() if name not in NO_MATTER and value is not None}
+    return hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def summary(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import sweep
 from conftest import ROOT
 from small_run import RESULTS
 from strangers import only_line
@@ -195,14 +196,26 @@ def test_runs_of_other_options_are_not_added_to_those_of_a_setting(tmp_path):
     check_alike = runpy.run_path(str(RESULTS))["check_alike"]
     kept = [{"setting": "a", "seed": "1", "options": "abc"}, {"setting": "b", "seed": "1"}]
 
-    def row(setting, options, seed="9"):
-        return {"setting": setting, "seed": seed, "options": options}
+    def row(setting, options, seed="9", data=""):
+        return {"setting": setting, "seed": seed, "options": options, "data": data}
 
     for now in (row("a", "abc"), row("a", ""), row("b", "f00"), row("c", "f00"), row("a", "f00", "1")):
         check_alike(kept, [now], tmp_path)
-    for before, now in ((kept, [row("a", "f00")]), ([], [row("a", "f00"), row("a", "abc")])):
+    others = [(kept, [row("a", other, data=data)]) for other, data in (("f00", ""), ("abc", "f00"))]
+    for before, now in (*others, ([], [row("a", "f00"), row("a", "abc")])):
         with pytest.raises(ValueError, match="a has other options or data"):
             check_alike(before, now, tmp_path)
+
+
+def test_runs_that_are_missing_or_of_other_settings_are_counted(tmp_path):
+    file, study = tmp_path / "tiny.toml", tmp_path / "tiny.results.csv"
+    file.write_text('seeds = [1, 2]\n[settings.a]\nmodel = "mlp"\n[settings.b]\nmates = 3\n')
+    settings = {name: sweep.settings_of(options) for name, options in sweep.read_study(str(file)).settings.items()}
+    settings["b"] |= {"boost": 9.0}
+    rows = [f"{name},{seed},{sweep.digest_of(settings[name])}" for name, seed in (("a", 1), ("a", 2), ("b", 1))]
+    study.write_text("\n".join(["setting,seed,options", *rows, ""]))
+    said = runpy.run_path(str(RESULTS))["left"](sweep.read_study(str(file)), tmp_path)
+    assert said == "tiny: of 4 runs 1 are missing, 1 have other settings"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import made_digits, not_for_ever, run_here, status_of, well
 from small_run import SWEEP
-from sweep import digest_of
+from sweep import digest_of, read_study, runs_left, settings_of
 
 from deap_nn.runs.files import read_config
 
@@ -89,12 +89,13 @@ def test_every_setting_is_run_with_every_seed_into_one_table(swept):
         assert shown == f"{np.quantile(errors, 0.5):.4f}"
 
 
-def test_a_digest_is_of_the_options_and_the_data(swept):
-    config = {seed: read_config(swept[0] / "out" / f"mean-{seed}", "--output") for seed in (1, 2)}
-    found = digest_of(config[1])
-    assert found == digest_of(config[2]) == rows_of(swept[0] / "out" / "results.csv")[0]["options"]
-    for change in ({"sigma": 9.0}, {"step": 9.0}, {"data": {"sha256": "f00"}}):
-        assert digest_of(config[1] | change) != found
+def test_digests_are_of_the_settings_and_of_the_data(swept):
+    options = read_study(str(swept[0] / "small.toml")).settings["mean"]
+    settings = {seed: settings_of([*options, f"--seed={seed}"]) for seed in (1, 2)}
+    found, row = digest_of(settings[1]), rows_of(swept[0] / "out" / "results.csv")[0]
+    assert found == digest_of(settings[2]) == row["options"]
+    assert read_config(swept[0] / "out" / "mean-1", "--output")["data"]["sha256"].startswith(row["data"])
+    assert digest_of(settings[1] | {"sigma": 9.0}) != found
 
 
 def test_what_is_finished_is_skipped_and_what_is_not_is_done(out, sweep):
@@ -102,10 +103,17 @@ def test_what_is_finished_is_skipped_and_what_is_not_is_done(out, sweep):
     times = kept.stat().st_mtime_ns
     shutil.rmtree(out / "mask-4-2")
     before = (out / "runs.csv").read_bytes()
+    spoilt("status.json", seconds=60)(out / "mean-1")
+    spoilt("status.json", seconds=180)(out / "mask-4-1")
+    study = out.parent / "small.toml"
+    study.write_text(STUDY)
+    assert runs_left(read_study(str(study)), out) == "1 of 4 runs are left, some 3 min"
+    assert runs_left(read_study(str(study)), out / "none") == "4 of 4 runs are left"
     well(sweep("--only-draw"))
     assert len(rows_of(out / "runs.csv")) == 12
     answer = well(sweep())
     assert [line for line in answer.stderr.splitlines() if " of 4: " in line] == ["4 of 4: mask-4, seed 2"]
+    assert answer.stderr.endswith("; 0 of 4 runs are left, some 0 min\n")
     assert (out / "runs.csv").read_bytes() == before
     assert kept.stat().st_mtime_ns == times
 
