@@ -1,5 +1,6 @@
 """Files of studies and their figures: what is refused, and where medians, known points and the legend are."""
 
+import dataclasses
 import importlib
 import sys
 
@@ -11,6 +12,7 @@ from small_run import SWEEP
 from strangers import only_line
 from sweep import read_study, settings_of
 
+from deap_nn import GA
 from deap_nn.models.reference import reference_of
 
 
@@ -96,6 +98,13 @@ def test_every_study_that_is_kept_is_right():
         study = read_study(str(path))
         for arguments in study.settings.values():
             settings_of([*arguments, f"--seed={study.seeds[0]}"])
+
+
+def test_the_last_rung_of_the_ladder_is_the_preset():
+    ladder = read_study(str(ROOT / "experiments" / "studies" / "ladder.toml"))
+    *_, found = map(settings_of, ladder.settings.values())
+    preset = dataclasses.asdict(GA().resolved("mnist_deep", 64))
+    assert {name: found[name] for name in preset} == preset
 
 
 def test_a_study_begins_with_the_same_file_throughout(here, digits_file, tmp_path):
