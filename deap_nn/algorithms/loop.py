@@ -122,8 +122,10 @@ class Run:
         evolution.generation = generation
         self._check_unchanged(generation)
         places = self._breed(generation) if generation else []
-        layer_inputs = Registered.read(evolution.toolbox).layer_inputs
-        inputs = self.lineage.layer_inputs(layer_inputs, generation) if generation and layer_inputs is not None else b""
+        registered, inputs = Registered.read(evolution.toolbox), b""
+        if generation and registered.layer_inputs is not None:
+            by_cases = registered.moves_by_cases
+            inputs = self.lineage.layer_inputs(registered.layer_inputs, generation, by_cases=by_cases)
         self.lineage.ancestry.take_inputs(self._score(inputs))
         if self.halloffame is not None:
             self.halloffame.update(evolution.population)

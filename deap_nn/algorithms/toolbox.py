@@ -320,7 +320,7 @@ class StrategyToolbox(MadeToolbox):
         from deap_nn.operators.compiled.projection import project
 
         centre = WeightList.from_flat(before, self.layout.shapes)
-        inputs = inputs_of_centre(layer_inputs, centre, self.clock.generation, self.map)
+        inputs = inputs_of_centre(layer_inputs, centre, self.clock.generation, self.map, by_cases=False)
         project(moved, before, centre.shapes, inputs)
 
 

@@ -176,7 +176,7 @@ class Lineage:
             return self.ancestry.recombined(generation, map(place_of, keys), whole=whole)
         return Average(generation, keys)
 
-    def layer_inputs(self, layer_inputs: Callable[..., bytes], generation: int) -> bytes:
+    def layer_inputs(self, layer_inputs: Callable[..., bytes], generation: int, *, by_cases: bool) -> bytes:
         """Return the layer inputs of the present generation's centre, along which the next step goes."""
         if self.reproduction.shares_parents:
             (recipe,) = (self.known.recipes[key] for key in self.known.parents)
@@ -189,7 +189,7 @@ class Lineage:
                 self.informed().keep(recipes, threads=processors())
             recipe = recipes[self.ancestry.centroid_id(generation)]
         (centre,) = self.members([recipe])
-        return inputs_of_centre(layer_inputs, centre, generation, self.map)
+        return inputs_of_centre(layer_inputs, centre, generation, self.map, by_cases=by_cases)
 
     def step_by_cases(self, inputs: bytes, counted: Sequence[Counted], step: float) -> bytes:
         """Return the layer inputs of the present generation with the changes that its samples ask for."""

@@ -87,14 +87,24 @@ def spread_in(content: bytes) -> float:
     return float(_FIRST.unpack_from(content)[0]) if content else 0.0
 
 
-def inputs_of_centre(layer_inputs: Callable[..., Any], centre: Any, generation: int, map: Callable[..., Any]) -> bytes:
-    """Return what a toolbox's ``layer_inputs`` answers, or raise an error if no step can be projected by it."""
+def orthonormal(rows: Matrix) -> NDArray[np.float64]:
+    """Return rows of length 1 at right angles that span the same space, and zeros if they are more than it has."""
+    _, spreads, found = np.linalg.svd(rows.astype(np.float64), full_matrices=False)
+    return found * (spreads > 0.01 * spreads[:1])[:, None]
+
+
+def inputs_of_centre(
+    layer_inputs: Callable[..., Any], centre: Any, generation: int, map: Callable[..., Any], *, by_cases: bool
+) -> bytes:
+    """Return what a toolbox's ``layer_inputs`` answers, by rank with orthonormal rows; raise an error if it is none."""
     answer, shapes = layer_inputs(centre, generation, map=map), centre.shapes
     if not isinstance(answer, bytes):
         raise TypeError(f"layer_inputs must return the bytes of packed_inputs, got {type(answer).__name__}")
-    if not unpacked_inputs(answer, shapes):
+    if not (layers := unpacked_inputs(answer, shapes)):
         raise ValueError("projected: no dense layer has one row of inputs for each sample")
-    return answer
+    if by_cases:
+        return answer
+    return _FIRST.pack(0.0) + b"".join(_part(place, 0, orthonormal(one.inputs)) for place, one in layers.items())
 
 
 def unpacked_inputs(content: bytes, shapes: Sequence[Shape]) -> dict[int, LayerStep]:

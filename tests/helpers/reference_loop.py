@@ -44,7 +44,8 @@ class ReferenceLoop:
             population = self.mutated(children, generation)
             if hasattr(self.toolbox, "layer_inputs"):
                 centre = WeightList.from_flat(self.centre, population[0].shapes)
-                self.inputs = inputs_of_centre(self.toolbox.layer_inputs, centre, generation, map)
+                by_cases = Registered.read(self.toolbox).moves_by_cases
+                self.inputs = inputs_of_centre(self.toolbox.layer_inputs, centre, generation, map, by_cases=by_cases)
             rows.append(self.scored(population, generation))
         return [individual.flat.tobytes() for individual in population], rows
 

@@ -5,9 +5,17 @@ import math
 import numpy as np
 import pytest
 
-from deap_nn.genome.layer_inputs import directions, packed_inputs, spread_in, unpacked_inputs, with_changes
+from deap_nn.genome.layer_inputs import (
+    directions,
+    inputs_of_centre,
+    packed_inputs,
+    spread_in,
+    unpacked_inputs,
+    with_changes,
+)
+from deap_nn.genome.weight_list import WeightList
 from deap_nn.operators.compiled import common
-from deap_nn.operators.compiled.projection import STRIDE, project
+from deap_nn.operators.compiled.projection import project
 
 SHAPES = ((4, 4, 1, 8), (8,), (200, 150), (150,), (150, 3), (3,))
 STARTS = np.cumsum([0, *map(math.prod, SHAPES)])
@@ -38,7 +46,7 @@ def test_a_step_goes_along_the_inputs_and_by_the_changes_if_there_are_any():
     before, packed = moved.copy(), with_changes(packed_inputs(inputs_of()), changes_of(), 0.5)
     project(moved, centre, SHAPES, packed)
     layers = unpacked_inputs(packed, SHAPES)
-    changed, plain = layers[2].inputs.T @ layers[2].changes, STRIDE * layers[4].inputs @ kernel(before - centre, 4)
+    changed, plain = layers[2].inputs.T @ layers[2].changes, layers[4].inputs @ kernel(before - centre, 4)
     np.testing.assert_allclose(kernel(moved - centre, 2), changed, atol=1e-5)
     np.testing.assert_allclose(kernel(moved - centre, 4), layers[4].inputs.T @ plain, atol=1e-5)
     for place in (0, 1, 3, 5):
@@ -56,7 +64,7 @@ def test_all_sums_are_made_in_the_order_of_inputs_and_of_samples(samples):
         for i in range(len(step)):
             sums += rows[:, i, None] * step[i]
         for k in range(samples):
-            total += rows[k][:, None] * (np.float32(STRIDE) * sums[k])
+            total += rows[k][:, None] * sums[k]
         after[...] = before + total
     project(moved, centre, SHAPES, packed)
     assert moved.tobytes() == expected.tobytes()
@@ -113,6 +121,22 @@ def test_many_samples_of_few_inputs_add_up_to_no_longer_step():
     for samples in (10, 200):
         rows = directions(values[:samples])
         assert np.linalg.norm(rows.T @ rows, 2) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("samples", [10, 200])
+def test_by_rank_the_rows_are_an_orthonormal_basis_of_the_inputs(samples):
+    values = np.random.default_rng(1).standard_normal((samples, 30))
+    centre = WeightList([np.zeros((30, 2), np.float32)])
+    packs = [
+        inputs_of_centre(lambda *_, **words: packed_inputs({0: values}), centre, 1, map, by_cases=by_cases)
+        for by_cases in (True, False)
+    ]
+    assert packs[0] == packed_inputs({0: values})
+    rows = unpacked_inputs(packs[1], centre.shapes)[0].inputs
+    deviations = values - values.mean(axis=0)
+    onto = np.linalg.pinv(deviations) @ deviations
+    np.testing.assert_allclose(rows.T @ rows, onto, atol=0.03)  # integers of 8 bits
+    assert np.linalg.matrix_rank(rows) == min(samples - 1, 30)
 
 
 def test_a_pack_holds_the_inputs_the_changes_and_the_spread():

@@ -12,9 +12,6 @@ from deap_nn.genome.layer_inputs import unpacked_inputs
 from deap_nn.genome.vectors import Matrix, Shape, Vector
 from deap_nn.operators.compiled.common import compiled, in_parts
 
-STRIDE = 6.0
-"""The factor on a projected step if samples ask for no changes."""
-
 _BLOCK, _ROWS = 128, 64
 """The numbers of columns and rows of a product that are computed at a time: they stay in the nearest cache."""
 
@@ -50,9 +47,10 @@ def _product(left: Matrix, right: Matrix) -> Matrix:
 def project(moved: Vector, centre: Vector, shapes: Sequence[Shape], inputs: bytes) -> None:
     r"""Move the kernels of dense layers along the inputs of a mini-batch only.
 
-    With the `directions` :math:`U` of a layer's inputs, a row for each sample, the step :math:`S` of its kernel becomes
-    :math:`6\,U^\top U S`: the rest of the step changes no output on the mini-batch, so it is noise for others. If
-    the samples ask for changes :math:`T` of the layer's outputs (`step_by_cases`), it becomes :math:`U^\top T`.
+    With `orthonormal` rows :math:`U` that span a layer's inputs, the step :math:`S` of its kernel becomes
+    :math:`U^\top U S`: the rest of the step changes no output on the mini-batch, so it is noise for others. If the
+    samples ask for changes :math:`T` of the layer's outputs along their `directions` :math:`U` (`step_by_cases`), it
+    becomes :math:`U^\top T`.
 
     Parameters
     ----------
@@ -77,5 +75,5 @@ def project(moved: Vector, centre: Vector, shapes: Sequence[Shape], inputs: byte
     for place, (rows, changes) in unpacked_inputs(inputs, shapes).items():
         after, before = (genome[starts[place] : starts[place + 1]].reshape(shapes[place]) for genome in (moved, centre))
         if changes is None:
-            changes = np.float32(STRIDE) * _product(np.ascontiguousarray(rows.T), after - before)
+            changes = _product(np.ascontiguousarray(rows.T), after - before)
         np.add(before, _product(rows, changes), out=after)
