@@ -97,7 +97,7 @@ def test_a_metric_that_is_maximised_is_shown_as_it_is(tmp_path):
     result = evolve_model(model, x, x[:, :1], **settings, callbacks=callbacks)
     r2 = result.evaluate(x[32:], x[32:, :1])["r2"]
     assert repr(result).endswith(f", validation r2 {r2:.4g}>")
-    assert f": val r2 {r2:.3f}, best" in screen.getvalue()
+    assert f" (val r2 {r2:.3f}), sigma" in screen.getvalue()
     run = describe_run(tmp_path / "run")
     assert run["status"]["stopped_by"] == f"target: validation r2 {r2:.4f} reached -1e+09"
     assert (run["measure"], run["logbook"]["val_error"]) == ("r2", [pytest.approx(r2, rel=1e-5)])
