@@ -132,6 +132,8 @@ def make_toolbox(
 
     if not isinstance(algorithm, Algorithm):
         raise TypeError(f"algorithm must be GA(...), ES(...) or Article(...), got {algorithm!r}")
+    if isinstance(data, Algorithm):
+        raise TypeError("data comes before algorithm: make_toolbox(problem, None, ES(), seed=1)")
     seed = check_seed(seed)
     counts = (("population", population, 1), ("generations", generations, 0), ("batch_size", batch_size, 1))
     members, generations, batch_size = (None if v is None else check_count(v, name, least) for name, v, least in counts)

@@ -84,6 +84,12 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
             _name_fitness(kargs.get("sigma"), evaluation_of(operator_of(self.evaluate)).problem)
         super().register(alias, function, *args, **kargs)
 
+    def __getattr__(self, name: str) -> Any:
+        """Raise AttributeError; for a function that another algorithm's loop calls, it names the loop that runs."""
+        loops = {"mate": "eaGenerateUpdate", "select": "eaGenerateUpdate", "generate": "eaSimple", "update": "eaSimple"}
+        hint = f": DEAP's loop for {self.algorithm.name!r} is {loops[name]}" if name in loops else ""
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}", name=name, obj=self)
+
     def __repr__(self) -> str:
         parts: dict[str, object] = {} if self.members is None else {"population": self.members}
         parts |= {"weights": self.layout.size, "batch": self.problem.batch_size, "generation": self.clock.generation}

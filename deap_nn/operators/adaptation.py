@@ -11,6 +11,7 @@ import numpy as np
 from deap import base
 
 from deap_nn.core.arguments import check_choice, check_number, check_positive
+from deap_nn.core.errors import WORST, EvaluationError
 from deap_nn.core.registered import words_of
 from deap_nn.core.seeding import Purpose, seeded, stream
 from deap_nn.genome.vectors import LARGEST_WEIGHT
@@ -513,7 +514,15 @@ class Clock:
             self.adaptation.restore(state)
 
     def advance(self, individuals: Sequence[Any]) -> None:
-        """Begin the next generation; the evaluated `individuals` include its parents."""
+        """Begin the next generation; the evaluated `individuals` include its parents.
+
+        Raises
+        ------
+        EvaluationError
+            If none of them has a finite fitness.
+        """
+        if all(one.fitness.values[:1] in ((WORST,), (-WORST,)) for one in individuals) and len(individuals):
+            raise EvaluationError(f"generation {self.generation}: evaluate gave no member a finite fitness")
         self.count.generation += 1
         for adaptation in self._each():
             adaptation.update(individuals, self.generation)

@@ -16,6 +16,7 @@ from xor_toolboxes import OnXor
 
 from deap_nn import GA, Annealed, ErrorScaled, adapting, evolve, make_toolbox
 from deap_nn.algorithms.algorithm import ALGORITHMS
+from deap_nn.core.errors import EvaluationError
 from deap_nn.core.registered import at
 from deap_nn.problems.evaluate import Evaluate
 
@@ -61,6 +62,11 @@ class TestGenerations(OnXor):
         assert toolbox.clock.generation == 1
         algorithms.eaMuPlusLambda(population, toolbox, mu=8, lambda_=8, cxpb=0.5, mutpb=0.5, ngen=3, verbose=False)
         assert (toolbox.clock.generation, seen) == (4, [1, 2, 3, 4])
+
+    def test_none_begins_without_a_finite_fitness(self, toolbox):
+        population = score(toolbox, [toolbox.from_vector(np.full(toolbox.layout.size, np.nan))])
+        with pytest.raises(EvaluationError, match=r"^generation 0: evaluate gave no member a finite fitness"):
+            toolbox.select(population, 1)
 
     def test_scores_from_elsewhere_that_are_all_alike_begin_one_each_time(self, toolbox):
         population = toolbox.population(n=4)

@@ -239,6 +239,7 @@ def test_init_by_name_takes_the_place_of_the_algorithms(digits):
         ({"precision": "half"}, ValueError, "precision must be 'float32' or 'bfloat16', got 'half'"),
         ({"device": "tpu"}, ValueError, "device must be 'cpu' or 'gpu', got 'tpu'"),
         ({"data": 5}, TypeError, "data must be"),
+        ({"data": ES()}, TypeError, "data comes before algorithm"),
         ({"model": "LeNet-5"}, ValueError, r"lenet5, mlp, got 'LeNet-5': did you mean \"lenet5\"\?"),
         ({"bounds": (1, 1)}, ValueError, r"bounds must be two finite numbers, the lower one first, got \(1, 1\)"),
         ({"algorithm": GA(scale=[1.0])}, ValueError, "scale must have a factor for each of 4 matrices, got 1"),
