@@ -15,7 +15,7 @@ from deap.tools import Logbook
 
 from deap_nn.algorithms.algorithm import ES, GA
 from deap_nn.algorithms.evolving import evolve
-from deap_nn.algorithms.make_toolbox import make_toolbox
+from deap_nn.algorithms.make_toolbox import check_algorithm, make_toolbox
 from deap_nn.callbacks.base import Callback, Evolution, checked_callbacks
 from deap_nn.callbacks.candidates import Candidates
 from deap_nn.core.arguments import check_count, did_you_mean
@@ -39,7 +39,8 @@ class EvolvedModel:
     Attributes
     ----------
     model : keras.Model
-        A new model with the weights of the lowest validation error.
+        A new model with the weights of the lowest validation error: of the best member and the mean of the parents, as
+        they are every 25 generations and at the end.
     individual : WeightList
         Its individual: these weights, but for the biases of centred layers (``GA(centred=True)``).
     logbook : deap.tools.Logbook
@@ -164,6 +165,7 @@ def evolve_model(
     """
     check_count(population, "population", 2)
     check_count(generations, "generations", 0)
+    check_algorithm(algorithm)
     from deap_nn.problems.evaluate import Scores
     from deap_nn.problems.objectives import ignores_class
     from deap_nn.problems.scorer import release_parts

@@ -149,6 +149,7 @@ def test_without_validation_samples_the_best_of_the_last_generation_is_taken():
 @pytest.mark.parametrize(
     ("words", "error", "said"),
     [
+        ({"algorithm": "es"}, TypeError, r"algorithm must be GA\(...\), ES\(...\) or Article\(...\), got 'es'"),
         ({"learning_rate": 0.1}, TypeError, "learning_rate is no argument of KerasProblem, make_toolbox or evolve"),
         ({"fitness": "error"}, TypeError, "fitness is no argument"),
         ({"population": 1}, ValueError, "population must be an integer of at least 2, got 1"),

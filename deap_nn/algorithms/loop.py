@@ -98,6 +98,8 @@ class Run:
                         break
                     with heeding_signals():
                         self._generation(generation)
+            if self.verbose and evolution.stop is not None:
+                print(evolution.stop)
             if evolution.not_finite:
                 warn_user(f"{evolution.not_finite} fitness values were not finite, and counted as the worst")
         except BaseException:

@@ -130,8 +130,7 @@ def make_toolbox(
     from deap_nn.models.tensorflow import configure_tensorflow
     from deap_nn.problems.evaluate import functions_of, genome_of
 
-    if not isinstance(algorithm, Algorithm):
-        raise TypeError(f"algorithm must be GA(...), ES(...) or Article(...), got {algorithm!r}")
+    check_algorithm(algorithm)
     if isinstance(data, Algorithm):
         raise TypeError("data comes before algorithm: make_toolbox(problem, None, ES(), seed=1)")
     seed = check_seed(seed)
@@ -221,6 +220,12 @@ def population_of(toolbox: MadeToolbox, n: int | None = None, *, start: int | No
     toolbox.drawn += len(made) if start is None else 0
     toolbox.clock.note(made)
     return made
+
+
+def check_algorithm(algorithm: object) -> None:
+    """Raise TypeError for what is no algorithm, such as a name."""
+    if not isinstance(algorithm, Algorithm):
+        raise TypeError(f"algorithm must be GA(...), ES(...) or Article(...), got {algorithm!r}")
 
 
 def fitness_of(container: Any) -> base.Fitness:

@@ -16,7 +16,7 @@ class EarlyStopping(Callback):
     The error is the column ``val_error``. For labelled data it is the share that the best member misclassifies. For a
     `KerasProblem` it is its first objective, and less is better: an objective that is maximised has the opposite sign,
     so for an accuracy of 0.9 the `target` is -0.9. Without this column the error is the best fitness, with the opposite
-    sign if it is maximised.
+    sign if it is maximised. It only ends the run: the result may be of another generation than the lowest error.
 
     Parameters
     ----------

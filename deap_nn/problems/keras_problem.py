@@ -114,7 +114,7 @@ class KerasProblem:
                 raise ValueError("sample_weight is given twice: with x and y, and as an argument")
             sample_weight = weights[0] if weights else sample_weight
         if y is None:
-            raise ValueError("y must hold the targets, or x be a tuple (x, y) of arrays")
+            raise ValueError(f"y must hold the targets, or x be a tuple (x, y) of arrays, got {type(x).__name__}")
         if not 0 <= check_number(validation_split, "validation_split") < 1:
             raise ValueError(f"validation_split must be at least 0 and below 1, got {validation_split!r}")
         check_choice("precision", precision, ("float32", "bfloat16"))
@@ -185,14 +185,16 @@ class KerasProblem:
             if objective.kind == "function" and not objective.names:
                 named = "name its parameters (y_true, y_pred) or (targets, outputs)"
                 warn_user(f"{objective.name} is called with (outputs, targets): {named}", about=objective.key)
+            if evaluator.broadcasts(objective, outputs, few_targets):
+                warn_user(f"{objective.name} broadcasts targets (n,) and outputs (n, 1) to (n, n): give y[:, None]")
         evaluator.check(outputs, few_targets)
         for split in filter(self.samples.size, PARTS):
             inputs, targets = self.samples.halves(split)
             if odd := [i for array in (*inputs, *targets) for i in _not_finite(array)[:1]]:
                 some = odd + list(range(min(TRIED, len(targets[0]))))
-                structure = tried_outputs(model, packed(self.samples.inputs, [array[some] for array in inputs]))
-                outputs = [np.asarray(output) for output in keras.tree.flatten(structure)]
-                if not evaluator.check(outputs, [array[some] for array in targets]):
+                answers = tried_outputs(model, packed(self.samples.inputs, [array[some] for array in inputs]))
+                found = [np.asarray(answer) for answer in keras.tree.flatten(answers)]
+                if not evaluator.check(found, [array[some] for array in targets]):
                     raise ValueError(f"x and y must be finite, sample {odd[0]} of {split} is not")
         self.casewise = (
             evaluator.cases(*(list(map(tf.constant, arrays)) for arrays in (outputs, few_targets))) is not None

@@ -85,6 +85,20 @@ class ObjectiveEvaluator:
             shapes = f"outputs of shape {[o.shape for o in outputs]} and targets of {[t.shape for t in targets]}"
             raise ValueError(f"loss does not fit {shapes}: {reason_of(error)}") from error
 
+    def broadcasts(self, objective: Objective, outputs: Sequence[Any], targets: Sequence[Any]) -> bool:
+        """Return whether a function has another value for an output (n, 1) than for (n,), the shape of the target."""
+        shapes = [array.shape for array in (*outputs, *targets[: len(targets) - self.weighted])]
+        if objective.kind != "function" or shapes != [(len(targets[0]), 1), (len(targets[0]),)]:
+            return False
+        values = []
+        for given in outputs, [outputs[0][:, 0]]:
+            seen = *self._seen(objective, given, targets), self._weight(objective, targets)
+            try:
+                values.append(_called(objective, *seen, len(targets[0])))
+            except (IndexError, ValueError):  # it takes the column, as y_pred[:, 0] does
+                return False
+        return not np.isclose(values[0], values[1])
+
     def _values(self, outputs: Sequence[Any], targets: Sequence[Any]) -> list[Any]:
         return [self._value(objective, outputs, targets) for objective in self.objectives if objective.traced]
 

@@ -150,11 +150,14 @@ def test_so_does_that_of_an_evolution_strategy(mlp):
 
 def test_verbose_prints_the_algorithm_and_the_stream(mlp, capsys):
     toolbox = mlp(batch_size=16)
-    evolve_toolbox(toolbox, ngen=2, verbose=True)
+    stop = {2: "enough"}
+    evolve_toolbox(
+        toolbox, ngen=9, verbose=True, callbacks=[lambda run: vars(run).update(stop=stop.get(run.generation))]
+    )
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == describe_algorithm(toolbox)
     assert lines[1].split("\t")[0].strip() == "gen"
-    assert [line.split("\t")[0].strip() for line in lines[2:]] == ["0", "1", "2"]
+    assert [line.split("\t")[0].strip() for line in lines[2:]] == ["0", "1", "2", "enough"]
     evolve_toolbox(toolbox, ngen=1)
     assert capsys.readouterr().out == ""
 

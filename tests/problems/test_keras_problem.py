@@ -112,6 +112,12 @@ def test_an_evaluate_of_ones_own_has_as_many_values_as_the_container():
     assert logbook[-1]["val_error"] == toolbox.error_rate(min(population, key=toolbox.evaluate), "validation") > 0
 
 
+def test_samples_that_a_model_bounds_may_be_infinite():
+    x = x_of()
+    x[3, 1] = np.inf
+    assert KerasProblem(dense(), x, labels(), loss="error").casewise
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_function_is_not_tried_on_outputs_that_are_not_finite(value):
     """As in a run: a function of scikit-learn, which refuses them, is taken with such a first model too."""
@@ -222,7 +228,7 @@ def test_targets_that_a_loss_leaves_out_may_be_nan():
         ),
         ({"x": [[1.0, 2.0], [3.0]]}, ValueError, "inhomogeneous shape"),
         ({"x": np.array([1, None, "a"] * 20)[:40]}, ValueError, "x must hold .*, got ndarray of object$"),
-        ({"y": None}, ValueError, r"y must hold the targets, or x be a tuple \(x, y\) of arrays$"),
+        ({"y": None}, ValueError, r"y must hold the targets, or x be a tuple \(x, y\) of arrays, got ndarray$"),
         ({"x": x_of()[:, 0]}, ValueError, r"shape for input with .* Expected shape \(None, 4\), .* shape \(32,\)$"),
         ({"x": x_of().astype(str)}, ValueError, "does not take x: .* Cast string to float is not supported"),
         ({"loss": broadcast}, ValueError, r"broadcast may return a value for each output, got shape \(32, 32\)$"),

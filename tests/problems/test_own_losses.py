@@ -127,6 +127,11 @@ def test_a_function_for_flat_labels_gets_them_as_they_are(loss):
     assert toolbox.evaluate(individual)[0] == pytest.approx(loss(LABELS, outputs), rel=1e-5)
 
 
+def test_a_function_that_broadcasts_a_column_is_warned_of():
+    with pytest.warns(UserWarning, match=r"broadcasts targets \(n,\) and outputs \(n, 1\) to \(n, n\): give y"):
+        KerasProblem(network(1), X, LABELS, loss=lambda y_true, y_pred: np.std(y_true - y_pred))
+
+
 def test_the_error_of_a_loss_comes_before_the_run():
     with pytest.raises(ValueError, match=r"^loss does not fit .*: .* mix of binary and continuous targets"):
         KerasProblem(network(1, "sigmoid"), X, LABELS, loss=lambda y_true, y_pred: 1 - f1_score(y_true, y_pred))
