@@ -45,8 +45,8 @@ NOT_STORED = ("output", "resume", "force", "no_progress")
 class Settings:
     """The settings of a run, without those of its algorithm; see ``--help``."""
 
-    population: Annotated[int, whole("members of the population", 2, group="run")] = 200
-    generations: Annotated[int, whole("generations after the initial population", 0, group="run")] = 150
+    population: Annotated[int, whole("members of the population", 2, group="run")] = 100
+    generations: Annotated[int, whole("generations after the initial population", 0, group="run")] = 300
     preset: Annotated[str, one_of("genetic algorithm, evolution strategy, or article", *ALGORITHMS)] = "ga"
     batch_size: Annotated[int, whole("digits in the mini-batch of a generation", 1, group="data")] = 64
     seed: Annotated[int, whole("seed of all random numbers", 0, MAX_SEED, group="run")] = 1

@@ -40,7 +40,7 @@ class Algorithm(NamedTuple):
 ALGORITHMS = (
     Algorithm("`--preset ga`: four parents by a mask", "200, 300", "cases", "ga", "0.65"),
     Algorithm("`--preset es`: noise around a centre", "200, 300", "cases", "es", "0.65"),
-    Algorithm("`--preset ga --casewise no`, by rank, three seeds", "200, 300", "ladder", "by-rank", "0.65"),
+    Algorithm("`--preset ga`, by rank (`--casewise no`), three seeds", "200, 300", "ladder", "by-rank", "0.65"),
     Algorithm("`--preset es` of commit 4961549, by rank", "200, 300", "presets", "es", "0.65"),
     Algorithm("Adam", "300 mini-batches", "baselines", "adam"),
     Algorithm("SGD with momentum", "300 mini-batches", "baselines", "sgd"),

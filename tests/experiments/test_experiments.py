@@ -161,7 +161,7 @@ def test_the_one_command_names_its_main_settings_in_its_first_line(tmp_path):
         errors.seek(0)
         assert "Traceback" not in errors.read()
     assert first == (
-        "ga: 200 networks of 3,274,634 weights; mask crossover of 4, sigma follows the error, the best boosted 2 x, "
+        "ga: 100 networks of 3,274,634 weights; mask crossover of 4, sigma follows the error, the best boosted 2 x, "
         "fc1 and fc2 move by each sample's loss\n"
     )
     algorithm = (
@@ -176,7 +176,7 @@ def test_the_one_command_names_its_main_settings_in_its_first_line(tmp_path):
     assert watch == f"watch: deap-nn report {path}, and open {path}/report.html\n"
     assert status_of(folder)["state"] == "interrupted"
     config = read_config(folder, "--output")
-    assert (config["model"], config["population"], config["generations"]) == ("mnist_deep", 200, 150)
+    assert (config["model"], config["population"], config["generations"]) == ("mnist_deep", 100, 300)
     assert config["algorithm"] == algorithm
 
 

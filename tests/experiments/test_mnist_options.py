@@ -371,7 +371,7 @@ def test_help_has_each_option_of_the_algorithm_with_its_default(here, options, p
     assert ("--step" in known, "--boost" in known) == ((True, False) if preset == "es" else (False, True))
     sigma = {"ga": "first sigma of mutation [0.128]", "es": "first sigma of mutation [0.4]"}
     assert sigma.get(preset, "first sigma of mutation [0.1]") in text
-    assert "members of the population [200]" in text
+    assert "members of the population [100]" in text
     examples = [line.split()[2] for line in answer.stdout.splitlines() if MNIST.name in line and "python -m" in line]
     assert examples == ["deap_nn.launch"] * 3 + ["scoop"]
 
