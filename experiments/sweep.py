@@ -327,8 +327,8 @@ def main() -> int:
     """Run the study that the command line names, and return the exit status."""
     parser = Parser(
         "Run a table of settings and seeds, and make one table and one figure of it.",
-        "python -m scoop experiments/sweep.py experiments/studies/crossover-ga.toml",
-        "python experiments/sweep.py experiments/studies/crossover-ga.toml --only-draw",
+        "python -m scoop experiments/sweep.py experiments/studies/mlp-crossover.toml",
+        "python experiments/sweep.py experiments/studies/mlp-crossover.toml --only-draw",
     )
     add = parser.groups["run"].add_argument
     add("study", metavar="STUDY", help="TOML file, such as those in experiments/studies")

@@ -521,7 +521,7 @@ class Clock:
         EvaluationError
             If none of them has a finite fitness.
         """
-        if all(one.fitness.values[:1] in ((WORST,), (-WORST,)) for one in individuals) and len(individuals):
+        if len(individuals) and all(one.fitness.valid and abs(one.fitness.values[0]) == WORST for one in individuals):
             raise EvaluationError(f"generation {self.generation}: evaluate gave no member a finite fitness")
         self.count.generation += 1
         for adaptation in self._each():

@@ -185,9 +185,10 @@ class KerasProblem:
             if objective.kind == "function" and not objective.names:
                 named = "name its parameters (y_true, y_pred) or (targets, outputs)"
                 warn_user(f"{objective.name} is called with (outputs, targets): {named}", about=objective.key)
+        evaluator.check(outputs, few_targets)
+        for objective in self.objectives:
             if evaluator.broadcasts(objective, outputs, few_targets):
                 warn_user(f"{objective.name} broadcasts targets (n,) and outputs (n, 1) to (n, n): give y[:, None]")
-        evaluator.check(outputs, few_targets)
         for split in filter(self.samples.size, PARTS):
             inputs, targets = self.samples.halves(split)
             if odd := [i for array in (*inputs, *targets) for i in _not_finite(array)[:1]]:

@@ -150,9 +150,8 @@ def test_so_does_that_of_an_evolution_strategy(mlp):
 
 def test_verbose_prints_the_algorithm_and_the_stream(mlp, capsys):
     toolbox = mlp(batch_size=16)
-    stop = {2: "enough"}
     evolve_toolbox(
-        toolbox, ngen=9, verbose=True, callbacks=[lambda run: vars(run).update(stop=stop.get(run.generation))]
+        toolbox, ngen=9, verbose=True, callbacks=[lambda run: vars(run).update(stop={2: "enough"}.get(run.generation))]
     )
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == describe_algorithm(toolbox)

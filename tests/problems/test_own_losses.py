@@ -120,6 +120,7 @@ def test_a_worker_scores_with_the_variables_that_a_later_problem_was_made_with(l
     [
         lambda y_true, y_pred: 1 - f1_score(y_true, y_pred[:, 0] > 0.5),
         lambda y_true, y_pred: np.mean(np.abs(y_true - y_pred.ravel())),
+        lambda y_true, y_pred: {2: np.mean(y_pred)}[y_pred.ndim],
     ],
 )
 def test_a_function_for_flat_labels_gets_them_as_they_are(loss):
