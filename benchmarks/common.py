@@ -102,11 +102,11 @@ def peer_output(
 PASSES = """
 import statistics, sys, time
 import numpy as np
-from deap_nn import make_toolbox
+from deap_nn import GA, make_toolbox
 from deap_nn.problems.scorer import scorer
 from deap_nn.operators.compiled.centre import round_weights
 from deap_nn.genome.vectors import empty_halves
-toolbox = make_toolbox("mnist_deep", "mnist5k", seed=1, precision=sys.argv[1], centred=False)
+toolbox = make_toolbox("mnist_deep", "mnist5k", GA(centred=False), seed=1, precision=sys.argv[1])
 genomes = [toolbox.individual() for _ in range(20)]
 scoring = scorer(toolbox.problem)
 score = scoring.fitness

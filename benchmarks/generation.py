@@ -6,6 +6,7 @@ two at once (the floor, before and after the run that is compared with it); whol
 left out), serially and with two workers.
 """
 
+import math
 import statistics
 import time
 from pathlib import Path
@@ -13,11 +14,15 @@ from pathlib import Path
 import numpy as np
 from common import ES, GA, has_bfloat16, mnist, passes, run, steady
 
+from deap_nn.genome.layer_inputs import packed_inputs, with_changes
 from deap_nn.genome.vectors import empty_vector
 from deap_nn.operators.compiled.centre import recombine
+from deap_nn.operators.compiled.projection import project
 from deap_nn.operators.ranking import recombination_weights
 
-MEMBERS, SIZE = 200, 3_274_634
+MEMBERS, SAMPLES = 200, 64
+SHAPES = ((5, 5, 1, 32), (32,), (5, 5, 32, 64), (64,), (3136, 1024), (1024,), (1024, 10), (10,))
+SIZE, DENSE = sum(map(math.prod, SHAPES)), (4, 6)  # the kernels of dense layers
 SIZES = ("--population", MEMBERS, "--generations", 9)
 
 
@@ -27,17 +32,19 @@ def child(folder: Path, workers: int, *options: object) -> float:
 
 
 def centre(members: int = MEMBERS, repeats: int = 11) -> float:
-    """Return the milliseconds of making the next centre of so many members, while the workers wait."""
+    """Return the milliseconds of making the next centre of so many members, by cases, while the workers wait."""
     rng, times = np.random.default_rng(1), []
     old, new, table = empty_vector(SIZE), empty_vector(SIZE), rng.standard_normal(8 * SIZE, dtype=np.float32)
     old[:] = rng.standard_normal(SIZE, dtype=np.float32)
-    drawn, counts = np.arange(members), recombination_weights(members)
+    drawn, counts, factors = np.arange(members), recombination_weights(members), np.ones(len(SHAPES), np.float32)
+    given = {place: rng.standard_normal((SAMPLES, SHAPES[place][0])) for place in DENSE}
+    changes = {place: rng.standard_normal((SAMPLES, SHAPES[place][1])) for place in DENSE}
+    inputs = with_changes(packed_inputs(given), changes, 1.0)
+    key = {"seed": 1, "drawn": drawn, "counts": counts, "step": 2.0, "kept": 1.0, "skipped": DENSE}
     for generation in range(repeats):
-        key = {"seed": 1, "generation": generation}
         begun = time.perf_counter()
-        recombine(
-            new, old, table, np.ones(1, np.float32), ((SIZE,),), **key, drawn=drawn, counts=counts, step=2.0, kept=1.0
-        )
+        recombine(new, old, table, factors, SHAPES, generation=generation, **key)
+        project(new, old, SHAPES, inputs)
         times.append(1e3 * (time.perf_counter() - begun))
     return statistics.median(times[1:])
 

@@ -12,36 +12,35 @@ from deap_nn.genome.layer_inputs import unpacked_inputs
 from deap_nn.genome.vectors import Matrix, Shape, Vector
 from deap_nn.operators.compiled.common import compiled, in_parts
 
-_BLOCK, _ROWS = 128, 64
-"""The numbers of columns and rows of a product that are computed at a time: they stay in the nearest cache."""
+_BLOCK, _ROWS = 1024, 64
+"""The numbers of columns and rows of a product that are computed at a time: they stay in the near caches."""
 
 
 @compiled
 def _multiply(left: Matrix, right: Matrix, out: Matrix, begin: int, end: int) -> None:
-    """Add the product of the transposed `left` and some columns of `right` to `out`; rows of both ascending."""
-    for start in range(begin, end, _BLOCK):
-        stop = min(start + _BLOCK, end)
-        for first in range(0, out.shape[0], _ROWS):
+    """Write some rows of the product of the transposed `left` and `right`; rows of both ascending."""
+    out[begin:end] = 0
+    for start in range(0, out.shape[1], _BLOCK):
+        stop = min(start + _BLOCK, out.shape[1])
+        for first in range(begin, end, _ROWS):
             for i in range(0, left.shape[0], 4):  # four rows at a time: the sums are read and written once for them
                 a, b = right[i, start:stop], right[i + 1, start:stop]
                 c, d = right[i + 2, start:stop], right[i + 3, start:stop]
-                for k in range(first, min(first + _ROWS, out.shape[0])):
+                for k in range(first, min(first + _ROWS, end)):
                     va, vb, vc, vd = left[i, k], left[i + 1, k], left[i + 2, k], left[i + 3, k]
                     sums = out[k, start:stop]
                     for j in range(stop - start):
                         sums[j] = (((sums[j] + va * a[j]) + vb * b[j]) + vc * c[j]) + vd * d[j]
 
 
-def _product(left: Matrix, right: Matrix) -> Matrix:
-    """Return the product of the transposed `left` and `right`, float32, summed over their rows in ascending order.
+def _product(left: Matrix, right: Matrix, out: Matrix) -> None:
+    """Write the product of the transposed `left` and `right` into `out`, summed over their rows in ascending order.
 
     That of large matrices is written by one thread on each processor; their number changes no bit.
     """
     missing = -len(left) % 4  # zeros in the places of missing rows change no bit
     columns, rows = (np.pad(each, ((0, missing), (0, 0))) for each in (left, right))
-    out = np.zeros((left.shape[1], right.shape[1]), np.float32)
-    in_parts(partial(_multiply, columns, rows, out), out.shape[1], weights=max(rows.size, out.size))
-    return out
+    in_parts(partial(_multiply, columns, rows, out), len(out), weights=max(rows.size, out.size))
 
 
 def project(moved: Vector, centre: Vector, shapes: Sequence[Shape], inputs: bytes) -> None:
@@ -75,5 +74,7 @@ def project(moved: Vector, centre: Vector, shapes: Sequence[Shape], inputs: byte
     for place, (rows, changes) in unpacked_inputs(inputs, shapes).items():
         after, before = (genome[starts[place] : starts[place + 1]].reshape(shapes[place]) for genome in (moved, centre))
         if changes is None:
-            changes = _product(np.ascontiguousarray(rows.T), after - before)
-        np.add(before, _product(rows, changes), out=after)
+            changes = np.empty((len(rows), shapes[place][1]), np.float32)
+            _product(np.ascontiguousarray(rows.T), after - before, changes)
+        _product(rows, changes, after)
+        after += before
