@@ -285,7 +285,7 @@ class EASimple:
     Parameters
     ----------
     toolbox : deap.base.Toolbox
-        Of the problem, with the operators of the former `ga` (docs/results.md).
+        Of the problem, with the operators of `ga`, without steps by cases.
     population : int
         Networks scored a generation.
     seed : int

@@ -31,8 +31,8 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "results.md"
 FIRST_FIGURE = {
     "ga": ("cases", "ga"),
     "es": ("cases", "es"),
-    "ga, by rank": ("presets", "ga"),
-    "es, by rank": ("presets", "es"),
+    "ga, by rank": ("ladder", "by-rank"),
+    "es, by rank": ("ladder", "es-by-rank"),
     "SGD": ("centred", "sgd"),
     "Adam": ("centred", "adam"),
 }

@@ -316,9 +316,9 @@ def summary(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
 
 
 def spread(values: Sequence[float]) -> str:
-    """Return the median of some values with their quartiles."""
-    if not values:
-        return "-"
+    """Return the median of some values with their quartiles; of one value only this."""
+    if len(values) < 2:
+        return f"{values[0]:.4f}" if values else "-"
     low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
     return f"{middle:.4f} ({low:.4f} to {high:.4f})"
 

