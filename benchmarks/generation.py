@@ -16,6 +16,7 @@ from common import ES, GA, has_bfloat16, mnist, passes, run, steady
 
 from deap_nn.genome.layer_inputs import packed_inputs, with_changes
 from deap_nn.genome.vectors import empty_vector
+from deap_nn.operators.cases import BLOCK, Counted, step_by_cases
 from deap_nn.operators.compiled.centre import recombine
 from deap_nn.operators.compiled.projection import project
 from deap_nn.operators.ranking import recombination_weights
@@ -38,13 +39,15 @@ def centre(members: int = MEMBERS, repeats: int = 11) -> float:
     old[:] = rng.standard_normal(SIZE, dtype=np.float32)
     drawn, counts, factors = np.arange(members), recombination_weights(members), np.ones(len(SHAPES), np.float32)
     given = {place: rng.standard_normal((SAMPLES, SHAPES[place][0])) for place in DENSE}
-    changes = {place: rng.standard_normal((SAMPLES, SHAPES[place][1])) for place in DENSE}
-    inputs = with_changes(packed_inputs(given), changes, 1.0)
+    inputs = packed_inputs(given)
+    sums = {place: (rng.standard_normal((SAMPLES, SHAPES[place][1]), np.float32),) * 2 for place in DENSE}
+    losses = rng.random((members, SAMPLES), np.float32)
+    scored = [Counted((1.0,), loss, None if place % BLOCK else sums) for place, loss in enumerate(losses)]
     key = {"seed": 1, "drawn": drawn, "counts": counts, "step": 2.0, "kept": 1.0, "skipped": DENSE}
     for generation in range(repeats):
         begun = time.perf_counter()
         recombine(new, old, table, factors, SHAPES, generation=generation, **key)
-        project(new, old, SHAPES, inputs)
+        project(new, old, SHAPES, with_changes(inputs, *step_by_cases(scored, 30.0, 0.0)))
         times.append(1e3 * (time.perf_counter() - begun))
     return statistics.median(times[1:])
 
