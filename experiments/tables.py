@@ -54,7 +54,7 @@ ALGORITHMS = (
     Algorithm("`--preset es`", "50, 300", "cases", "es-50"),
     Algorithm("`--preset es`", "20, 300", "cases", "es-20"),
     Algorithm("`--preset es --fitness error`", "200, 300", "cases", "es-error"),
-    Algorithm("`--preset es`, LeNet-5, one seed", "200, 6,000", "cases-lenet5", "es"),
+    Algorithm("`--preset es`, LeNet-5", "200, 6,000", "cases-lenet5", "es"),
     Algorithm("`--preset ga`, 784-64-10", "200, 300", "cases-mlp", "ga"),
     Algorithm("`--preset es`, 784-64-10", "200, 300", "cases-mlp", "es"),
     Algorithm("`--preset ga --casewise no`, 784-64-10", "200, 300", "cases-mlp", "ga-rank"),

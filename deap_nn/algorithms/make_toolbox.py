@@ -155,6 +155,7 @@ def make_toolbox(
         model, data, precision = problem_of(model, data, algorithm, precision), None, "float32"
     algorithm = algorithm.resolved(model, batch_size or USUAL_BATCH_SIZE, bounds)
     settings = {"seed": seed, "threads": threads, "device": device, "stratified": bool(algorithm.stratified)}
+    settings["keeps_features"] = isinstance(algorithm, ES) and algorithm.features_every != 1
     problem = scored_problem(model, data, algorithm, precision, its_fitness, batch_size, container, settings)
     functions = functions_of(problem, validation_size, projected=bool(algorithm.projected))
     layout = problem.model.layout

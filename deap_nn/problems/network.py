@@ -91,7 +91,7 @@ class Network:
         self._quick = quick
         self.moved = list(moved_layers(quick)) if problem.centred else []
         """The indices of the kernels of layers that move along their inputs."""
-        splits = self.moved and not in_groups
+        splits = problem.keeps_features and self.moved and not in_groups
         parts = split_before(quick, moved_layers(quick)[self.moved[0]]) if splits else None
         self._first: Any = parts and parts[0]  # the layers before the first one that moves
         self._rest = parts[1] if parts else quick

@@ -55,6 +55,9 @@ class Problem:
         Whether each mini-batch has each class of the first output's target in proportion.
     casewise : bool
         Whether the fitness is the mean of a loss for each sample, by which layers can move.
+    keeps_features : bool
+        Whether what the layers before the first one that moves make of a mini-batch is kept for the next genome, which
+        may have equal ones.
     """
 
     model: ModelReference
@@ -72,6 +75,7 @@ class Problem:
     centred: bool = False
     stratified: bool = False
     casewise: bool = False
+    keeps_features: bool = False
 
     @property
     def measure(self) -> Objective:

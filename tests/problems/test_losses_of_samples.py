@@ -52,7 +52,6 @@ def largest(y_true, y_pred):
 @pytest.mark.parametrize(
     "loss",
     ["error", "cross_entropy", "sparse_categorical_crossentropy", "mse", keras.losses.Huber(0.5), squared],
-    ids=lambda loss: getattr(loss, "name", getattr(loss, "__name__", loss)),
 )
 def test_the_fitness_is_the_mean_of_the_losses_and_products_are_those_of_the_kernels(in_groups, weighted, loss):
     x, y = data()
@@ -191,17 +190,18 @@ def alone(problem, individual, generation):
 def test_children_with_the_same_first_layers_share_what_these_compute(monkeypatch):
     monkeypatch.setattr("deap_nn.problems.groups.GROUPED_WEIGHTS", 0)
     forget_all()
-    toolbox = toolbox_of(convolutional(), *data((6, 6, 1)), "cross_entropy")
+    problem = convolutional(), *data((6, 6, 1)), "cross_entropy"
+    toolbox = toolbox_of(*problem, ES(features_every=2))
     (first,), calls, features = toolbox.population(n=1), [], Network.features
     monkeypatch.setattr(Network, "features", lambda *given: calls.append(1) or features(*given))
     twin, other = WeightList(first), WeightList(first)
     twin[4][:] += 0.3  # a kernel of a dense layer
     other[0][:] += 0.3
-    for individual, generation, computed in [
-        *((first, 2, 1), (twin, 2, 1), (first, 2, 1), (other, 2, 2)),
-        *((first, 2, 3), (first, 3, 4), (twin, 3, 4)),
-    ]:
+    steps = (first, 2, 1), (twin, 2, 1), (first, 2, 1), (other, 2, 2), (first, 2, 3), (first, 3, 4), (twin, 3, 4)
+    for individual, generation, computed in steps:
         toolbox.evaluate.func.generation = generation
         found = toolbox.evaluate(individual)
         assert len(calls) == computed
         assert found == pytest.approx(alone(toolbox.problem, individual, generation), rel=1e-6)
+    toolbox_of(*problem).evaluate(first)
+    assert len(calls) == 4  # the children of a genetic algorithm differ in all layers
