@@ -56,8 +56,7 @@ class Problem:
     casewise : bool
         Whether the fitness is the mean of a loss for each sample, by which layers can move.
     keeps_features : bool
-        Whether what the layers before the first one that moves make of a mini-batch is kept for the next genome, which
-        may have equal ones.
+        Whether the outputs of the layers before the first one that moves are kept, for genomes with equal such layers.
     """
 
     model: ModelReference
