@@ -1,8 +1,9 @@
-"""The methods of ``experiments/baselines.py``: gradient descent, OpenAI's evolution strategy, random search, eaSimple.
+"""The methods of ``experiments/baselines.py``: gradient descent, OpenAI's evolution strategy, random search, CMA-ES.
 
 References
 ----------
 D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization", ICLR 2015.
+R. Ros and N. Hansen, "A simple modification in CMA-ES achieving linear time and space complexity", PPSN X, 2008.
 T. Salimans, J. Ho, X. Chen, S. Sidor and I. Sutskever, "Evolution strategies as a scalable alternative to reinforcement
 learning", arXiv:1703.03864, 2017.
 """
@@ -11,23 +12,21 @@ from __future__ import annotations
 
 import itertools
 import math
-import random
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-from deap import algorithms, tools
 from deap.base import Toolbox
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from deap_nn import Evaluation
 from deap_nn.breeding.breeder import founder
+from deap_nn.core.environment import optional
 from deap_nn.data.loading import find_dataset
 from deap_nn.genome.vectors import empty_vector
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.operators.mutation import matrix_factors
-from deap_nn.operators.ranking import number_of_parents
 from deap_nn.process.workers import worker_count
 
 
@@ -279,38 +278,36 @@ class RandomSearch:
         return scores
 
 
-class EASimple:
-    """DEAP's unmodified ``eaSimple`` on the toolbox that `make_toolbox` wires, a generation at a time.
+class CMAES:
+    """CMA-ES of the package ``cma``, with a diagonal covariance matrix; its network is the mean of its distribution.
 
     Parameters
     ----------
     toolbox : deap.base.Toolbox
-        Of the problem, with the operators of `ga`, without steps by cases.
+        Of the problem, with ``mutate``, whose scale of each matrix is that of sigma.
+    network : WeightList
+        Where to begin.
     population : int
         Networks scored a generation.
-    seed : int
-        Of Python's global generator, from which DEAP's loops draw.
+    sigma : float
+        The first standard deviation, where a matrix has no scale.
     """
 
-    def __init__(self, toolbox: Toolbox, population: int, seed: int) -> None:
-        self._toolbox = toolbox
-        self.population = toolbox.population(n=population)
-        words = toolbox.select.keywords
-        self.parents = number_of_parents(words["parents"], population, words["fewest"]) or population
-        random.seed(seed)
-        algorithms.eaSimple(self.population, toolbox, cxpb=1.0, mutpb=1.0, ngen=0, verbose=False)
+    def __init__(self, toolbox: Toolbox, network: WeightList, population: int, sigma: float) -> None:
+        with optional("dev"):
+            import cma
 
-    @property
-    def network(self) -> WeightList:
-        """The best member."""
-        return tools.selBest(self.population, 1)[0]
-
-    @property
-    def sigma(self) -> float:
-        """The mutation step size at present."""
-        return float(self._toolbox.clock.sigma)
+        self.network, self._toolbox = network, toolbox
+        factors = matrix_factors(sigma, toolbox.mutate.keywords["scale"], len(network))
+        options = {"CMA_stds": np.repeat(factors, [matrix.size for matrix in network]), "CMA_diagonal": True}
+        options |= {"popsize": population, "seed": math.nan, "verbose": -9}  # the seed is that of NumPy's generator
+        self._strategy = cma.CMAEvolutionStrategy(network.flat, 1.0, options)
 
     def step(self, generation: int) -> Sequence[float]:
-        """Run a generation of the loop, and return the fitness of each member."""
-        algorithms.eaSimple(self.population, self._toolbox, cxpb=1.0, mutpb=1.0, ngen=1, verbose=False)
-        return [individual.fitness.values[0] for individual in self.population]
+        """Score the population, move its distribution, and return the fitness of each."""
+        drawn, network = self._strategy.ask(), self.network
+        members = [type(network).from_flat(vector.astype(np.float32), network.shapes) for vector in drawn]
+        scores = [fitness for (fitness,) in self._toolbox.map(self._toolbox.evaluate, members)]
+        self._strategy.tell(drawn, scores)
+        network.flat[:] = self._strategy.mean
+        return scores

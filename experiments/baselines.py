@@ -17,7 +17,7 @@ from operator import attrgetter
 from typing import Any
 
 import numpy as np
-from baseline_methods import Backpropagation, EASimple, Method, OpenAIES, RandomSearch
+from baseline_methods import CMAES, Backpropagation, Method, OpenAIES, RandomSearch
 from deap.base import Toolbox
 from mnist_options import Settings
 from own_operators import cxNoise
@@ -38,27 +38,26 @@ from deap_nn.genome.vectors import LARGEST_WEIGHT
 from deap_nn.maps import MAP_OPTIONS, add_map_options, chosen_map
 from deap_nn.maps.scoop import prepare_worker
 from deap_nn.operators.crossover import MOST_MATES
-from deap_nn.operators.describe import describe_algorithm
 from deap_nn.process import signals
 from deap_nn.process.cli import Parser, check_new_folder, integer, number, run_command
 
 leave_out_extras()
 prepare_worker("deap_nn.problems.evaluate", "deap_nn.operators.compiled.centre")
 
-RATES = {"sgd": 0.1, "adam": 0.001, "openai-es": 0.01, "random": None, "easimple": None, "noise": None}
+RATES = {"sgd": 0.1, "adam": 0.001, "openai-es": 0.01, "random": None, "cma-es": None, "noise": None}
 """The learning rate of each method; None if it has no learning rate."""
 
 ONLY_FOR = {
     "rate": ("sgd", "adam", "openai-es"),
     "momentum": ("sgd",),
-    "population": ("openai-es", "random", "easimple", "noise"),
+    "population": ("openai-es", "random", "cma-es", "noise"),
     "mates": ("noise",),
-    "sigma": ("openai-es",),
-    "scale": ("openai-es",),
+    "sigma": ("openai-es", "cma-es"),
+    "scale": ("openai-es", "cma-es"),
     "sampling": ("openai-es",),
     "final_sigma": ("openai-es",),
     "final_rate": ("openai-es",),
-    "precision": ("openai-es", "random", "easimple", "noise"),
+    "precision": ("openai-es", "random", "cma-es", "noise"),
 }
 """The methods of each option that is not for all methods."""
 
@@ -86,9 +85,9 @@ def make_parser() -> Parser:
     add("--rate", type=number(0), metavar="X", help=f"learning rate [0.1, {rates}]")
     add("--momentum", type=number(0, 1), metavar="X", help="sgd: momentum [0]")
     add("--population", type=integer(2), metavar="N", help="networks scored in a generation [200]")
-    noise = "openai-es: sigma, in units of --scale [0.02]"
+    noise = "openai-es, cma-es: sigma, in units of --scale [0.02]"
     add("--sigma", type=number(1e-6, LARGEST_WEIGHT), metavar="X", help=noise)
-    add("--scale", choices=("none", "fan_in"), help="openai-es: unit of sigma for each matrix [none]")
+    add("--scale", choices=("none", "fan_in"), help="openai-es, cma-es: unit of sigma by matrix [none]")
     kinds = ("independent", "mirrored")
     add("--sampling", choices=kinds, help="openai-es: own noise, or +/- pairs [mirrored]")
     add("--final-sigma", type=number(1e-6, LARGEST_WEIGHT), metavar="X", help="openai-es: sigma at the end [--sigma]")
@@ -105,10 +104,8 @@ def make_parser() -> Parser:
     return parser
 
 
-def describe_method(options: argparse.Namespace, toolbox: Toolbox) -> str:
+def describe_method(options: argparse.Namespace) -> str:
     """Return a sentence about the method."""
-    if options.method == "easimple":
-        return f"DEAP's eaSimple, {describe_algorithm(toolbox, mates=2)}"
     sigma = f"a constant sigma {options.sigma}"
     if options.final_sigma is not None:
         sigma = f"sigma from {options.sigma} to {options.final_sigma}"
@@ -117,6 +114,7 @@ def describe_method(options: argparse.Namespace, toolbox: Toolbox) -> str:
         "adam": "Adam",
         "openai-es": f"OpenAI's evolution strategy, {options.sampling or 'mirrored'} noise of {sigma}, ranks, Adam",
         "random": "random search",
+        "cma-es": f"CMA-ES with a diagonal covariance matrix and a first sigma of {options.sigma}",
         "noise": f"ga with noise of the variance of {options.mates} parents in place of a crossover",
     }
     rate = "" if options.rate is None else f", learning rate {options.rate:g}"
@@ -155,8 +153,8 @@ def method_of(options: argparse.Namespace, toolbox: Toolbox) -> Method:
     network = founder(toolbox.individual, options.seed, 0)
     if options.method == "random":
         return RandomSearch(toolbox, network, options.population)
-    if options.method == "easimple":
-        return EASimple(toolbox, options.population, options.seed)
+    if options.method == "cma-es":
+        return CMAES(toolbox, network, options.population, options.sigma)
     if options.method == "sgd":
         sgd = keras.optimizers.SGD(options.rate, momentum=options.momentum)
         return Backpropagation(toolbox, network, sgd)
@@ -184,10 +182,7 @@ def train(evolution: Evolution, method: Method, watching: Iterable[Any], sigma: 
                 network = copy.deepcopy(method.network)
                 assessed = toolbox.assess(network, generation, map=evolution.map)
             row = {"gen": generation, "nevals": len(scores), "min": min(scores), "avg": float(np.mean(scores))}
-            row |= {"std": float(np.std(scores)), "max": max(scores), **assessed}
-            row["sigma"] = method.sigma if isinstance(method, EASimple) else sigma
-            if isinstance(method, EASimple) and generation:
-                evolution.population, evolution.parents = method.population, method.parents
+            row |= {"std": float(np.std(scores)), "max": max(scores), **assessed, "sigma": sigma}
             with signals.holding_signals():
                 evolution.best = network
                 now = time.perf_counter()
@@ -201,7 +196,7 @@ def train(evolution: Evolution, method: Method, watching: Iterable[Any], sigma: 
 
 def wired(options: argparse.Namespace, dataset: Dataset) -> Toolbox:
     """Return the toolbox of the run; this imports TensorFlow."""
-    scale = "fan_in" if options.scale == "fan_in" or options.method == "easimple" else "none"
+    scale = options.scale or "none"
     layers = {"centred": options.centred, "stratified": options.stratified, "projected": False}
     selection = {"parents": 0.25, "opposites": 0, "spread": 1}
     return make_toolbox(
@@ -221,9 +216,9 @@ def run(
     """Train, and leave the whole run in its directory."""
     from mnist import keeping_result
 
-    terminal.begin(directory, describe_method(options, toolbox), dataset, options.dataset)
+    terminal.begin(directory, describe_method(options), dataset, options.dataset)
     stored = {name: value for name, value in vars(options).items() if name not in NOT_STORED}
-    known = {"fitness": "cross_entropy", "algorithm": describe_method(options, toolbox), "data": dataset.describe()}
+    known = {"fitness": "cross_entropy", "algorithm": describe_method(options), "data": dataset.describe()}
     directory.write_config({**stored, **known})
     directory.trace_weights(toolbox.layout, options.seed)
     candidates = Candidates(toolbox, directory.path / "readouts.csv")

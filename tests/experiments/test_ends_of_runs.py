@@ -53,7 +53,7 @@ def test_an_interrupted_run_ends_in_order(tmp_path, digits_file, prefix, number)
     assert keras.models.load_model(folder / "best.keras").count_params() == 50_890
 
 
-@pytest.mark.parametrize("script", [(MNIST,), (MNIST.with_name("baselines.py"), "--method", "easimple")])
+@pytest.mark.parametrize("script", [(MNIST,), (MNIST.with_name("baselines.py"), "--method", "random")])
 def test_an_interrupt_before_the_toolbox_is_made_leaves_no_folder(here, monkeypatch, tmp_path, digits_file, script):
     def interrupted(*arguments, **settings):
         raise KeyboardInterrupt
