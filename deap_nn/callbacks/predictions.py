@@ -65,7 +65,7 @@ def write_predictions(
         "probabilities": np.stack([sure[chosen], probabilities[chosen, y[chosen]]], axis=1),
     }
     if x is not None and image_shape(x.shape[1:]) is not None:
-        arrays["images"] = _as_bytes(x[chosen], x)
+        arrays["images"] = as_bytes(x[chosen], x)
     write_arrays(path, arrays, durable=True)
 
 
@@ -106,7 +106,7 @@ def _in_turn(labels: NDArray[Any], sure: NDArray[Any], misread: NDArray[np.intp]
     return np.array([i for _, _, i in sorted(turns)], dtype=np.intp)
 
 
-def _as_bytes(images: NDArray[Any], among: NDArray[Any]) -> NDArray[np.uint8]:
+def as_bytes(images: NDArray[Any], among: NDArray[Any]) -> NDArray[np.uint8]:
     """Return images as bytes, shape (images, height, width); other types are scaled by the range of `among`."""
     if images.dtype != np.uint8:
         low, high = float(among.min()), float(among.max())

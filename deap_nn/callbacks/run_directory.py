@@ -14,12 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from deap import base
 from numpy.typing import NDArray
 
 from deap_nn.callbacks.base import Callback, Evolution
 from deap_nn.callbacks.candidates import SCORED_EVERY
-from deap_nn.callbacks.predictions import best_model, write_predictions
+from deap_nn.callbacks.predictions import as_bytes, best_model, write_predictions
 from deap_nn.callbacks.traces import FilterTrace, Rows, WeightTrace, first_filters
 from deap_nn.core.environment import versions
 from deap_nn.core.files import plain, sync_folder, write_arrays, write_json, write_with
@@ -63,13 +64,15 @@ def config_of(evolution: Evolution, given: Mapping[str, Any]) -> dict[str, Any]:
     return found | {name: _as_json(value) for name, value in given.items()}
 
 
-def sample_shape(toolbox: base.Toolbox) -> tuple[int, ...] | None:
-    """Return the shape of a sample of a toolbox's problem with one input, else None."""
+def samples_of(toolbox: base.Toolbox) -> NDArray[Any] | None:
+    """Return the training samples of a toolbox's problem with one input, else None."""
     problem = Registered.read(toolbox).problem
-    if problem is None:
-        return None
-    inputs = find_dataset(problem.data).halves("train")[0]
-    return tuple(inputs[0].shape[1:]) if len(inputs) == 1 else None
+    inputs = [] if problem is None else find_dataset(problem.data).halves("train")[0]
+    return np.asarray(inputs[0]) if len(inputs) == 1 else None
+
+
+SHOWN = 500
+"""The number of training images, the first ones, that the report shows to hidden units."""
 
 
 def _as_json(value: Any) -> Any:
@@ -281,9 +284,10 @@ class RunDirectory(Callback):
         layout = Registered.read(toolbox).layout
         if self._trace.places is None and layout is not None:
             self.trace_weights(layout, 0)
-        shape = sample_shape(toolbox)
-        found = None if layout is None or shape is None else first_filters(layout, shape)
-        self._filters = None if found is None else FilterTrace(self.path / FILTERS_FILE, *found)
+        samples = samples_of(toolbox)
+        found = None if layout is None or samples is None else first_filters(layout, samples.shape[1:])
+        if found is not None and samples is not None:
+            self._filters = FilterTrace(self.path / FILTERS_FILE, *found, as_bytes(samples[:SHOWN], samples[:SHOWN]))
 
     def on_generation(self, evolution: Evolution) -> None:
         """Append the generation's rows, and sometimes rewrite the other statistics.

@@ -232,15 +232,20 @@ class FilterTrace:
     ----------
     path : Path
         An ``.npz`` file: ``generations``, shape (rows,); ``filters``, shape (rows, filters, height, width), float16,
-        the means over the channels; and ``matrix``, the name of the layer's matrix.
+        the means over the channels; ``matrix``, the name of the layer's matrix; and ``images``, if given.
     matrix : str
         The name of the layer's matrix.
     places : numpy.ndarray
         The places of the filters in a flat vector, as `first_filters` returns them.
+    images : numpy.ndarray, optional
+        Samples that the report shows to filters of their size, shape (images, height, width), bytes.
     """
 
-    def __init__(self, path: Path, matrix: str, places: NDArray[np.int64]) -> None:
+    def __init__(
+        self, path: Path, matrix: str, places: NDArray[np.int64], images: NDArray[np.uint8] | None = None
+    ) -> None:
         self.path = path
+        self._more = {} if images is None or images.shape[1:] != places.shape[1:3] else {"images": images}
         self._matrix, self._places = matrix, places
         self._rows: dict[int, NDArray[np.float16]] = {}
         self._every = 1
@@ -264,4 +269,5 @@ class FilterTrace:
         self._rows = {number: row for number, row in sorted(self._rows.items()) if number % self._every == 0}
         self._rows[generation] = np.clip(means, -largest, largest).astype(np.float16)
         generations, filters = np.array(list(self._rows)), np.stack(list(self._rows.values()))
-        write_arrays(self.path, {"generations": generations, "filters": filters, "matrix": np.array(self._matrix)})
+        arrays = {"generations": generations, "filters": filters, "matrix": np.array(self._matrix)}
+        write_arrays(self.path, arrays | self._more)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from deap_nn.core.files import write_with
 from deap_nn.core.logbooks import measure_of
 from deap_nn.report.html import is_maximised, read_logbook, read_trace
-from deap_nn.runs.files import Columns, read_json
+from deap_nn.runs.files import PREDICTIONS_FILE, Columns, read_arrays, read_json
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#f0e442")
 """The colours of Okabe and Ito, which colour-blind readers can distinguish."""
@@ -53,8 +53,10 @@ def draw_fitness(
     fitness: str = "fitness",
     measure: str = "error",
     maximised: bool = False,
+    kept: tuple[int, float] | None = None,
+    classes: int | None = None,
 ) -> None:
-    """Draw average and best fitness, and the validation error, by generation.
+    """Draw the validation error, and below it average and best fitness, by generation.
 
     Parameters
     ----------
@@ -69,37 +71,34 @@ def draw_fitness(
         The name of the validation column's measure; "error" is a share, ``-auc`` the negative of an AUC.
     maximised : bool
         Whether the largest fitness is the best.
+    kept : tuple of (int, float), optional
+        The generation of the network that the run kept, and its measure on validation samples.
+    classes : int, optional
+        The number of classes, for the error rate of chance.
     """
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
-    axes = new_axes(figure)
-    generations, best = columns["gen"], columns["max" if maximised else "min"]
-    axes.plot(generations, columns["avg"], color=COLOURS[0], label="average")
-    axes.plot(generations, best, color=COLOURS[1], label="best")
-    axes.set_xlabel("generation")
     (fitness, _), (measure, sign) = measure_of(fitness), measure_of(measure)
     errors = [sign * error for error in columns.get("val_error", ())]
-    rates = fitness == "error rate"
-    named = f"{fitness} (nats)" if fitness == "cross-entropy" else fitness
-    if not errors:
-        axes.set_ylabel(named)
-    elif fitness == measure:
-        axes.plot(generations, errors, color=COLOURS[2], label="validation")
-        axes.set_ylabel(named)
-    else:
-        axes.set_ylabel(f"{fitness} on the mini-batch{named.removeprefix(fitness)}")
-        right = axes.twinx()
-        right.spines["top"].set_visible(False)
-        right.plot(generations, errors, color=COLOURS[2], label=f"validation {measure} (right)")
-        right.set_ylabel(f"validation {measure}")
-        if measure == "error rate":
-            right.set_ylim(0, 1)
-    if not (rates or not errors or maximised) and 0 < 50 * min(best) < max(columns["avg"]):
-        axes.set_yscale("log")
-    elif min(*best, *columns["avg"]) >= 0:
-        axes.set_ylim(bottom=0)
-    lines = [line for part in figure.axes for line in part.get_lines()]
-    labels = [str(line.get_label()) for line in lines]
-    figure.legend(lines, labels, frameon=False, loc="outside upper center", ncols=len(lines))
+    figure = Figure(figsize=(7, 6.5 if errors else 4.2), layout="constrained")
+    generations = columns["gen"]
+    if errors:
+        axes = new_axes(figure, 2, 1, 1)
+        axes.plot(generations, errors, color=COLOURS[2], alpha=0.4, linewidth=0.8, label="best member")
+        smooth = [float(np.median(errors[max(0, i - 9) : i + 1])) for i in range(len(errors))]
+        axes.plot(generations, smooth, color=COLOURS[2], label="its median of ten generations")
+        if classes and measure == "error rate":
+            axes.axhline(1 - 1 / classes, color="0.4", linestyle=":", label="chance")
+        if kept is not None:
+            axes.plot(kept[0], sign * kept[1], "ko", fillstyle="none", label=f"kept: {sign * kept[1]:.4g}")
+        axes.set_ylabel(f"validation {measure}")
+        axes.set_yscale("log" if min(errors) > 0 else "linear")
+        axes.legend(frameon=False)
+    axes = new_axes(figure, *((2, 1, 2) if errors else (1, 1, 1)))
+    axes.plot(generations, columns["avg"], color=COLOURS[0], label="average")
+    axes.plot(generations, columns["max" if maximised else "min"], color=COLOURS[1], label="best")
+    axes.set_xlabel("generation")
+    axes.set_ylabel(f"{fitness} (nats)" if fitness == "cross-entropy" else fitness)
+    axes.set_yscale("log" if min(*columns["min"], *columns["avg"]) > 0 else "linear")
+    axes.legend(frameon=False)
     save_figure(figure, path)
 
 
@@ -152,7 +151,11 @@ def draw_run(folder: str | os.PathLike[str]) -> list[Path]:
     config, columns = read_json(folder / "config.json"), read_logbook(folder / "logbook.csv")
     names = {name: str(config[name]) for name in ("fitness", "measure") if name in config}
     drawn = [folder / "fitness.png"]
-    draw_fitness(columns, drawn[0], **names, maximised=is_maximised(config))
+    status = read_json(folder / "status.json") if (folder / "status.json").exists() else {}
+    kept = (status["generation"], status["validation_error"]) if "readout" in status else None
+    answers = folder / PREDICTIONS_FILE
+    classes = len(read_arrays(answers, "confusion")["confusion"]) if answers.exists() else None
+    draw_fitness(columns, drawn[0], **names, maximised=is_maximised(config), kept=kept, classes=classes)
     trace = folder / "trace.npz"
     if trace.exists():
         weights, matrices = read_trace(trace)

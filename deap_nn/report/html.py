@@ -25,8 +25,11 @@ from deap_nn.runs.files import FILTERS_FILE, PREDICTIONS_FILE, Columns, read_arr
 MOST_POINTS = 1500
 """The largest number of points in a curve."""
 
-MOST_TRACED = 300
+MOST_TRACED = 100
 """The largest number of generations of traced weights that are shown."""
+
+MOST_PICTURES, MOST_UNITS = 8, 12
+"""The largest numbers of generations and of hidden units whose pictures are shown."""
 
 MOST_CLASSES = 40
 """The largest number of classes of a confusion matrix that is shown."""
@@ -142,18 +145,48 @@ def _weights(path: Path) -> dict[str, Any] | None:
 
 
 def _filters(path: Path) -> dict[str, Any]:
+    """Return the first layer's filters by generation, or what its units look for if they see whole images."""
     arrays = read_arrays(path, "generations", "filters", "matrix")
-    filters = arrays["filters"].astype(np.float32)
+    kept = _kept(len(arrays["generations"]), MOST_PICTURES)
+    filters, units = arrays["filters"][kept].astype(np.float32), "images" in arrays
+    if units:
+        filters = sought_by(filters, arrays["images"])
     # Scaled by a quantile: a few outliers as the scale would leave all other weights grey.
     largest = float(np.quantile(np.abs(filters), 0.995)) or 1.0
     levels = np.clip(np.round(filters / largest * 127), -127, 127).astype(np.int8)
     return {
-        "generations": arrays["generations"].tolist(),
+        "generations": arrays["generations"][kept].tolist(),
         "shape": list(filters.shape[1:]),
         "matrix": str(arrays["matrix"]),
+        "units": units,
         "largest": _rounded(largest),
         "levels": _packed(levels),
     }
+
+
+def sought_by(filters: NDArray[np.float32], images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return what hidden units look for, of those that changed most.
+
+    Parameters
+    ----------
+    filters : numpy.ndarray
+        The weights of each unit by generation, shape (generations, units, height, width).
+    images : numpy.ndarray
+        Samples, shape (images, height, width), bytes.
+
+    Returns
+    -------
+    numpy.ndarray
+        For each unit the mean of the tenth of the images that excite it most, less that of the tenth that excites it
+        least, shape (generations, at most ``MOST_UNITS``, height, width), float32.
+    """
+    x = images.reshape(len(images), -1).astype(np.float32) / 255
+    order = np.argsort(x @ filters.reshape(-1, x.shape[1]).T, axis=0)
+    tenth = max(1, len(x) // 10)
+    sought = np.stack([x[column[-tenth:]].mean(axis=0) - x[column[:tenth]].mean(axis=0) for column in order.T])
+    found = sought.reshape(filters.shape).astype(np.float32)
+    changed = np.square(found[-1] - found[0]).sum(axis=(1, 2))
+    return found[:, np.argsort(-changed)[:MOST_UNITS]]
 
 
 def _predictions(path: Path) -> dict[str, Any]:

@@ -136,7 +136,7 @@ def test_a_lost_file_of_filters_begins_again(toolbox, tmp_path, content):
 
 
 def test_filters_are_kept_of_images_alone(toolbox, tmp_path, monkeypatch):
-    monkeypatch.setattr("deap_nn.callbacks.run_directory.sample_shape", lambda toolbox: (784,))
+    monkeypatch.setattr("deap_nn.callbacks.run_directory.samples_of", lambda toolbox: np.zeros((3, 784)))
     evolve_toolbox(toolbox, n=4, ngen=1, callbacks=[RunDirectory(tmp_path / "run")])
     assert not (tmp_path / "run" / "filters.npz").exists()
 

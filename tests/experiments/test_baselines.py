@@ -213,8 +213,6 @@ def test_a_run_leaves_what_the_experiment_leaves_with_any_workers(here, run, tmp
         ),
         (["--method", "adam", "--population", "20"], "argument --population: needs --method openai-es or random"),
         (["--method", "openai-es", "--population", "3"], "argument --population: must be even, got 3"),
-        (["--method", "openai-es", "--sigma", "0"], "argument --sigma: must be a number from 1e-06"),
-        (["--method", "adam", "--rate", "nan"], "argument --rate: must be a number"),
         (["--method", "sgd", "--final-sigma", "0.1"], "argument --final-sigma: needs --method openai-es, got sgd"),
         (["--method", "openai-es", "--rate", "0", "--final-rate", "0.1"], "--final-rate: needs a --rate above 0"),
     ],

@@ -238,7 +238,7 @@ def test_the_report_draws_the_pictures_again(finished, here, tmp_path):
     folder, _ = finished
     copy = tmp_path / "copy"
     copy.mkdir()
-    for name in ("logbook.csv", "trace.npz", "config.json"):
+    for name in ("logbook.csv", "trace.npz", "config.json", "status.json", "answers.npz"):
         (copy / name).write_bytes((folder / name).read_bytes())
     answer = well(here("-m", "deap_nn.report", copy))
     assert answer.stdout.split() == [str(copy / name) for name in ("fitness.png", "weights.png", "report.html")]

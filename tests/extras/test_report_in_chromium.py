@@ -24,7 +24,7 @@ from deap_nn.report.html import write_comparison, write_report
 PICTURES = ROOT / "build" / "pictures"
 OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 OPTIONS += ["--disable-component-update", "--disable-sync", "--hide-scrollbars", "--window-size=1200,900"]
-SECTIONS = ["curves", "filters", "weights", "confusion", "misread", "timing", "settings"]
+SECTIONS = ["misread", "confusion", "curves", "filters", "weights", "population", "timing", "settings"]
 
 BLANK = """
 return [...document.querySelectorAll("canvas")].filter((canvas) => {
@@ -146,11 +146,15 @@ def check_figures(browser):
 def test_every_figure_is_drawn(opened, finished_run, width, scheme):
     browser = opened(finished_run / "report.html", width, scheme)
     assert [part.get_attribute("id") for part in browser.find_elements(By.CSS_SELECTOR, "main > section")] == SECTIONS
-    said = browser.find_element(By.CSS_SELECTOR, "#top .note").text
-    assert said.startswith("Genetic algorithm (ga): 4 parents crossed by cxScanning(), mutGaussianAdaptive(")
+    status = json.loads((finished_run / "status.json").read_text())
+    right = round(100 * (1 - status["test_error"]))
+    assert browser.find_element(By.TAG_NAME, "h1").text.startswith(
+        f"Reads {right} of 100 unseen digits right, learned "
+    )
+    assert browser.find_element(By.CSS_SELECTOR, ".weakness").text.startswith("Chance is 10. Weakest: ")
     check_figures(browser)
-    assert len(browser.find_elements(By.CSS_SELECTOR, "svg.plot")) == 9
-    assert len(browser.find_elements(By.CSS_SELECTOR, ".filters canvas")) == 16
+    assert len(browser.find_elements(By.CSS_SELECTOR, "svg.plot")) == 8
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".filters canvas")) == 24
     assert browser.execute_script(FAINT) == []
     picture(browser, f"report-{width}-{scheme}")
 
@@ -164,59 +168,54 @@ def test_what_a_run_has_not_leaves_no_gap(opened, tmp_path):
     check_figures(browser)
 
 
-def test_a_slider_is_moved_by_keys(opened, finished_run):
+def test_one_control_moves_all_by_keys_by_play_and_by_the_address(opened, finished_run):
     browser = opened(finished_run / "report.html")
-    pixels = "return document.querySelector('.filters canvas').toDataURL()"
-    last = browser.execute_script(pixels)
-    slider = browser.find_element(By.ID, "filters-generation")
-    slider.send_keys(Keys.HOME)
-    assert value_of(browser, "filters-generation") == 0
-    assert slider.get_attribute("aria-valuetext").startswith("generation 0, mean strength")
-    assert browser.execute_script(pixels) != last
-    slider.send_keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
-    assert browser.find_element(By.CSS_SELECTOR, "output[for=filters-generation]").text == "2"
-    slider.send_keys(Keys.END)
-    assert browser.execute_script(pixels) == last
-    circle = "return document.querySelector('#weights .columns > figure:last-child circle').getAttribute('cx')"
-    before = browser.execute_script(circle)
-    browser.find_element(By.ID, "weights-generation").send_keys(Keys.HOME)
-    assert browser.execute_script(circle) != before
-
-
-def test_a_curve_is_read_by_mouse_and_by_keys(opened, finished_run):
-    browser, logbook = opened(finished_run / "report.html"), read_csv(finished_run / "logbook.csv")
-    slider = browser.find_element(By.ID, "fitness-generation")
-
-    def readings():
-        shown = browser.find_elements(By.CSS_SELECTOR, "#curves figure:first-child .legend b")
-        return [float(value.text) for value in shown]
-
-    slider.send_keys(Keys.HOME)
-    assert readings() == pytest.approx([logbook["avg"][0], logbook["min"][0]], rel=1e-3)
-    plot = browser.find_element(By.CSS_SELECTOR, "#curves svg.plot")
-    ActionChains(browser).move_to_element(plot).perform()
-    middle = value_of(browser, "fitness-generation")
-    assert 2 <= middle <= 6
-    assert readings() == pytest.approx([logbook["avg"][middle], logbook["min"][middle]], rel=1e-3)
-    assert slider.get_attribute("aria-valuetext").startswith(f"generation {middle}: average ")
-
-
-def test_numbers_are_reached_by_keys(opened, finished_run):
-    browser = opened(finished_run / "report.html")
-    summary = browser.find_element(By.CSS_SELECTOR, "#fitness-generation-numbers summary")
-    summary.send_keys(Keys.ENTER)
-    table = "#fitness-generation-numbers tbody tr"
-    rows = WebDriverWait(browser, 10).until(lambda _: browser.find_elements(By.CSS_SELECTOR, table))
-    assert [row.find_element(By.TAG_NAME, "th").text for row in rows] == [str(i) for i in range(9)]
-
-
-def test_play_goes_from_the_first_generation_to_the_last(opened, finished_run):
-    browser = opened(finished_run / "report.html")
-    button = browser.find_element(By.ID, "filters-generation-play")
+    picture = "return document.querySelector('.filters span :last-child').toDataURL()"
+    weights = "return document.querySelector('#weights .legend b').textContent"
+    last, control = (
+        [browser.execute_script(text) for text in (picture, weights)],
+        browser.find_element(By.ID, "generation"),
+    )
+    control.send_keys(Keys.HOME)
+    assert (value_of(browser, "generation"), browser.current_url[-13:]) == (0, "#generation=0")
+    assert control.get_attribute("aria-valuetext").startswith("Generation 0; Error rate (lower is better): ")
+    assert all(browser.execute_script(text) != one for text, one in zip((picture, weights), last, strict=True))
+    control.send_keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    assert browser.find_element(By.CSS_SELECTOR, "output[for=generation]").text == "2"
+    browser.refresh()
+    assert value_of(opened(browser.current_url), "generation") == 2
+    button = browser.find_element(By.ID, "generation-play")
     button.send_keys(Keys.ENTER)
     assert button.text == "Pause"
     WebDriverWait(browser, 20).until(lambda _: button.text == "Play")
-    assert value_of(browser, "filters-generation") == 8
+    assert [browser.execute_script(text) for text in (picture, weights)] == last
+
+
+def test_a_pointer_reads_a_curve_and_a_click_pins_it(opened, finished_run):
+    browser, logbook = opened(finished_run / "report.html"), read_csv(finished_run / "logbook.csv")
+    plot = browser.find_element(By.CSS_SELECTOR, "#curves figure:last-child svg.plot")
+    ActionChains(browser).move_to_element(plot).perform()
+    middle = value_of(browser, "generation")
+    assert 2 <= middle <= 6
+    shown = browser.find_elements(By.CSS_SELECTOR, "#curves figure:last-child .legend b")
+    read = [float(value.text) for value in shown]
+    assert read == pytest.approx([logbook["avg"][middle], logbook["min"][middle]], rel=1e-3)
+    ActionChains(browser).move_to_element(browser.find_element(By.CSS_SELECTOR, "#curves h2")).perform()
+    assert value_of(browser, "generation") == 8
+    ActionChains(browser).click(plot).move_to_element(browser.find_element(By.CSS_SELECTOR, "#curves h2")).perform()
+    assert value_of(browser, "generation") == middle
+
+
+def test_numbers_are_reached_and_axes_are_switched_by_keys(opened, finished_run):
+    browser = opened(finished_run / "report.html")
+    browser.find_element(By.CSS_SELECTOR, "#fitness-numbers summary").send_keys(Keys.ENTER)
+    table = "#fitness-numbers tbody tr"
+    rows = WebDriverWait(browser, 10).until(lambda _: browser.find_elements(By.CSS_SELECTOR, table))
+    assert [row.find_element(By.TAG_NAME, "th").text for row in rows] == [str(i) for i in range(9)]
+    line = "return document.querySelector('#curves path.curve.faint').getAttribute('d')"
+    before = browser.execute_script(line)
+    browser.find_element(By.ID, "logarithmic").send_keys(Keys.SPACE)
+    assert browser.execute_script(line) != before
 
 
 def test_it_prints_with_its_settings(opened, finished_run):
@@ -231,7 +230,7 @@ def test_it_prints_with_its_settings(opened, finished_run):
     (PICTURES / "report-print.pdf").write_bytes(content)
     assert content.startswith(b"%PDF")
     assert 3 <= content.count(b"/Type /Page\n") <= 12
-    details = browser.find_element(By.ID, "settings-rest")
+    details = browser.find_element(By.ID, "settings-all")
     assert details.find_elements(By.TAG_NAME, "tr")  # opened for print
     assert details.get_attribute("open") is None  # and closed after it
 
@@ -252,9 +251,10 @@ def test_runs_are_compared(opened, finished_run, tmp_path, width):
     assert browser.execute_script(FAINT) == []
     picture(browser, f"comparison-{width}")
     measure = browser.find_element(By.ID, "compared-measure")
-    measure.send_keys("best")
-    assert browser.find_element(By.CSS_SELECTOR, "#curves figcaption").text == "Best fitness"
-    assert len(browser.find_elements(By.CSS_SELECTOR, "#curves path.curve")) == 4  # two runs, drawn and in the legend
+    assert "best fitness" not in measure.text  # the runs have different ones
+    measure.send_keys("sigma")
+    assert browser.find_element(By.CSS_SELECTOR, "#curves figcaption").text == "Sigma (mutation step size)"
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#curves path.curve")) == 2  # of one run, and in the legend
     browser.find_element(By.ID, "compared-axis").send_keys("evaluations")
     assert browser.find_element(By.CSS_SELECTOR, "label[for=compared-place]").text == "Evaluations"
     check_figures(browser)
@@ -266,7 +266,7 @@ def test_the_page_of_a_run_in_progress_reloads_itself(opened, finished_run, tmp_
     shutil.copytree(finished_run, folder)
     (folder / "status.json").write_text('{"state": "running", "asked_generations": 20}')
     browser = opened(write_report(folder))
-    assert browser.find_element(By.CSS_SELECTOR, ".state").text == "running"
+    assert browser.find_element(By.CSS_SELECTOR, ".state").text.startswith("running, generation 8 of 20, some ")
     shutil.copy(finished_run / "status.json", folder / "status.json")
     write_report(folder)
     wait = WebDriverWait(browser, 20, ignored_exceptions=[NoSuchElementException, StaleElementReferenceException])

@@ -200,7 +200,6 @@ def test_targets_that_a_loss_leaves_out_may_be_nan():
             "error: labels must be integers from 0 to 1 for 2 outputs, got 1 to 3",
         ),
         ({"y": np.ones((40, 2)), "loss": "cross_entropy"}, ValueError, "cross_entropy needs rows of one class each"),
-        ({"y": labels(), "loss": keras.metrics.F1Score()}, ValueError, "loss does not fit outputs of shape"),
         ({"from_logits": [True, False]}, ValueError, "from_logits must be True or False for each of 1 outputs"),
         (
             {"from_logits": True},
@@ -216,11 +215,6 @@ def test_targets_that_a_loss_leaves_out_may_be_nan():
         ({"validation_split": 0.999}, ValueError, "validation_split leaves none of 40 samples to train on"),
         ({"validation_data": x_of()}, ValueError, "validation_data must be a pair"),
         ({"test_data": (x_of(5), x_of(2))}, ValueError, "test must have samples shaped as those of train"),
-        (
-            {"x": np.array([object()] * 40)},
-            ValueError,
-            "x must hold arrays of numbers or .*, got ndarray of object$",
-        ),
         (
             {"x": (row for row in x_of())},
             ValueError,

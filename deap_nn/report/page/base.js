@@ -1,8 +1,6 @@
 "use strict";
 
-/* Elements, numbers, and the state that is kept while a part of the page is redrawn. */
-
-const remembered = { positions: {}, open: {} };
+/* Elements, numbers, and the place that a page shows. */
 
 function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes || {})) {
@@ -55,19 +53,26 @@ function range(values) {
   return low <= high ? [low, high] : [0, 1];
 }
 
-/* Details that stay open when their part is redrawn; their content is made when they are opened. */
+/* The last place of sorted numbers that is not above a value, or -1. */
+function placeOf(sorted, value) {
+  let low = 0, high = sorted.length;
+  while (low < high) { const middle = (low + high) >> 1; if (sorted[middle] <= value) low = middle + 1; else high = middle; }
+  return low - 1;
+}
+
+/* Details, whose content is made when they are opened. */
 function details(id, summary, content, printed = false) {
   const node = make("details", { id, "data-print": printed }, make("summary", {}, summary));
   const open = () => { if (node.open && node.children.length === 1) node.append(content()); };
-  node.addEventListener("toggle", () => { open(); remembered.open[id] = node.open; });
-  if (remembered.open[id]) { node.open = true; open(); }
+  node.addEventListener("toggle", open);
   node.openForPrint = () => { node.open = true; open(); };
   return node;
 }
 
+/* A table; on a narrow page each row of the kind "list" is a list. */
 function table(caption, heads, rows, kind = "") {
   const row = ([first, ...rest]) =>
-    make("tr", {}, make("th", { scope: "row" }, first), rest.map((cell) => (cell instanceof Element && cell.tagName === "TD" ? cell : make("td", {}, cell))));
+    make("tr", {}, make("th", { scope: "row" }, first), rest.map((cell, i) => (cell instanceof Element && cell.tagName === "TD" ? cell : make("td", { "data-head": heads && heads[i + 1] }, cell))));
   return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
     make("table", { class: kind },
       make("caption", {}, caption),
@@ -77,36 +82,46 @@ function table(caption, heads, rows, kind = "") {
 
 const barCell = (part) => make("td", { class: "bars", "aria-hidden": "true" }, make("span", { class: "bar", style: `width: ${6 * part}rem` }));
 
-/* A slider with its value as text beside it. */
-function slider(id, label, size, describe, act, playable = false) {
-  const start = Math.min(remembered.positions[id] ?? size - 1, size - 1);
-  const input = make("input", { type: "range", id, min: 0, max: Math.max(0, size - 1), step: 1, value: start });
+/*
+What is moved along: places (rising numbers), a slider with Play, and what follows it. A pointer over a chart peeks at a place
+and snaps back when it leaves; a click pins one, and the address keeps it.
+*/
+function timeline(id, label, places) {
+  const last = places.length - 1, followers = [];
+  const input = make("input", { type: "range", id, min: 0, max: last, step: 1 });
   const output = make("output", { for: id });
-  const show = (place) => {
+  const button = make("button", { type: "button", id: `${id}-play` }, "Play");
+  const asked = Number(new URLSearchParams(location.hash.slice(1)).get(id) ?? NaN);
+  let pinned = asked <= places[last] ? Math.max(0, placeOf(places, asked)) : last, timer = null;
+  const peek = (place) => {
     input.value = place;
-    if (place >= size - 1) delete remembered.positions[id];
-    else remembered.positions[id] = place;
-    output.textContent = describe(place);
-    input.setAttribute("aria-valuetext", act(place) || describe(place));
+    output.textContent = short(places[place], 6);
+    const [said] = followers.map((follow) => follow(places[place]));
+    input.setAttribute("aria-valuetext", `${label} ${short(places[place], 6)}; ${said || ""}`);
   };
-  input.addEventListener("input", () => show(Number(input.value)));
-  const control = make("div", { class: "control" }, make("label", { for: id }, label), input, output);
-  if (playable && size > 1) control.append(playButton(input, show, size));
-  return { control, show, place: () => Number(input.value), start: () => show(start) };
-}
-
-function playButton(input, show, size) {
-  let timer = null;
-  const button = make("button", { type: "button", id: `${input.id}-play` }, "Play");
+  const pin = (place) => {
+    pinned = place;
+    history.replaceState(null, "", place < last ? `#${id}=${places[place]}` : "#");
+    peek(place);
+  };
+  const nearest = (value) => {
+    const left = Math.max(0, placeOf(places, value));
+    return left < last && places[left + 1] - value < value - places[left] ? left + 1 : left;
+  };
   const stop = () => { clearInterval(timer); timer = null; button.textContent = "Play"; };
   button.addEventListener("click", () => {
     if (timer) return stop();
-    if (Number(input.value) >= size - 1) show(0);
+    if (pinned === last) pin(0);
     button.textContent = "Pause";
-    timer = setInterval(() => {
-      if (!input.isConnected || Number(input.value) >= size - 1) return stop();
-      show(Number(input.value) + 1);
-    }, 120);
+    timer = setInterval(() => { pin(Math.min(last, pinned + Math.ceil(last / 120))); if (pinned === last) stop(); }, 80);
   });
-  return button;
+  input.addEventListener("input", () => pin(Number(input.value)));
+  return {
+    control: make("div", { class: "control" }, make("label", { for: id }, label), input, output, last ? button : null),
+    follow: (act) => followers.push(act),
+    value: () => places[Number(input.value)],
+    over: (value) => peek(nearest(value)),
+    leave: () => peek(pinned),
+    pin: (value) => pin(nearest(value)),
+  };
 }

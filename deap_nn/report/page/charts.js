@@ -1,4 +1,4 @@
-/* Line charts: a crosshair by mouse, finger or slider, readings in the legend, and the numbers as a table. */
+/* Line charts: a crosshair at the place of a timeline, readings in the legend, and the numbers as a table. */
 
 const HEIGHT = { low: 190, high: 300 };
 const TABLE_ROWS = 60;
@@ -33,13 +33,6 @@ function logTicks(low, high) {
   return found;
 }
 
-/* The last place of sorted numbers that is not above a value, or -1. */
-function placeOf(sorted, value) {
-  let low = 0, high = sorted.length;
-  while (low < high) { const middle = (low + high) >> 1; if (sorted[middle] <= value) low = middle + 1; else high = middle; }
-  return low - 1;
-}
-
 function reading(series, x) {
   const place = placeOf(series.x, x);
   const ended = !series.points && place === series.x.length - 1 && x > series.x[place];
@@ -63,49 +56,64 @@ function legendOf(series) {
     one.points ? draw("circle", { cx: 14, cy: 5, r: 4.5, class: `f${one.colour % 8}` }) : draw("path", { d: "M1 5H27", class: `curve ${styleOf(one)}` }));
   const values = series.map(() => make("b", {}));
   const list = make("ul", { class: "legend" }, series.map((one, i) => make("li", {}, sample(one), make("span", {}, one.name), values[i])));
-  return { list, values };
+  return { list, values, names: series.map((one) => one.name) };
+}
+
+/* Each number's median with those before it, ten at most: noise goes, and a drop stays. */
+const smooth = (values) => values.map((_, i) => middle(values.slice(Math.max(0, i - 9), i + 1)));
+
+function middle(values) {
+  const known = values.filter(isNumber).sort((a, b) => a - b), half = known.length >> 1;
+  return known.length % 2 ? known[half] : known.length ? (known[half - 1] + known[half]) / 2 : null;
+}
+
+/* Whether axes are logarithmic: a switch decides it for all charts that can be. */
+const axes = { logarithmic: true };
+
+function axisSwitch() {
+  const input = make("input", { type: "checkbox", id: "logarithmic", checked: true, on: { change: () => {
+    axes.logarithmic = input.checked;
+    for (const box of document.querySelectorAll("[data-drawn]")) box.redraw(box.clientWidth);
+  } } });
+  return make("label", { class: "switch" }, input, " logarithmic axes");
 }
 
 /*
-A chart. `options`: title, x (the places of the slider, rising), xLabel, series ({name, y, x, colour, dash, points}),
-format of readings, from (a number that the vertical axis includes), logarithmic, legend (other entries without
-readings), moved (called with each place; may return a text for screen readers), thin (for many lines).
+A chart along a timeline. `options`: title, x (rising), xLabel, series ({name, y, x, colour, dash, points, faint}), format of
+readings, from (a number that a linear axis includes), logarithmic (whether the switch counts), levels ({name, y}: lines
+across), kept ({x, y, name}: a point with a name), thin (for many lines: their range in place of readings).
 */
-function lineChart(id, options) {
+function lineChart(time, id, options) {
   const { x, format = short } = options;
   const series = options.series.map((one) => ({ x, ...one }));
-  const legend = legendOf(options.legend || series);
-  const plot = draw("svg", { class: "plot", role: "img", "aria-label": spoken(options, series, format) });
-  const named = options.xName || options.xLabel;
+  const named = series.filter((one) => one.name);
+  const legend = legendOf(options.thin ? [{ ...series[0], name: "lowest, median, highest" }] : named);
+  const plot = draw("svg", { class: "plot", role: "img", "aria-label": spoken(options, named, format) });
   let scales = null;
-  const move = (place) => {
-    const readings = series.map((one) => reading(one, x[place]));
-    if (!options.legend) readings.forEach((value, i) => { legend.values[i].textContent = isNumber(value) ? format(value) : ""; });
-    const said = options.moved ? options.moved(place) : null;
-    if (scales) scales.cross(x[place], options.thin ? [] : readings);
-    return said || `${named} ${short(x[place])}: ${series.map((one, i) => `${one.name} ${isNumber(readings[i]) ? format(readings[i]) : "none"}`).join(", ")}`;
+  const follow = (at) => {
+    const readings = named.map((one) => reading(one, at)), known = readings.filter(isNumber).sort((a, b) => a - b);
+    const shown = options.thin ? [[known[0], middle(known), known[known.length - 1]].map((value) => format(value, 3)).join(", ")] : readings.map((value) => (isNumber(value) ? format(value) : ""));
+    shown.forEach((text, i) => { legend.values[i].textContent = text; });
+    if (scales) scales.cross(at, options.thin ? [] : readings);
+    return `${options.title}: ${legend.names.map((name, i) => `${name} ${shown[i] || "none"}`).join(", ")}`;
   };
-  const control = slider(id, options.xLabel[0].toUpperCase() + options.xLabel.slice(1), x.length, (place) => short(x[place], 6), move);
   const box = make("div", { class: "canvas" }, plot);
-  box.redraw = (width) => { scales = drawPlot(plot, Math.round(width), options, series); control.show(control.place()); };
-  const point = (event) => {
-    if (!scales) return;
+  box.redraw = (width) => { scales = drawPlot(plot, Math.round(width), options, series, named); follow(time.value()); };
+  const at = (event) => {
     const bounds = plot.getBoundingClientRect();
-    const wanted = scales.invert((event.clientX - bounds.left) * (scales.width / bounds.width));
-    const left = Math.max(0, placeOf(x, wanted));
-    control.show(left + 1 < x.length && x[left + 1] - wanted < wanted - x[left] ? left + 1 : left);
+    return scales.invert((event.clientX - bounds.left) * (scales.width / bounds.width));
   };
-  plot.addEventListener("pointermove", point);
-  plot.addEventListener("pointerdown", point);
+  plot.addEventListener("pointermove", (event) => scales && time.over(at(event)));
+  plot.addEventListener("pointerleave", time.leave);
+  plot.addEventListener("click", (event) => scales && time.pin(at(event)));
   drawByWidth(box);
-  control.start();
+  time.follow(follow);
   return make("figure", { class: "chart" },
-    make("figcaption", {}, options.title), legend.list, box, control.control,
-    options.table === false ? null : details(`${id}-numbers`, "Numbers", () => numbers(options, series, x, format)));
+    make("figcaption", {}, options.title), legend.list, box,
+    options.thin ? null : details(`${id}-numbers`, "Numbers", () => numbers(options, named, x, format)));
 }
 
 function spoken(options, series, format) {
-  if (options.spoken) return options.spoken;
   const spans = series.map((one) => {
     const known = one.y.map((value, i) => [one.x[i], value]).filter(([, value]) => isNumber(value));
     if (!known.length) return `${one.name}: no values`;
@@ -123,16 +131,16 @@ function numbers(options, series, x, format) {
     rows.map((at) => [short(at, 6), ...series.map((one) => { const value = reading(one, at); return isNumber(value) ? format(value) : ""; })]));
 }
 
-function drawPlot(plot, width, options, series) {
+function drawPlot(plot, width, options, series, named) {
   const height = Math.round(Math.min(HEIGHT.high, Math.max(HEIGHT.low, width * 0.5)));
-  const values = series.flatMap((one) => one.y).filter(isNumber);
-  let [low, high] = range(options.from === undefined ? values : [...values, options.from]);
-  const logarithmic = options.logarithmic && low > 0 && high / low > 20;
+  const { levels = [], kept } = options, values = [...series.flatMap((one) => one.y), ...levels.map((level) => level.y)].filter(isNumber);
+  const logarithmic = options.logarithmic && axes.logarithmic && range(values)[0] > 0;
+  let [low, high] = range(options.from === undefined || logarithmic ? values : [...values, options.from]);
   if (high === low) { high += Math.abs(high) / 10 || 1; if (!logarithmic) low -= Math.abs(low) / 10; }
-  const marks = logarithmic ? logTicks(low, high) : ticks(low, high, height / 42);
+  const powers = logarithmic ? logTicks(low, high) : [], marks = powers.length > 1 ? powers : ticks(low, high, height / 42);
   if (logarithmic) { const room = (high / low) ** 0.03; high *= room; low /= room; }
   else { high += (high - low) * 0.04; if (low !== options.from) low -= (high - low) * 0.04; }
-  const labels = marks.map((mark) => (options.format || short)(mark, options.format === percent ? 0 : 4));
+  const labels = marks.map((mark) => (options.format || short)(mark, options.format === percent ? Number(mark < 0.01) : 4));
   const left = 14 + 7.2 * Math.max(2, ...labels.map((label) => label.length)), right = 14, top = 10, bottom = 38;
   const [first, last] = range(series.flatMap((one) => [one.x[0], one.x[one.x.length - 1]]));
   const span = last - first || 1;
@@ -151,14 +159,22 @@ function drawPlot(plot, width, options, series) {
   parts.push(draw("text", { x: (left + width - right) / 2, y: height - 5, "text-anchor": "middle" }, options.xLabel));
   for (const one of series) {
     const points = one.x.map((at, i) => [toX(at), toY(one.y[i])]);
-    if (!one.points) parts.push(draw("path", { d: lineOf(points), class: `curve ${styleOf(one)}${options.thin ? " thin" : ""}` }));
+    if (!one.points) parts.push(draw("path", { d: lineOf(points), class: `curve ${styleOf(one)}${options.thin ? " thin" : one.faint ? " faint" : ""}` }));
     else for (const [at, y] of points) if (y !== null) parts.push(draw("circle", { cx: at, cy: y, r: 4.5, class: `mark f${one.colour % 8}` }));
     if (!one.points && points.length === 1 && points[0][1] !== null) parts.push(draw("circle", { cx: points[0][0], cy: points[0][1], r: 3, class: `f${one.colour % 8}` }));
+  }
+  for (const { name, y } of levels) {
+    parts.push(draw("line", { x1: left, x2: width - right, y1: toY(y), y2: toY(y), class: "level" }));
+    parts.push(draw("text", { x: width - right, y: toY(y) - 4, "text-anchor": "end" }, name));
+  }
+  if (kept) {
+    const [at, y] = [toX(kept.x), toY(kept.y)], end = at > width / 2 ? "end" : "start";
+    parts.push(draw("circle", { cx: at, cy: y, r: 7, class: "kept" }), draw("text", { x: at, y: y - 14, "text-anchor": end, class: "kept-name" }, kept.name));
   }
   const crossing = draw("g", { "aria-hidden": "true" });
   plot.replaceChildren(...parts, crossing);
   const cross = (at, readings) => crossing.replaceChildren(
     draw("line", { x1: toX(at), x2: toX(at), y1: top, y2: height - bottom, class: "cross" }),
-    ...readings.flatMap((value, i) => (toY(value) === null || series[i].points ? [] : [draw("circle", { cx: toX(at), cy: toY(value), r: 4, class: `mark f${series[i].colour % 8}` })])));
+    ...readings.flatMap((value, i) => (toY(value) === null || named[i].points || named[i].faint ? [] : [draw("circle", { cx: toX(at), cy: toY(value), r: 4, class: `mark f${named[i].colour % 8}` })])));
   return { width, cross, invert: (pixel) => first + (span * (pixel - left)) / (width - left - right) };
 }

@@ -27,52 +27,82 @@ function chooser(id, label, options, act) {
 
 const measuresOf = (runs) => [...new Set(runs.map((run) => run.measure))].join(" or ");
 
-function comparedCurves(runs) {
-  const measured = Object.entries(MEASURES).filter(([name]) => runs.some((run) => run.logbook[name]));
+/* The settings of a run without those that follow from others, from the seed or from the machine. */
+function settingsOf({ config }) {
+  const { data, versions: _versions, seed: _seed, noise_sha256: _noise, workers: _workers, algorithm: _algorithm, adaptation: _adaptation, ...settings } = config;
+  return { ...settings, data: data && data.name };
+}
+
+/* Runs of the same settings, the lowest median error first. */
+function groupsOf(runs) {
+  const groups = new Map();
+  for (const run of runs) {
+    const key = JSON.stringify(settingsOf(run));
+    groups.set(key, [...(groups.get(key) || []), run]);
+  }
+  const error = (group) => middle(group.map(errorOf)) ?? Infinity;
+  const order = runs.some(({ config, measure }) => isMaximised(config) && measure !== "error rate") ? -1 : 1;
+  return [...groups.values()].map((group) => group.sort((a, b) => order * ((errorOf(a) ?? Infinity) - (errorOf(b) ?? Infinity)))).sort((a, b) => order * (error(a) - error(b)));
+}
+
+const nameOf = (group) => (group.length > 1 ? `${count(group.length, "run")} as ${group[0].name}` : group[0].name);
+
+function comparedCurves(groups) {
+  const runs = groups.flat();
+  const measured = Object.entries(MEASURES).filter(([name]) => runs.some((run) => run.logbook[name]) && (!["min", "avg"].includes(name) || new Set(runs.map((run) => run.fitness)).size === 1));
   const labels = Object.fromEntries(measured.map(([name, { label }]) => [name, label.replace("%", () => measuresOf(runs))]));
-  const axes = Object.entries(AXES).filter(([, axis]) => runs.every((run) => axis.of(run)));
-  const holder = make("div", {});
-  const shares = runs.every(isShare);
+  const scales = Object.entries(AXES).filter(([, axis]) => runs.every((run) => axis.of(run)));
+  const holder = make("div", {}), shares = runs.every(isShare);
   const show = () => {
-    const name = measure.value(), label = labels[name], format = shares ? MEASURES[name].format : short, { of, label: xLabel } = AXES[axis.value()];
-    const drawn = runs.map((run, colour) => ({ name: run.name, colour, x: of(run), y: name === "min" ? bestOf(run) : run.logbook[name] })).filter((one) => one.y);
-    const union = [...new Set(drawn.flatMap((one) => one.x))].sort((a, b) => a - b), every = Math.ceil(union.length / 400);
-    holder.replaceChildren(lineChart("compared-place", {
-      title: label[0].toUpperCase() + label.slice(1), xLabel, x: union.filter((_, i) => i % every === 0 || i === union.length - 1),
-      format, from: format === percent ? 0 : undefined, logarithmic: format !== percent, series: drawn, whole: axis.value() === "generation",
-    }));
+    const name = measure.value(), format = shares ? MEASURES[name].format : short, { of, label: xLabel } = AXES[axis.value()];
+    const valuesOf = (run) => (name === "min" ? bestOf(run) : run.logbook[name]);
+    const union = [...new Set(runs.flatMap(of))].sort((a, b) => a - b), every = Math.ceil(union.length / 400);
+    const x = union.filter((_, i) => i % every === 0 || i === union.length - 1);
+    const series = groups.flatMap((group, colour) => {
+      const known = group.filter(valuesOf), own = known.map((run) => ({ name: run.name, colour, x: of(run), y: valuesOf(run) }));
+      if (known.length < 2) return own;
+      return [...own.map((one) => ({ ...one, name: null, faint: true })), { name: `median, ${nameOf(known)}`, colour, x, y: x.map((at) => middle(own.map((one) => reading(one, at)))) }];
+    });
+    const time = timeline("compared-place", capital(xLabel), x);
+    holder.replaceChildren(lineChart(time, "compared", {
+      title: capital(labels[name]), xLabel, x, format, from: format === percent ? 0 : undefined, logarithmic: true, series, whole: axis.value() === "generation",
+    }), time.control);
+    time.leave();
   };
   const measure = chooser("compared-measure", "Show", Object.entries(labels), show);
-  const axis = chooser("compared-axis", "by", axes.map(([name, { label }]) => [name, label]), show);
+  const axis = chooser("compared-axis", "by", scales.map(([name, { label }]) => [name, label]), show);
   show();
-  return section("curves", "Curves", make("div", { class: "choices" }, measure.control, axis.control), holder);
+  return section("curves", "Curves", make("div", { class: "choices" }, measure.control, axis.control, axisSwitch()), holder);
 }
 
-function resultsTable(runs) {
-  const measure = measuresOf(runs);
-  const heads = ["run", "state", `validation ${measure}`, `test ${measure}`, "generations", "evaluations", "time"];
-  const rows = runs.map((run) => {
+function resultsTable(groups) {
+  const measure = measuresOf(groups.flat());
+  const heads = ["run", "verdict", `validation ${measure}`, `test ${measure}`, "generations"];
+  const row = (run) => {
     const { name, status, logbook } = run, format = formatOf(run);
-    const errors = logbook.val_error || [], error = isNumber(status.validation_error) ? status.validation_error : errors[errors.length - 1];
-    return [name, status.state || "unknown", format(error), format(status.test_error), grouped(logbook.gen[logbook.gen.length - 1]), isNumber(status.evaluations) ? grouped(status.evaluations) : "–", duration(status.seconds)];
+    const error = isNumber(status.validation_error) ? status.validation_error : lastOf(logbook.val_error);
+    return [name, `${verdictOf(run)}.${status.state === "finished" ? "" : ` (${status.state || "unknown"})`}`, format(error), format(status.test_error), grouped(lastOf(logbook.gen))];
+  };
+  const rows = groups.flatMap((group) => {
+    if (group.length < 2) return group.map(row);
+    const errors = group.map(errorOf).filter(isNumber), format = formatOf(group[0]), [low, high] = range(errors);
+    const said = errors.length ? `median ${format(middle(errors))} (${format(low)} to ${format(high)})` : "";
+    return [[nameOf(group), said, "", "", ""], ...group.map(row)];
   });
-  return section("results", "Results", table("Results", heads, rows, "bare"));
+  return section("results", "Results", table("Results", heads, rows, "words bare list"));
 }
 
-function differences(runs) {
-  const flat = runs.map((run) => {
-    const { data, versions, noise_sha256: _, ...settings } = run.config; // the noise follows from the seed
-    return { ...settings, data: data && data.name, processor: versions && versions.processor };
-  });
+function differences(groups) {
+  const flat = groups.map((group) => ({ ...settingsOf(group[0]), seed: group.map((run) => textOf(run.config.seed)).join(" ") }));
   const names = [...new Set(flat.flatMap((settings) => Object.keys(settings)))];
-  const differing = names.filter((name) => new Set(flat.map((settings) => textOf(settings[name]))).size > 1);
-  if (!differing.length) return section("settings", "Settings", make("p", {}, "All runs have the same settings."));
-  return section("settings", "Settings that differ", table("Settings that differ", ["setting", ...runs.map((run) => run.name)],
-    differing.map((name) => [name.replaceAll("_", " "), ...flat.map((settings) => (name in settings ? textOf(settings[name]) : "–"))]), "words bare"));
+  const differing = names.filter((name) => name === "seed" || new Set(flat.map((settings) => textOf(settings[name]))).size > 1);
+  return section("settings", "Settings that differ", table("Settings that differ", ["setting", ...groups.map(nameOf)],
+    differing.map((name) => [name.replaceAll("_", " "), ...flat.map((settings) => (name in settings ? textOf(settings[name]) : "–"))]), "words bare list"));
 }
 
 function renderComparison(runs) {
   runs.forEach(prepare);
-  document.getElementById("top").replaceChildren(make("h1", {}, `${count(runs.length, "run")} compared`), make("p", { class: "lead" }, runs.map((run) => run.name).join(", ")));
-  document.getElementById("content").replaceChildren(resultsTable(runs), comparedCurves(runs), differences(runs));
+  const groups = groupsOf(runs);
+  document.getElementById("top").replaceChildren(make("h1", {}, `${count(runs.length, "run")} compared`));
+  document.getElementById("content").replaceChildren(resultsTable(groups), comparedCurves(groups), differences(groups));
 }

@@ -22,16 +22,10 @@ function paint(canvas, height, width, colour) {
   context.putImageData(image, 0, 0);
 }
 
-function filtersSection(filters) {
+function filtersSection(time, filters) {
   const [number, height, width] = filters.shape, size = height * width;
-  const levels = unpack(filters.levels, Int8Array);
-  const canvases = Array.from({ length: number }, () => make("canvas", { "aria-hidden": "true" }));
+  const levels = unpack(filters.levels, Int8Array), last = filters.generations.length - 1;
   const level = (row, filter, i) => levels[(row * number + filter) * size + i];
-  const strength = (row, filter) => {
-    let sum = 0;
-    for (let i = 0; i < size; i++) sum += level(row, filter, i) ** 2;
-    return (Math.sqrt(sum / size) * filters.largest) / 127;
-  };
   const likeness = (row, filter) => {
     let both = 0, one = 0, other = 0;
     for (let i = 0; i < size; i++) {
@@ -40,70 +34,36 @@ function filtersSection(filters) {
     }
     return one && other ? both / Math.sqrt(one * other) : 0;
   };
-  const pictures = make("div", { class: size > 100 ? "filters" : "filters small", role: "img" }, canvases);
-  const holder = make("div", {});
-  const show = (row) => {
-    canvases.forEach((canvas, filter) => paint(canvas, height, width, (i) => tint(level(row, filter, i))));
-    const mean = canvases.reduce((sum, _, filter) => sum + strength(row, filter), 0) / number;
-    pictures.setAttribute("aria-label", `${number} filters of ${filters.matrix} at generation ${filters.generations[row]}, mean strength ${short(mean, 3)}`);
-    holder.replaceChildren(details("filters-numbers", "Numbers", () => table(
-      `Filters at generation ${filters.generations[row]}`, ["filter", "strength (root mean square)", "likeness to generation 0 (cosine)"],
-      canvases.map((_, filter) => [String(filter + 1), short(strength(row, filter), 3), likeness(row, filter).toFixed(2)]))));
-    return `generation ${filters.generations[row]}, mean strength ${short(mean, 3)}`;
-  };
-  const control = slider("filters-generation", "Generation", filters.generations.length, (row) => short(filters.generations[row], 6), show, true);
-  control.start();
-  return section("filters", "First-layer filters",
-    make("p", { class: "note" }, `${count(number, "filter")} of ${height} × ${width} of ${filters.matrix} in the best member of each generation.`),
-    make("figure", {}, control.control, pictures,
-      make("div", { class: "scale", "aria-hidden": "true" }, make("span", {}, `−${short(filters.largest, 2)}`), make("i", {}), make("span", {}, `+${short(filters.largest, 2)}`)), holder));
+  const pairs = Array.from({ length: number }, () => [0, 1].map(() => make("canvas", { "aria-hidden": "true" })));
+  const put = (row, side) => pairs.forEach((pair, filter) => paint(pair[side], height, width, (i) => tint(level(row, filter, i))));
+  const caption = make("figcaption", {});
+  put(0, 0);
+  time.follow((at) => {
+    const row = Math.max(0, placeOf(filters.generations, at));
+    put(row, 1);
+    caption.textContent = `Generation ${filters.generations[0]} beside generation ${filters.generations[row]}`;
+  });
+  const [title, said] = filters.units
+    ? ["What hidden units look for", `The mean of the tenth of the samples that excite a unit of ${filters.matrix} most, less that of the tenth that excites it least; the ${number} units that changed most, of the best member.`]
+    : ["First-layer filters", `${count(number, "filter")} of ${height} × ${width} of ${filters.matrix} in the best member.`];
+  return section("filters", title, make("p", { class: "note" }, said),
+    make("figure", {}, caption, make("div", { class: "filters", role: "img", "aria-label": title }, pairs.map((pair) => make("span", {}, pair)))),
+    details("filters-numbers", "Numbers", () => table("Likeness of the last generation to the first (cosine)", ["unit", "likeness"], pairs.map((_, filter) => [String(filter + 1), likeness(last, filter).toFixed(2)]))));
 }
 
-function weightsSection(weights) {
+/* The traced weights, a chart for each matrix. */
+function weightsSection(time, weights) {
   const values = unpack(weights.values, Float32Array), number = weights.matrices.length;
-  const names = [...new Set(weights.matrices)];
-  const colour = weights.matrices.map((name) => names.indexOf(name));
-  const at = (row, i) => values[row * number + i];
-  const [low, high] = range(values);
-  const strip = draw("svg", { class: "plot", role: "img" });
-  const holder = make("div", {}), box = make("div", {}, strip);
-  let width = 0, current = weights.generations.length - 1;
-  const drawStrip = () => {
-    if (!width) return;
-    const left = 10, rowHeight = 40, height = names.length * rowHeight + 24;
-    const toX = (value) => left + ((width - 2 * left) * (value - low)) / (high - low || 1);
-    strip.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    strip.setAttribute("aria-label", `Values of ${number} weights at generation ${weights.generations[current]}, by matrix`);
-    const parts = ticks(low, high, width / 90).flatMap((mark) => [
-      draw("line", { x1: toX(mark), x2: toX(mark), y1: 0, y2: height - 20, class: "grid" }),
-      draw("text", { x: toX(mark), y: height - 5, "text-anchor": "middle" }, short(mark))]);
-    names.forEach((name, k) => parts.push(draw("text", { x: left, y: k * rowHeight + 13 }, name)));
-    for (let i = 0; i < number; i++) parts.push(draw("circle", { cx: toX(at(current, i)), cy: colour[i] * rowHeight + 25 + 6 * (((i * 7) % 5) / 4 - 0.5), r: 4, class: `f${colour[i] % 8}`, opacity: 0.6 }));
-    strip.replaceChildren(...parts);
-  };
-  box.redraw = (wide) => { width = Math.round(wide); drawStrip(); };
-  drawByWidth(box);
-  const summary = (k) => {
-    const own = weights.matrices.map((_, i) => i).filter((i) => colour[i] === k).map((i) => at(current, i)).sort((a, b) => a - b);
-    return [names[k], String(own.length), short(own[0]), short(own[own.length >> 1]), short(own[own.length - 1])];
-  };
-  const moved = (row) => {
-    current = row;
-    drawStrip();
-    holder.replaceChildren(details("weights-numbers", "Numbers", () => table(
-      `Weights at generation ${weights.generations[row]}`, ["matrix", "weights", "lowest", "median", "highest"], names.map((_, k) => summary(k)))));
-    return `generation ${weights.generations[row]}: ${names.map((name, k) => { const s = summary(k); return `${name} ${s[2]} to ${s[4]}`; }).join(", ")}`;
-  };
-  const chart = lineChart("weights-generation", {
-    title: "Value by generation", xLabel: "generation", x: weights.generations, whole: true, thin: true, table: false, moved,
-    spoken: `Values of ${number} weights of the best member by generation`,
-    series: weights.matrices.map((name, i) => ({ name, colour: colour[i], dash: 0, y: weights.generations.map((_, row) => at(row, i)) })),
-    legend: names.map((name, k) => ({ name, colour: k, dash: 0 })),
+  const charts = [...new Set(weights.matrices)].map((name, colour) => {
+    const places = weights.matrices.map((_, i) => i).filter((i) => weights.matrices[i] === name);
+    return lineChart(time, `weights-${colour}`, {
+      title: `${name}, ${count(places.length, "weight")}`, xLabel: "generation", x: weights.generations, whole: true, thin: true,
+      series: places.map((i) => ({ name, colour, dash: 0, y: weights.generations.map((_, row) => values[row * number + i]) })),
+    });
   });
   return section("weights", "Traced weights",
     make("p", { class: "note" }, `${number} weights of the best member, drawn at random, the same number from each matrix that is large enough.`),
-    make("div", { class: "columns" }, chart,
-      make("figure", {}, make("figcaption", {}, "Spread at the chosen generation"), box, holder)));
+    make("div", { class: "columns" }, charts));
 }
 
 /* The samples on which the kept network was scored: of an interrupted run these are not all. */

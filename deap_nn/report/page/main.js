@@ -1,9 +1,8 @@
 /* Drawing the page. */
 
 function renderRun(run) {
-  const sections = partsOf(run);
-  document.getElementById("content").replaceChildren(...sections);
-  document.getElementById("top").replaceChildren(...headOf(run, sections).filter(Boolean));
+  document.getElementById("top").replaceChildren(...headOf(run).filter(Boolean));
+  document.getElementById("content").replaceChildren(...partsOf(run));
 }
 
 /* On paper a figure gets the width of a column, so that its letters have the size of the text. */

@@ -19,67 +19,108 @@ const formatOf = (run) => (isShare(run) ? percent : short);
 
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
-function tilesOf(run) {
-  const { status, logbook, seconds } = run, tiles = [];
-  const add = (name, figure, more) => tiles.push(make("div", { class: "tile" }, make("dt", {}, name), make("dd", {}, make("span", { class: "figure" }, figure), more ? make("span", { class: "more" }, more) : null)));
-  const { measure } = run, format = formatOf(run);
-  if (isNumber(status.test_error)) add(`Test ${measure}`, format(status.test_error), "scored once, at the end");
-  if (isNumber(status.validation_error)) add(`Validation ${measure}`, format(status.validation_error), status.readout ? `${status.readout}, generation ${grouped(status.generation)}` : null);
-  else if (logbook.val_error) add(`Validation ${measure}`, format(logbook.val_error[logbook.val_error.length - 1]), "the last generation's best member");
-  else add("Best fitness", short(bestOf(run).at(-1)), run.fitness);
-  const generations = logbook.gen[logbook.gen.length - 1];
-  add("Generations", grouped(generations), isNumber(status.asked_generations) && status.asked_generations > generations ? `of ${grouped(status.asked_generations)} requested` : null);
-  if (isNumber(status.evaluations)) add("Evaluations", grouped(status.evaluations), "networks scored");
-  const took = isNumber(status.seconds) ? status.seconds : seconds ? seconds[seconds.length - 1] : null;
-  if (isNumber(took)) add("Time", duration(took), isNumber(status.evaluations) ? `${short(status.evaluations / took, 3)} evaluations/s` : null);
-  return make("dl", { class: "tiles" }, tiles);
+/* Errors to compare with, where network, data and budget are theirs: full MNIST by its digest. */
+const YARDSTICKS = [{
+  settings: { model: "mnist_deep", population: 200, generations: 300 }, sha256: "b47f144fab9bba7d64eb76856815bc52beedde4eacd3776de9a19f1f8ace4ac4",
+  levels: [{ name: "the article", y: 0.65 }, { name: "Adam, the same layers and mini-batches", y: 0.0156 }],
+}];
+
+function levelsOf(run) {
+  const { config, answers } = run, classes = answers && answers.confusion ? answers.confusion.length : 0;
+  const fits = ({ settings, sha256 }) => config.data && config.data.sha256 === sha256 && Object.entries(settings).every(([name, value]) => config[name] === value);
+  return [...(classes ? [{ name: "chance", y: 1 - 1 / classes }] : []), ...YARDSTICKS.filter(fits).flatMap(({ levels }) => levels)];
 }
 
-function headOf(run, sections) {
-  const { status } = run, state = status.state || "";
+const lastOf = (values) => (values ? values[values.length - 1] : null);
+const errorOf = ({ status, logbook }) => [status.test_error, status.validation_error, lastOf(logbook.val_error)].find(isNumber);
+const tookOf = ({ status, seconds }) => (isNumber(status.seconds) ? status.seconds : lastOf(seconds));
+
+/* What happened, in a sentence. */
+function verdictOf(run) {
+  const { status, config, logbook, measure } = run, error = errorOf(run), took = tookOf(run);
+  const unseen = isNumber(status.test_error) ? "unseen" : "validation", last = lastOf(logbook.gen);
+  const how = `${/sgd|adam/.test(config.method) ? "learned" : "learned without backpropagation"}${isNumber(took) ? ` in ${duration(took)}` : ""}`;
+  if (status.solved) return `Solved in generation ${grouped(last)}, ${how}`;
+  if (isNumber(error) && isShare(run)) return `Reads ${Math.round(100 - 100 * error)} of 100 ${unseen} ${MODELS[config.model] ? "digits" : "samples"} right, ${how}`;
+  if (isNumber(error)) return `${capital(measure)} ${short(error)} on ${unseen} samples, ${how}`;
+  return `${capital(run.fitness)} ${short(lastOf(bestOf(run)))} after ${count(last, "generation")}`;
+}
+
+/* What to compare it with, and what it is bad at. */
+function weaknessOf({ answers }) {
+  if (!answers || !answers.confusion) return null;
+  const rows = answers.confusion, right = rows.map((row, i) => row[i] / row.reduce((sum, value) => sum + value, 0));
+  const worst = right.reduce((found, value, i) => (value < right[found] ? i : found), 0);
+  const others = rows[worst].map((value, j) => (j === worst ? -1 : value)), taken = others.indexOf(Math.max(...others));
+  const often = others[taken] > 0 ? `, most often taken for ${taken}` : "";
+  return `Chance is ${short(100 / rows.length, 2)}. Weakest: ${worst} (right ${percent(right[worst], 0)})${often}.`;
+}
+
+function figuresOf(run) {
+  const { status, logbook, readouts, measure } = run, format = formatOf(run), rows = [];
+  const candidates = Object.keys(readouts || {}).filter((name) => name !== "gen");
+  if (isNumber(status.validation_error)) rows.push([`validation ${measure} of the kept network`, format(status.validation_error), `${status.readout || "network"} of generation ${grouped(status.generation)}`]);
+  for (const name of candidates) rows.push([`validation ${measure}, ${name}`, format(lastOf(readouts[name])), `generation ${grouped(lastOf(readouts.gen))}`]);
+  const generations = lastOf(logbook.gen), took = tookOf(run);
+  rows.push(["generations", grouped(generations), isNumber(status.asked_generations) ? `of ${grouped(status.asked_generations)}` : ""]);
+  if (isNumber(status.evaluations)) rows.push(["networks scored", grouped(status.evaluations), isNumber(took) ? `${short(status.evaluations / took, 3)} a second` : ""]);
+  return table("In numbers", null, rows, "words bare list");
+}
+
+function headOf(run) {
+  const { status, logbook } = run, state = status.state || "", left = status.asked_generations - lastOf(logbook.gen);
   const reason = status.stopped_by ? `Stopped early: ${status.stopped_by}.` : status.error ? String(status.error) : null;
+  const went = state === "running" && left > 0 ? `, generation ${grouped(lastOf(logbook.gen))} of ${grouped(status.asked_generations)}${run.timing ? `, some ${duration(left * middle(run.timing.seconds))} left` : ""}` : "";
+  const error = errorOf(run), test = isNumber(status.test_error);
   return [
-    make("div", { class: "title" }, make("h1", {}, run.name), state ? make("span", { class: `state ${state}`, role: "status" }, status.phase ? `${state}: ${status.phase}` : state) : null),
-    make("p", { class: "lead" }, `${modelOf(run.config)}.`),
-    typeof run.config.algorithm === "string" ? make("p", { class: "note" }, `${capital(run.config.algorithm)}.`) : null,
+    make("div", { class: "title" }, make("p", { class: "lead" }, make("b", {}, run.name), `: ${modelOf(run.config)}`),
+      state ? make("span", { class: `state ${state}`, role: "status" }, `${state}${status.phase ? `: ${status.phase}` : ""}${went}`) : null),
+    make("h1", {}, `${verdictOf(run)}.`),
+    weaknessOf(run) ? make("p", { class: "weakness" }, weaknessOf(run)) : null,
     reason ? make("p", { class: status.error ? "alert" : "note" }, reason) : null,
-    tilesOf(run),
-    make("nav", { "aria-label": "Parts of this page" }, make("ul", {}, sections.map((part) => make("li", {}, make("a", { href: `#${part.id}` }, part.querySelector("h2").textContent))))),
+    make("div", { class: "figures" },
+      isNumber(error) ? make("p", { class: "headline" }, make("b", {}, formatOf(run)(error)), make("span", {}, test ? `test ${run.measure}, scored once, at the end` : `validation ${run.measure}`)) : null,
+      figuresOf(run)),
   ];
 }
 
-function curvesSection(run) {
-  const { logbook, readouts, config, fitness, measure } = run, x = logbook.gen, figures = [];
+function errorSection(time, run) {
+  const { logbook, readouts, config, status, measure } = run, x = logbook.gen, share = isShare(run);
   const better = `${isMaximised(config) ? "higher" : "lower"} is better`;
-  figures.push(lineChart("fitness-generation", {
-    title: `Fitness (${fitness}, ${better})`, xLabel: "generation", x, whole: true, logarithmic: true,
-    series: [{ name: "average", colour: 0, y: logbook.avg, dash: 1 }, { name: "best", colour: 1, y: bestOf(run), dash: 0 }],
-  }));
-  if (logbook.val_error) {
-    const series = [{ name: "best, on its mini-batch", colour: 1, dash: 2, y: logbook.train_error }, { name: "best, on validation samples", colour: 2, dash: 0, y: logbook.val_error }];
-    const names = Object.keys(readouts || {}).filter((name) => name !== "gen" && readouts[name].some(isNumber));
-    names.forEach((name, i) => series.push({ name: `${name}${name.includes("training") ? "" : ", on all validation samples"}`, colour: [4, 5, 3, 7][i % 4], points: true, x: readouts.gen, y: readouts[name] }));
-    figures.push(lineChart("error-generation", { title: isShare(run) ? "Error rate" : `Best member's ${measure} (${better})`, xLabel: "generation", x, whole: true, from: isShare(run) ? 0 : undefined, format: formatOf(run), series: series.filter((one) => one.y) }));
-  }
-  if (logbook.std && isNumber(config.population)) {
-    figures.push(lineChart("spread-generation", { title: "Spread of the fitness (standard deviation)", xLabel: "generation", x, whole: true, logarithmic: true, from: undefined, series: [{ name: "standard deviation", colour: 0, y: logbook.std }] }));
-  }
-  if (logbook.sigma && logbook.sigma.some((value) => value)) {
-    figures.push(lineChart("sigma-generation", { title: "Mutation step size", xLabel: "generation", x, whole: true, logarithmic: true, series: [{ name: "sigma", colour: 5, y: logbook.sigma }] }));
-  }
-  return section("curves", "Learning curves", make("div", { class: "columns" }, figures));
+  const series = logbook.val_error ? [
+    { name: "best member on validation samples", colour: 2, dash: 0, faint: true, y: logbook.val_error },
+    { name: "its median of ten generations", colour: 2, dash: 0, y: smooth(logbook.val_error) }] : [];
+  Object.keys(readouts || {}).filter((name) => name !== "gen" && readouts[name].some(isNumber)).forEach((name, i) =>
+    series.push({ name: `${name}, on all validation samples`, colour: [4, 5][i % 2], points: true, x: readouts.gen, y: readouts[name] }));
+  const kept = isNumber(status.validation_error) && isNumber(status.generation) ? { x: status.generation, y: status.validation_error, name: `kept: ${percentOr(status.validation_error, share)}` } : null;
+  const common = { xLabel: "generation", x, whole: true, logarithmic: true };
+  const error = series.length ? lineChart(time, "error", { ...common, title: `${capital(measure)} (${better})`, from: share ? 0 : undefined, format: formatOf(run), series, kept, levels: share ? levelsOf(run) : [] }) : null;
+  const fitness = lineChart(time, "fitness", { ...common, title: `Fitness (${run.fitness}, ${better})`,
+    series: [{ name: "average", colour: 0, y: logbook.avg, dash: 1 }, { name: "best", colour: 1, y: bestOf(run), dash: 0 }] });
+  return section("curves", error ? "How it learned" : "Fitness", axisSwitch(), error, fitness);
 }
 
-function timingSection(run) {
+const percentOr = (value, share) => (share ? percent(value) : short(value));
+
+function populationSection(time, run) {
+  const { logbook } = run, common = { xLabel: "generation", x: logbook.gen, whole: true, logarithmic: true };
+  const one = (name, title, colour, y) => (y && y.some((value) => value) ? lineChart(time, name, { ...common, title, series: [{ name, colour, y }] }) : null);
+  const charts = [
+    isNumber(run.config.population) ? one("deviation", "Spread of the fitness (standard deviation)", 0, logbook.std) : null,
+    one("sigma", "Mutation step size", 5, logbook.sigma)].filter(Boolean);
+  return charts.length ? section("population", "Population", make("div", { class: "columns" }, charts)) : null;
+}
+
+function timingSection(time, run) {
   const { timing } = run, known = timing.seconds.filter(isNumber).sort((a, b) => a - b);
-  const chart = (id, title, name, y, colour, from) => lineChart(id, { title, xLabel: "generation", x: timing.gen, whole: true, from, logarithmic: from === undefined, series: [{ name, colour, y }] });
+  const chart = (id, title, name, y, colour, from) => lineChart(time, id, { title, xLabel: "generation", x: timing.gen, whole: true, from, logarithmic: from === undefined, series: [{ name, colour, y }] });
   const peak = timing.peak_memory_mib ? Math.max(...timing.peak_memory_mib.filter(isNumber)) : NaN;
   return section("timing", "Time and memory",
     make("p", { class: "note" }, `A generation took ${duration(known[known.length >> 1])} (median), ${duration(known[0])} to ${duration(known[known.length - 1])}${Number.isFinite(peak) ? `; the main process held ${grouped(Math.round(peak))} MiB at most` : ""}.`),
-    make("div", { class: "columns" },
-      chart("seconds-generation", "Seconds per generation", "seconds", timing.seconds, 7),
-      timing.evaluations_per_second ? chart("rate-generation", "Evaluations per second", "evaluations/s", timing.evaluations_per_second, 2, 0) : null,
-      timing.peak_memory_mib ? chart("memory-generation", "Peak memory of the main process (MiB)", "MiB", timing.peak_memory_mib, 3, 0) : null));
+    details("timing-charts", "By generation", () => make("div", { class: "columns" },
+      chart("seconds", "Seconds per generation", "seconds", timing.seconds, 7),
+      timing.evaluations_per_second ? chart("rate", "Evaluations per second", "evaluations/s", timing.evaluations_per_second, 2, 0) : null,
+      timing.peak_memory_mib ? chart("memory", "Peak memory of the main process (MiB)", "MiB", timing.peak_memory_mib, 3, 0) : null)));
 }
 
 function textOf(value) {
@@ -97,17 +138,24 @@ function settingsSection(run) {
   const tables = [table("Settings", null, rowsOf(main, config), "words")];
   if (config.data) tables.push(table("Data", null, rowsOf(Object.keys(config.data), config.data), "words"));
   if (config.versions) tables.push(table("Made with", null, rowsOf(Object.keys(config.versions), config.versions), "words"));
-  return section("settings", "Settings", make("div", { class: "columns" }, tables[0], make("div", {}, tables.slice(1))),
-    rest.length ? details("settings-rest", "All other settings", () => table("All other settings", null, rowsOf(rest, config), "words"), true) : null);
+  return section("settings", "Settings",
+    details("settings-all", "The algorithm and all settings", () => make("div", { class: "columns" }, make("div", {},
+      typeof config.algorithm === "string" ? make("p", { class: "note" }, `${capital(config.algorithm)}.`) : null, tables[0], rest.length ? table("All other settings", null, rowsOf(rest, config), "words") : null), make("div", {}, tables.slice(1))), true));
 }
 
-/* The parts of a run's page. */
+/* The parts of a run's page, in the order in which a reader asks, and the control of the generation that they show. */
 function partsOf(run) {
-  const parts = [curvesSection(run)];
-  if (run.filters) parts.push(filtersSection(run.filters));
-  if (run.weights) parts.push(weightsSection(run.weights));
-  if (run.answers && run.answers.confusion) parts.push(confusionSection(run.answers, run.config));
-  if (run.answers && run.answers.digits) parts.push(misreadSection(run.answers));
-  if (run.timing && run.timing.gen && run.timing.gen.length) parts.push(timingSection(run));
-  return [...parts, settingsSection(run)];
+  const time = timeline("generation", "Generation", run.logbook.gen), { answers } = run;
+  const parts = [
+    answers && answers.digits && misreadSection(answers),
+    answers && answers.confusion && confusionSection(answers, run.config),
+    make("div", { class: "sticky" }, time.control),
+    errorSection(time, run),
+    run.filters && filtersSection(time, run.filters),
+    run.weights && weightsSection(time, run.weights),
+    populationSection(time, run),
+    run.timing && run.timing.gen && run.timing.gen.length && timingSection(time, run),
+    settingsSection(run)];
+  time.leave();
+  return parts.filter(Boolean);
 }
