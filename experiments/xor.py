@@ -26,6 +26,7 @@ from deap_nn import (
     mutGaussianAdaptive,
     selRankBoosted,
 )
+from deap_nn.callbacks.predictions import write_curve
 from deap_nn.callbacks.progress import ProgressBar
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.core.seeding import MAX_SEED
@@ -34,6 +35,7 @@ from deap_nn.maps.scoop import prepare_worker
 from deap_nn.operators.adaptation import Annealed
 from deap_nn.process import signals
 from deap_nn.process.cli import Parser, check_new_folder, integer, run_command
+from deap_nn.runs.files import PREDICTIONS_FILE
 
 prepare_worker()
 
@@ -147,6 +149,7 @@ def save(directory: RunDirectory, best: WeightList) -> None:
     from deap_nn.core.logbooks import read_csv
 
     directory.write_weights(dict(zip(LAYOUT.names, best, strict=True)))
+    write_curve(directory.path / PREDICTIONS_FILE, INPUTS, TARGETS, lambda x: outputs(best.flat[None], x)[0])
     ticks = np.linspace(0, 1, 101, dtype=np.float32)
     grid = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2)
     surface = outputs(best.flat[None], grid).reshape(101, 101)

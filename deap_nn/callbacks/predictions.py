@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,18 @@ from deap import base
 from numpy.typing import NDArray
 
 from deap_nn.callbacks.base import Evolution
-from deap_nn.callbacks.traces import image_shape
+from deap_nn.callbacks.traces import RowTrace, image_shape
 from deap_nn.core.files import write_arrays
 from deap_nn.core.registered import Registered
 
 MOST_CLASSES = 2_000
 """The most classes of outputs that are kept: the confusion matrix of this number takes 32 MB."""
+
+MOST_ANSWERED = 12
+"""The most generations whose predictions are kept."""
+
+MOST_SHOWN = 200
+"""The most samples that are shown beside a curve or a surface."""
 
 MOST_MISREAD = 48
 """The most misclassified samples that are kept with their images."""
@@ -28,7 +35,7 @@ def write_predictions(
 ) -> None:
     """Write a network's predictions for validation samples, and some of the samples that it misclassifies.
 
-    Without classes, or with more than ``MOST_CLASSES``, no file is written.
+    Without classes the file is that of `write_curve`; with more than ``MOST_CLASSES`` none is written.
 
     Parameters
     ----------
@@ -46,8 +53,10 @@ def write_predictions(
     size : int, optional
         The number of samples, the first ones, at least 1; all if left out.
     """
-    found = _predicted(Registered.read(toolbox).problem, individual, size)
+    registered = Registered.read(toolbox)
+    found = _predicted(registered.problem, individual, size)
     if found is None:
+        _write_curve_of(path, registered, individual)
         return
     x, y, probabilities = found
     if probabilities.shape[1] > MOST_CLASSES:
@@ -67,6 +76,64 @@ def write_predictions(
     if x is not None and image_shape(x.shape[1:]) is not None:
         arrays["images"] = as_bytes(x[chosen], x)
     write_arrays(path, arrays, durable=True)
+
+
+def write_curve(
+    path: str | os.PathLike[str], x: NDArray[Any], y: NDArray[Any], ask: Callable[[NDArray[Any]], NDArray[Any]]
+) -> None:
+    """Write what a network of one or two inputs and one output computes, beside its samples.
+
+    Parameters
+    ----------
+    path : path-like
+        An ``.npz`` file: ``inputs``, shape (at most ``MOST_SHOWN``, inputs), ``targets`` and ``found``, the outputs for
+        them; ``grid``, the outputs for evenly spaced inputs, shape (101,) or (41, 41), the first input along the
+        columns; and ``constant``, the variance of the targets, which is the mean squared error of the best constant.
+    x, y : numpy.ndarray
+        Samples of shape (samples, 1 or 2), and their targets, shape (samples,).
+    ask : callable
+        Returns the outputs for samples, shape (samples,).
+    """
+    low, high = x.min(axis=0), x.max(axis=0)
+    axes = [np.linspace(*ends, 101 if len(low) == 1 else 41) for ends in zip(low, high, strict=True)]
+    grid = np.stack(np.meshgrid(*axes), axis=-1).astype(x.dtype)
+    shown = x[:MOST_SHOWN]
+    arrays = {"inputs": shown, "targets": y[:MOST_SHOWN], "found": ask(shown), "constant": np.var(y)}
+    write_arrays(path, {**arrays, "grid": ask(grid.reshape(-1, len(low))).reshape(grid.shape[:-1])}, durable=True)
+
+
+def _write_curve_of(path: str | os.PathLike[str], registered: Registered, individual: Any) -> None:
+    """Write the curve of a problem, if it has one or two inputs and one output."""
+    from deap_nn.data.loading import find_dataset
+
+    if registered.problem is None or registered.to_model is None:
+        return
+    data = find_dataset(registered.problem.data)
+    inputs, targets = data.halves("validation" if data.size("validation") else "train")
+    if len(inputs) == len(targets) == 1 and inputs[0].ndim == 2 and inputs[0].shape[1] < 3 and targets[0][0].size == 1:
+        model = registered.to_model(individual)
+        write_curve(path, inputs[0], targets[0].reshape(-1), lambda x: np.asarray(model(x)).reshape(-1))
+
+
+class AnswerTrace(RowTrace):
+    """The predicted classes: ``answers``, shape (rows, samples), bytes, and ``labels`` of all validation samples.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "answers", {}, MOST_ANSWERED)
+
+    def row(self, evolution: Evolution) -> NDArray[np.uint8] | None:
+        """Return the predicted classes; None without classes, or with more than fit into a byte."""
+        found = _predicted(Registered.read(evolution.toolbox).problem, evolution.best, None)
+        if found is None or found[2].shape[1] > 256:
+            return None
+        self._more = {"labels": found[1]}
+        return np.asarray(found[2].argmax(axis=1), np.uint8)
 
 
 def best_model(evolution: Evolution, path: Path) -> Any:

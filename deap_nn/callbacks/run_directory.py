@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from deap_nn.callbacks.base import Callback, Evolution
 from deap_nn.callbacks.candidates import SCORED_EVERY
-from deap_nn.callbacks.predictions import as_bytes, best_model, write_predictions
-from deap_nn.callbacks.traces import FilterTrace, Rows, WeightTrace, first_filters
+from deap_nn.callbacks.predictions import AnswerTrace, as_bytes, best_model, write_predictions
+from deap_nn.callbacks.traces import FilterTrace, Rows, RowTrace, WeightTrace, first_filters
 from deap_nn.core.environment import versions
 from deap_nn.core.files import plain, sync_folder, write_arrays, write_json, write_with
 from deap_nn.core.logbooks import rows_of, write_rows
@@ -31,8 +31,8 @@ from deap_nn.genome.vectors import Layout
 from deap_nn.operators.describe import describe_algorithm, settings_of
 from deap_nn.operators.selection import operator_of
 from deap_nn.process import signals
-from deap_nn.report.html import RELOADED_SECONDS, try_report
-from deap_nn.runs.files import FILTERS_FILE, PREDICTIONS_FILE
+from deap_nn.report.html import try_report
+from deap_nn.runs.files import ANSWERS_FILE, FILTERS_FILE, PREDICTIONS_FILE
 
 OURS = ("data", "fitness_weights", "versions")
 """Settings that a script cannot replace, because the report relies on them."""
@@ -104,8 +104,8 @@ def _of_the_problem(registered: Registered) -> dict[str, Any]:
     return found
 
 
-PAGE_SHARE = 0.01
-"""The largest share of a run's time for which it rewrites its page."""
+PAGE_SECONDS, PAGE_SHARE = 5, 0.01
+"""The shortest time between two writings of a run's page, and the largest share of its time that they take."""
 
 
 class RunDirectory(Callback):
@@ -167,7 +167,7 @@ class RunDirectory(Callback):
         self._evolution: Evolution | None = None
         self._has_run = self._has_weights = self._is_entered = self._is_closed = False
         self.keeps_best = not os.path.lexists(self.path / "best.npz")
-        self._filters: FilterTrace | None = None
+        self._kept: list[RowTrace] = [AnswerTrace(self.path / ANSWERS_FILE)]
         self._restored = not again
         if again and not self.path.is_dir():
             raise FileNotFoundError(errno.ENOENT, "no such folder to resume", str(self.path))
@@ -264,8 +264,8 @@ class RunDirectory(Callback):
         seen = states[1:]
         self._restored = True
         self._begun -= evolution.elapsed
-        if self._filters is not None:
-            self._filters.restore(evolution.generation)
+        for kept in self._kept:
+            kept.restore(evolution.generation)
         self._trace.rows = [bytes.fromhex(state["trace"]) for state in seen]
         self._rows.restore(rows_of(evolution.logbook), [state["timing"] for state in seen])
         self._write_status()
@@ -287,7 +287,8 @@ class RunDirectory(Callback):
         samples = samples_of(toolbox)
         found = None if layout is None or samples is None else first_filters(layout, samples.shape[1:])
         if found is not None and samples is not None:
-            self._filters = FilterTrace(self.path / FILTERS_FILE, *found, as_bytes(samples[:SHOWN], samples[:SHOWN]))
+            shown = as_bytes(samples[:SHOWN], samples[:SHOWN])
+            self._kept.append(FilterTrace(self.path / FILTERS_FILE, *found, shown))
 
     def on_generation(self, evolution: Evolution) -> None:
         """Append the generation's rows, and sometimes rewrite the other statistics.
@@ -299,13 +300,13 @@ class RunDirectory(Callback):
         """
         self._check_restored()
         self._catch_up(evolution)
-        if self._filters is not None:
-            self._filters.keep(evolution)
+        for kept in self._kept:
+            kept.keep(evolution)
         if time.perf_counter() >= self._next_page:
             begun = time.perf_counter()
             try_report(self.path, quiet=True)
             ended = time.perf_counter()
-            self._next_page = ended + max(RELOADED_SECONDS, (ended - begun) / PAGE_SHARE)
+            self._next_page = ended + max(PAGE_SECONDS, (ended - begun) / PAGE_SHARE)
         if evolution.generation >= self._next_statistics:
             self._write_statistics(evolution)
             # They are rewritten whole, so at growing distances: all writing then stays in proportion to the run.
@@ -336,8 +337,8 @@ class RunDirectory(Callback):
             if evolution.interrupted:
                 self._write_status()
             self._write_statistics(evolution)
-            if self._filters is not None and evolution.logbook:
-                self._filters.keep(evolution, last=True)
+            for kept in self._kept[1:] if evolution.logbook else ():  # the result's predictions have their own file
+                kept.keep(evolution, last=True)
             if evolution.error is not None:
                 self._keep_best()  # now, since the run's cache is still there
         except BaseException as error:

@@ -222,17 +222,63 @@ def first_filters(layout: Layout, sample_shape: Sequence[int]) -> tuple[str, NDA
     return layout.names[first], places[:count].copy()  # a view would keep the array of all places in memory
 
 
-class FilterTrace:
-    """The first layer's filters of the best member of some generations, in a file that is always whole.
+class RowTrace:
+    """An array of the best member of some generations, in a file that is always whole.
 
-    At most ``MOST_ROWS`` generations at equal distances are kept, and the last one. The distance doubles when there
-    would be more.
+    At most `most` generations at equal distances are kept, and the last one. The distance doubles when there would be
+    more.
 
     Parameters
     ----------
     path : Path
-        An ``.npz`` file: ``generations``, shape (rows,); ``filters``, shape (rows, filters, height, width), float16,
-        the means over the channels; ``matrix``, the name of the layer's matrix; and ``images``, if given.
+        An ``.npz`` file: ``generations``, shape (rows,); their arrays by `name`, shape (rows, ...); and `more`.
+    name : str
+        The name of the array.
+    more : mapping
+        Further arrays, the same for all generations.
+    most : int
+        The most rows.
+    """
+
+    def __init__(self, path: Path, name: str, more: dict[str, Any], most: int) -> None:
+        self.path, self._name, self._more, self._most = path, name, more, most
+        self._rows: dict[int, NDArray[Any]] = {}
+        self._every = 1
+
+    def row(self, evolution: Evolution) -> NDArray[Any] | None:
+        """Return the array of the best member, or None if it has none."""
+        raise NotImplementedError
+
+    def restore(self, generation: int) -> None:
+        """Read the rows before a generation; a file that is missing or damaged begins again."""
+        with contextlib.suppress(InputError):
+            arrays = read_arrays(self.path, "generations", self._name)
+            rows = zip(arrays["generations"].tolist(), arrays[self._name], strict=True)
+            self._rows = {number: row for number, row in rows if number < generation}
+
+    def keep(self, evolution: Evolution, *, last: bool = False) -> None:
+        """Keep the last row, if its generation is one of the equal distances or the last of the run."""
+        generation = evolution.row["gen"]
+        while generation // self._every >= self._most:
+            self._every *= 2
+        if generation in self._rows or not (last or generation % self._every == 0):
+            return
+        row = self.row(evolution)
+        if row is None:
+            return
+        self._rows = {number: kept for number, kept in sorted(self._rows.items()) if number % self._every == 0}
+        self._rows[generation] = row
+        generations, rows = np.array(list(self._rows)), np.stack(list(self._rows.values()))
+        write_arrays(self.path, {"generations": generations, self._name: rows, **self._more})
+
+
+class FilterTrace(RowTrace):
+    """The first layer's filters: ``filters``, shape (rows, filters, height, width), float16, the means over channels.
+
+    Parameters
+    ----------
+    path : Path
+        The file, which also has ``matrix``, the name of the layer's matrix, and ``images``, if given.
     matrix : str
         The name of the layer's matrix.
     places : numpy.ndarray
@@ -244,30 +290,12 @@ class FilterTrace:
     def __init__(
         self, path: Path, matrix: str, places: NDArray[np.int64], images: NDArray[np.uint8] | None = None
     ) -> None:
-        self.path = path
-        self._more = {} if images is None or images.shape[1:] != places.shape[1:3] else {"images": images}
-        self._matrix, self._places = matrix, places
-        self._rows: dict[int, NDArray[np.float16]] = {}
-        self._every = 1
+        more = {} if images is None or images.shape[1:] != places.shape[1:3] else {"images": images}
+        super().__init__(path, "filters", {"matrix": np.array(matrix), **more}, MOST_ROWS)
+        self._places = places
 
-    def restore(self, generation: int) -> None:
-        """Read the rows before a generation; a file that is missing or damaged begins again."""
-        with contextlib.suppress(InputError):
-            arrays = read_arrays(self.path, "generations", "filters")
-            rows = zip(arrays["generations"].tolist(), arrays["filters"], strict=True)
-            self._rows = {number: row for number, row in rows if number < generation}
-
-    def keep(self, evolution: Evolution, *, last: bool = False) -> None:
-        """Keep the last row, if its generation is one of the equal distances or the last of the run."""
-        generation = evolution.row["gen"]
-        while generation // self._every >= MOST_ROWS:
-            self._every *= 2
-        if generation in self._rows or not (last or generation % self._every == 0):
-            return
+    def row(self, evolution: Evolution) -> NDArray[np.float16]:
+        """Return the filters."""
         largest = float(np.finfo(np.float16).max)
         means = np.asarray(evolution.look(evolution.best))[self._places].mean(axis=-1)
-        self._rows = {number: row for number, row in sorted(self._rows.items()) if number % self._every == 0}
-        self._rows[generation] = np.clip(means, -largest, largest).astype(np.float16)
-        generations, filters = np.array(list(self._rows)), np.stack(list(self._rows.values()))
-        arrays = {"generations": generations, "filters": filters, "matrix": np.array(self._matrix)}
-        write_arrays(self.path, arrays | self._more)
+        return np.asarray(np.clip(means, -largest, largest), np.float16)

@@ -20,7 +20,15 @@ from numpy.typing import NDArray
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import finite, write_text, writing
 from deap_nn.core.logbooks import measure_of
-from deap_nn.runs.files import FILTERS_FILE, PREDICTIONS_FILE, Columns, read_arrays, read_columns, read_json
+from deap_nn.runs.files import (
+    ANSWERS_FILE,
+    FILTERS_FILE,
+    PREDICTIONS_FILE,
+    Columns,
+    read_arrays,
+    read_columns,
+    read_json,
+)
 
 MOST_POINTS = 1500
 """The largest number of points in a curve."""
@@ -81,6 +89,8 @@ def describe_run(folder: Path) -> dict[str, Any]:
     for name, (file, describe) in parts.items():
         if (folder / file).exists() and (found := describe(folder / file)) is not None:
             described[name] = found
+    if "confusion" in described.get("answers", {}) and (folder / ANSWERS_FILE).exists():
+        described["answers"]["before"] = _answers_before(folder / ANSWERS_FILE, described["answers"])
     return described
 
 
@@ -128,6 +138,11 @@ def _rounded(value: float) -> float | None:
     if not math.isfinite(value):
         return None
     return value if float(value).is_integer() else float(f"{value:.6g}")
+
+
+def _nested(array: NDArray[Any]) -> Any:
+    """Return an array as nested lists of numbers of six digits."""
+    return [_nested(part) for part in array] if array.ndim else _rounded(float(array))
 
 
 def _packed(array: NDArray[Any]) -> str:
@@ -190,6 +205,8 @@ def sought_by(filters: NDArray[np.float32], images: NDArray[np.uint8]) -> NDArra
 
 
 def _predictions(path: Path) -> dict[str, Any]:
+    if "grid" in (arrays := read_arrays(path)):
+        return {name: _nested(array) for name, array in arrays.items()}
     arrays = read_arrays(path, "confusion", "samples", "labels", "answers", "probabilities")
     confusion = arrays["confusion"]
     found: dict[str, Any] = {"samples": int(confusion.sum()), "misread": int(confusion.sum() - confusion.trace())}
@@ -205,10 +222,18 @@ def _predictions(path: Path) -> dict[str, Any]:
     return found
 
 
-REPORT_FILE = "report.html"
+def _answers_before(path: Path, last: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the confusion matrix of each generation that is kept, and the answers to the samples that are shown."""
+    arrays = read_arrays(path, "generations", "answers", "labels")
+    confusion = np.zeros((len(arrays["answers"]), len(last["confusion"]), len(last["confusion"])), np.int64)
+    for matrix, answers in zip(confusion, arrays["answers"], strict=True):
+        np.add.at(matrix, (arrays["labels"], answers), 1)
+    shown = arrays["answers"][:, last["digits"]["samples"]] if "digits" in last else arrays["answers"][:, :0]
+    found = {"confusion": confusion, "answers": shown, "generations": arrays["generations"]}
+    return {name: array.tolist() for name, array in found.items()}
 
-RELOADED_SECONDS = 5
-"""The time after which the page of a run in progress reloads itself."""
+
+REPORT_FILE = "report.html"
 
 SCRIPTS = ("base.js", "charts.js", "inside.js", "sections.js", "compare.js", "main.js")
 """The files of the page's script, in this order."""
@@ -245,9 +270,7 @@ def make_page(data: Mapping[str, Any], title: str) -> str:
     def read(name: str) -> str:
         return (folder / name).read_text(encoding="utf-8")
 
-    running = data.get("status", {}).get("state") == "running"
     parts = {
-        "RELOAD": f'<meta http-equiv="refresh" content="{RELOADED_SECONDS}">' if running else "",
         "TITLE": html.escape(title),
         "STYLE": read("page.css"),
         "SCRIPT": "\n".join(map(read, SCRIPTS)),

@@ -7,6 +7,7 @@ import base64
 import json
 import shutil
 
+import numpy as np
 import pytest
 from conftest import ROOT
 from report_pages import HOSTILE, bare
@@ -17,8 +18,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
+from deap_nn.callbacks.predictions import write_curve
 from deap_nn.core.logbooks import read_csv
-from deap_nn.report import html
 from deap_nn.report.html import write_comparison, write_report
 
 PICTURES = ROOT / "build" / "pictures"
@@ -159,12 +160,13 @@ def test_every_figure_is_drawn(opened, finished_run, width, scheme):
     picture(browser, f"report-{width}-{scheme}")
 
 
-def test_what_a_run_has_not_leaves_no_gap(opened, tmp_path):
-    browser = opened(write_report(bare(tmp_path / "run")))
-    assert [part.get_attribute("id") for part in browser.find_elements(By.CSS_SELECTOR, "main > section")] == [
-        "curves",
-        "settings",
-    ]
+def test_a_small_problem_has_its_surface_and_no_gap(opened, tmp_path):
+    folder, x = bare(tmp_path / "run"), np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
+    write_curve(folder / "answers.npz", x, x[:, 0], lambda inputs: inputs[:, 1])
+    browser = opened(write_report(folder))
+    sections = browser.find_elements(By.CSS_SELECTOR, "main > section")
+    assert [part.get_attribute("id") for part in sections] == ["curve", "curves", "settings"]
+    assert [row.text for row in browser.find_elements(By.CSS_SELECTOR, "#curve tbody tr")][1] == "0, 1 0 1"
     check_figures(browser)
 
 
@@ -179,6 +181,7 @@ def test_one_control_moves_all_by_keys_by_play_and_by_the_address(opened, finish
     control.send_keys(Keys.HOME)
     assert (value_of(browser, "generation"), browser.current_url[-13:]) == (0, "#generation=0")
     assert control.get_attribute("aria-valuetext").startswith("Generation 0; Error rate (lower is better): ")
+    assert "The best member of generation 0 on" in browser.find_element(By.CSS_SELECTOR, "#confusion .note").text
     assert all(browser.execute_script(text) != one for text, one in zip((picture, weights), last, strict=True))
     control.send_keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
     assert browser.find_element(By.CSS_SELECTOR, "output[for=generation]").text == "2"
@@ -231,7 +234,8 @@ def test_it_prints_with_its_settings(opened, finished_run):
     assert content.startswith(b"%PDF")
     assert 3 <= content.count(b"/Type /Page\n") <= 12
     details = browser.find_element(By.ID, "settings-all")
-    assert details.find_elements(By.TAG_NAME, "tr")  # opened for print
+    said = details.find_element(By.CSS_SELECTOR, ".note").get_property("textContent")  # opened for print
+    assert said.startswith("Genetic algorithm (ga): 4 parents crossed by cxScanning(), mutGaussianAdaptive(")
     assert details.get_attribute("open") is None  # and closed after it
 
 
@@ -260,15 +264,16 @@ def test_runs_are_compared(opened, finished_run, tmp_path, width):
     check_figures(browser)
 
 
-def test_the_page_of_a_run_in_progress_reloads_itself(opened, finished_run, tmp_path, monkeypatch):
-    monkeypatch.setattr(html, "RELOADED_SECONDS", 1)
+def test_the_page_of_a_run_in_progress_reloads_itself(opened, finished_run, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(finished_run, folder)
     (folder / "status.json").write_text('{"state": "running", "asked_generations": 20}')
     browser = opened(write_report(folder))
     assert browser.find_element(By.CSS_SELECTOR, ".state").text.startswith("running, generation 8 of 20, some ")
+    browser.find_element(By.ID, "generation").send_keys(Keys.HOME)
     shutil.copy(finished_run / "status.json", folder / "status.json")
     write_report(folder)
     wait = WebDriverWait(browser, 20, ignored_exceptions=[NoSuchElementException, StaleElementReferenceException])
     wait.until(lambda _: browser.find_element(By.CSS_SELECTOR, ".state").text == "finished")
+    assert value_of(browser, "generation") == 0  # as it was pinned
     check_figures(browser)

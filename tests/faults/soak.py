@@ -33,6 +33,7 @@ GENOME_BYTES = {"cnn": 4 * 3_274_634}
 """By so much memory goes up and down, where that can be told from other growth."""
 
 GROWING = {"logbook.csv", "logbook.json", "timing.csv", "trace.npz", "filters.npz", "readouts.csv", "checkpoint"}
+GROWING |= {"answers-by-generation.npz"}
 """The files of a run that grow with it."""
 
 

@@ -19,6 +19,7 @@ FILES = {
     "readouts.csv",
     "trace.npz",
     "filters.npz",
+    "answers-by-generation.npz",
     "answers.npz",
     "report.html",
     "fitness.png",

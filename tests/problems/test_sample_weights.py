@@ -151,14 +151,12 @@ FINITE = "^sample_weight and class_weight must be of finite numbers, at least 0$
             "^class_weight must map classes to weights or be 'balanced', got 'even'$",
         ),
         ({"class_weight": {"cat": 2.0}}, UserWarning, "^class_weight has a weight for 'cat', a class that no"),
-        ({"class_weight": {0: -1}}, ValueError, FINITE),
         ({"class_weight": {0: 1}, "y": np.zeros((40, 2, 2))}, ValueError, "^class_weight needs one output and classes"),
         (
             {"loss": lambda outputs, targets: 0.0},
             ValueError,
             "^<lambda> needs a parameter sample_weight, as the samples have weights$",
         ),
-        ({"validation_data": (x_of(), labels(), np.ones(3))}, ValueError, "^sample_weight must have a weight for each"),
         (
             {"validation_data": (x_of(),)},
             ValueError,

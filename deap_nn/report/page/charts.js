@@ -169,7 +169,7 @@ function drawPlot(plot, width, options, series, named) {
   }
   if (kept) {
     const [at, y] = [toX(kept.x), toY(kept.y)], end = at > width / 2 ? "end" : "start";
-    parts.push(draw("circle", { cx: at, cy: y, r: 7, class: "kept" }), draw("text", { x: at, y: y - 14, "text-anchor": end, class: "kept-name" }, kept.name));
+    parts.push(draw("circle", { cx: at, cy: y, r: 7, class: "kept" }), draw("text", { x: at, y: Math.min(y + 22, height - bottom - 4), "text-anchor": end, class: "kept-name" }, kept.name));
   }
   const crossing = draw("g", { "aria-hidden": "true" });
   plot.replaceChildren(...parts, crossing);

@@ -72,8 +72,22 @@ function scoredOn(answers, config) {
   return known > answers.samples ? `the first ${grouped(answers.samples)} of ${grouped(known)}` : `all ${grouped(answers.samples)}`;
 }
 
-function confusionSection(answers, config) {
-  const matrix = answers.confusion, totals = matrix.map((row) => row.reduce((sum, value) => sum + value, 0));
+/* The place of the last generation with kept answers up to a generation, or -1 for the network that the run keeps. */
+const placeBefore = ({ before }, run, at) => (before && at < lastOf(run.logbook.gen) ? placeOf(before.generations, at) : -1);
+
+function confusionSection(time, run) {
+  const { answers, config } = run, holder = make("div", {});
+  time.follow((at) => {
+    const place = placeBefore(answers, run, at);
+    const who = place < 0 ? `The kept network on ${scoredOn(answers, config)} validation samples` : `The best member of generation ${grouped(answers.before.generations[place])} on all validation samples`;
+    holder.replaceChildren(...confusionOf(place < 0 ? answers.confusion : answers.before.confusion[place], who));
+  });
+  return section("confusion", "Confusion matrix", holder);
+}
+
+function confusionOf(matrix, who) {
+  const totals = matrix.map((row) => row.reduce((sum, value) => sum + value, 0)), samples = totals.reduce((sum, value) => sum + value, 0);
+  const misread = samples - matrix.reduce((sum, row, i) => sum + row[i], 0);
   const worst = Math.max(1, ...matrix.flatMap((row, i) => row.filter((_, j) => i !== j)));
   const cell = (i, j) => {
     const value = matrix[i][j], part = i === j ? value / (totals[i] || 1) : value / worst;
@@ -84,25 +98,51 @@ function confusionSection(answers, config) {
   const head = make("tr", {}, make("th", { scope: "col" }, "true"), matrix.map((_, j) => make("th", { scope: "col" }, String(j))), make("th", { scope: "col", class: "share" }, "correct"));
   const body = matrix.map((row, i) => make("tr", {}, make("th", { scope: "row" }, String(i)), row.map((_, j) => cell(i, j)), make("td", { class: "share" }, percent(matrix[i][i] / (totals[i] || 1), 0))));
   const mistakes = matrix.flatMap((row, i) => row.map((value, j) => [value, i, j])).filter(([value, i, j]) => value && i !== j).sort((a, b) => b[0] - a[0]);
-  const often = mistakes.slice(0, 8).map(([value, i, j]) => [`${i} read as ${j}`, grouped(value), percent(value / answers.misread, 0), barCell(value / worst)]);
-  return section("confusion", "Confusion matrix",
-    make("p", { class: "note" }, `The kept network on ${scoredOn(answers, config)} validation samples; it misreads ${grouped(answers.misread)} (${percent(answers.misread / answers.samples)}).`),
+  const often = mistakes.slice(0, 8).map(([value, i, j]) => [`${i} read as ${j}`, grouped(value), percent(value / misread, 0), barCell(value / worst)]);
+  return [make("p", { class: "note" }, `${who}; it misreads ${grouped(misread)} (${percent(misread / samples)}).`),
     make("div", { class: "columns" }, make("div", { class: "scroll confusion", tabindex: "0", role: "region", "aria-label": "Confusion matrix", style: "max-height: none; border: 0" },
       make("table", {}, make("thead", {}, above, head), make("tbody", {}, body))),
-      often.length ? table("Most frequent mistakes", ["mistake", "times", "of all mistakes", ""], often) : null));
+      often.length ? table("Most frequent mistakes", ["mistake", "times", "of all mistakes", ""], often) : null)];
 }
 
-function misreadSection(answers) {
-  const { digits } = answers, [height, width] = digits.shape, pixels = unpack(digits.images, Uint8Array);
+function misreadSection(time, run) {
+  const { answers } = run, { digits } = answers, [height, width] = digits.shape, pixels = unpack(digits.images, Uint8Array);
   const one = (place) => {
     const [said, truth] = digits.probabilities[place], label = digits.labels[place], answer = digits.answers[place];
     const canvas = make("canvas", { role: "img", "aria-label": `a ${label}, read as ${answer}, ${percent(said, 0)} sure` });
     paint(canvas, height, width, (i) => { const grey = pixels[place * height * width + i]; return [grey, grey, grey]; });
     const title = `validation sample ${digits.samples[place]}: ${label} with ${percent(truth)}, ${answer} with ${percent(said)}`;
-    return make("li", { title }, canvas, make("span", { "aria-hidden": "true" }, `${label} → `, make("b", { class: "said" }, String(answer))), make("small", { "aria-hidden": "true" }, percent(said, 0)));
+    const given = make("b", {}), sure = make("small", { "aria-hidden": "true" });
+    time.follow((at) => {
+      const before = placeBefore(answers, run, at), then = before < 0 ? answer : answers.before.answers[before][place];
+      given.textContent = then;
+      given.className = then === label ? "right" : "said";
+      sure.textContent = before < 0 ? percent(said, 0) : "\u00a0";
+    });
+    return make("li", { title }, canvas, make("span", { "aria-hidden": "true" }, `${label} → `, given), sure);
   };
   const shown = digits.labels.length, all = shown === answers.misread;
   return section("misread", "Misread samples",
     make("p", { class: "note" }, all ? `All ${grouped(shown)} samples that the kept network misreads: true class, predicted class, and the probability of the prediction.` : `${grouped(shown)} of the ${grouped(answers.misread)} samples that the kept network misreads, of each class those with the highest probability: true class, predicted class, and the probability of the prediction.`),
     make("ul", { class: "digits" }, digits.labels.map((_, place) => one(place))));
+}
+
+/* What a network of one or two inputs computes: a curve or a surface, with the samples; and all of them, if they are few. */
+function curveSection({ inputs, targets, found, grid }) {
+  const flat = inputs[0].length === 1, plot = draw("svg", { class: "plot", role: "img", viewBox: "0 0 640 400", "aria-label": "Targets and outputs by input" });
+  const outputs = grid.flat(), [low, high] = range([...outputs, ...targets]), spans = inputs[0].map((_, i) => range(inputs.map((x) => x[i])));
+  const level = (value) => Math.round(254 * ((value - low) / (high - low || 1)) - 127), colour = (value) => `rgb(${tint(level(value)).join(",")})`;
+  const place = (value, [first, last], from, to) => from + ((to - from) * (value - first)) / (last - first || 1);
+  const toX = (x) => place(x, spans[0], 60, 620), toY = (y) => place(y, flat ? [low, high] : spans[1], 360, 15);
+  const name = (x, y, text) => draw("text", { x, y, "text-anchor": "middle" }, text);
+  if (flat) plot.append(draw("path", { class: "curve k0", d: lineOf(grid.map((y, i) => [place(i, [0, grid.length - 1], 60, 620), toY(y)])) }));
+  else grid.forEach((row, i) => row.forEach((value, j) => plot.append(draw("rect", { x: 60 + (560 * j) / row.length, y: 360 - (345 * (i + 1)) / grid.length, width: 560 / row.length + 0.5, height: 345 / grid.length + 0.5, fill: colour(value) }))));
+  inputs.forEach((x, i) => plot.append(draw("circle", { cx: toX(x[0]), cy: toY(flat ? targets[i] : x[1]), r: 5, class: "mark", fill: flat ? "var(--c1)" : colour(targets[i]), stroke: "black" })));
+  spans[0].forEach((end) => plot.append(name(toX(end), 380, short(end, 3))));
+  (flat ? [low, high] : spans[1]).forEach((end) => plot.append(name(30, toY(end) + 4, short(end, 3))));
+  plot.append(name(340, 395, flat ? "input" : "first input (the second one upwards)"));
+  return section("curve", "What it computes",
+    make("p", { class: "note" }, `${flat ? "The curve is the network's output" : `The colour is the network's output, from ${short(low, 3)} to ${short(high, 3)}`}; the dots are samples${flat ? "" : " in the colour of their target"}.`),
+    make("div", { class: "columns" }, make("figure", {}, plot),
+      inputs.length < 17 ? table("Targets and outputs", ["inputs", "target", "output"], inputs.map((x, i) => [x.map((one) => short(one)).join(", "), short(targets[i]), short(found[i], 3)])) : null));
 }

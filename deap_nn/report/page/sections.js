@@ -17,6 +17,8 @@ const isMaximised = (config) => Array.isArray(config.fitness_weights) && config.
 const bestOf = (run) => (isMaximised(run.config) && run.logbook.max) || run.logbook.min;
 const formatOf = (run) => (isShare(run) ? percent : short);
 
+const spelled = (measure) => ({ mse: "mean squared error", mae: "mean absolute error" })[measure] || measure;
+
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 /* Errors to compare with, where network, data and budget are theirs: full MNIST by its digest. */
@@ -42,12 +44,13 @@ function verdictOf(run) {
   const how = `${/sgd|adam/.test(config.method) ? "learned" : "learned without backpropagation"}${isNumber(took) ? ` in ${duration(took)}` : ""}`;
   if (status.solved) return `Solved in generation ${grouped(last)}, ${how}`;
   if (isNumber(error) && isShare(run)) return `Reads ${Math.round(100 - 100 * error)} of 100 ${unseen} ${MODELS[config.model] ? "digits" : "samples"} right, ${how}`;
-  if (isNumber(error)) return `${capital(measure)} ${short(error)} on ${unseen} samples, ${how}`;
-  return `${capital(run.fitness)} ${short(lastOf(bestOf(run)))} after ${count(last, "generation")}`;
+  if (isNumber(error)) return `${capital(spelled(measure))} ${short(error)} on ${unseen} samples, ${how}`;
+  return `${capital(spelled(run.fitness))} ${short(lastOf(bestOf(run)))} after ${count(last, "generation")}`;
 }
 
 /* What to compare it with, and what it is bad at. */
-function weaknessOf({ answers }) {
+function weaknessOf({ answers, measure, fitness }) {
+  if (answers && answers.grid) return /^(mse|mean.squared.error)$/.test(measure || fitness) ? `The best constant has ${short(answers.constant, 3)}.` : null;
   if (!answers || !answers.confusion) return null;
   const rows = answers.confusion, right = rows.map((row, i) => row[i] / row.reduce((sum, value) => sum + value, 0));
   const worst = right.reduce((found, value, i) => (value < right[found] ? i : found), 0);
@@ -146,11 +149,13 @@ function settingsSection(run) {
 /* The parts of a run's page, in the order in which a reader asks, and the control of the generation that they show. */
 function partsOf(run) {
   const time = timeline("generation", "Generation", run.logbook.gen), { answers } = run;
+  const curves = errorSection(time, run);
   const parts = [
-    answers && answers.digits && misreadSection(answers),
-    answers && answers.confusion && confusionSection(answers, run.config),
     make("div", { class: "sticky" }, time.control),
-    errorSection(time, run),
+    answers && answers.grid && curveSection(answers),
+    answers && answers.digits && misreadSection(time, run),
+    answers && answers.confusion && confusionSection(time, run),
+    curves,
     run.filters && filtersSection(time, run.filters),
     run.weights && weightsSection(time, run.weights),
     populationSection(time, run),
