@@ -157,8 +157,8 @@ def table(results: Rows) -> str:
             name,
             str(len(tests)),
             *([scored[name]] if scored else []),
-            spread(errors[name]),
-            spread(tests),
+            unbroken(spread(errors[name])),
+            unbroken(spread(tests)),
             chance,
         ]
         lines.append(f"| {' | '.join(cells + ([options[name]] if options else []))} |")
@@ -189,7 +189,12 @@ def lowest_to_highest(errors: Sequence[float], digits: int = 4) -> str:
     """Return the median of some errors with the lowest and the highest; of one error only this."""
     if len(errors) == 1:
         return f"{errors[0]:.{digits}f}"
-    return f"{np.median(errors):.{digits}f} ({min(errors):.{digits}f} to {max(errors):.{digits}f})"
+    return unbroken(f"{np.median(errors):.{digits}f} ({min(errors):.{digits}f} to {max(errors):.{digits}f})")
+
+
+def unbroken(text: str) -> str:
+    """Return a text that stays in one line of a table."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def cost(rows: Rows) -> list[str]:
