@@ -50,7 +50,7 @@ class Terminal:
             return
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
         data = [dataset.note] if dataset.name == "mnist5k" != asked else []
-        watch = f"watch: deap-nn report {directory.path}, and open {directory.path / REPORT_FILE}"
+        watch = f"watch: {(directory.path / REPORT_FILE).absolute().as_uri()}, after the first generation"
         for line in (algorithm, *data, watch):
             print_above_bar(textwrap.fill(line, width, break_on_hyphens=False, break_long_words=False), sys.stdout)
         self.show("compiling")

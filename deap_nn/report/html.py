@@ -180,7 +180,7 @@ def _filters(path: Path) -> dict[str, Any]:
 
 
 def sought_by(filters: NDArray[np.float32], images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return what hidden units look for, of those that changed most.
+    """Return a picture of the samples that each hidden unit prefers, of the units that changed most.
 
     Parameters
     ----------
