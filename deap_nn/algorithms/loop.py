@@ -186,6 +186,7 @@ class Run:
             if time.monotonic() - last_call > PROGRESS_SECONDS:
                 tell(self.watching, "on_progress", evolution)
                 last_call = time.monotonic()
+        evolution.answers = [one.answers for one in counted]
         worst = sum(abs(individual.fitness.values[0]) == WORST for individual in population)
         if worst == len(population):
             problem = evaluation_of(registered.evaluate).problem

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from deap import base, tools
+from numpy.typing import NDArray
 
 from deap_nn.core.errors import EvaluationError
 from deap_nn.core.logbooks import Row, flattened, last_record
@@ -40,7 +41,8 @@ class Evolution:
     ``recombination_weights``, the members have recombination weights, and ``mean`` of all members is the next centre.
 
     ``settings`` are arguments of `evolve` that decide a result: ``seed``, ``cxpb`` and ``mutpb``. ``watching`` are the
-    callbacks, and ``phase`` is the last work that `enter` named.
+    callbacks, ``answers`` are the classes that each member predicts for the mini-batch, if layers move by cases, and
+    ``phase`` is the last work that `enter` named.
     """
 
     toolbox: base.Toolbox
@@ -63,6 +65,7 @@ class Evolution:
     mean: Callable[[Sequence[Any]], Any] = mean_of
     settings: Mapping[str, Any] = field(default_factory=dict)
     watching: Sequence[Callback] = ()
+    answers: Sequence[NDArray[np.uint8] | None] = ()
     phase: str = ""
 
     @property

@@ -16,12 +16,16 @@ from deap_nn.callbacks.base import Evolution
 from deap_nn.callbacks.traces import RowTrace, image_shape
 from deap_nn.core.files import write_arrays
 from deap_nn.core.registered import Registered
+from deap_nn.data.minibatches import Strata, batch_indices
 
 MOST_CLASSES = 2_000
 """The most classes of outputs that are kept: the confusion matrix of this number takes 32 MB."""
 
 MOST_ANSWERED = 12
 """The most generations whose predictions are kept."""
+
+MOST_SHARED, MOST_MEMBERS, MOST_SHOWN_CLASSES = 20, 100, 20
+"""The most generations, members and classes of which the members' answers are kept."""
 
 MOST_SHOWN = 200
 """The most samples that are shown beside a curve or a surface."""
@@ -134,6 +138,43 @@ class AnswerTrace(RowTrace):
             return None
         self._more = {"labels": found[1]}
         return np.asarray(found[2].argmax(axis=1), np.uint8)
+
+
+class MemberTrace(RowTrace):
+    """The answers of the members to the first sample of each class in the mini-batch, from their scoring.
+
+    Parameters
+    ----------
+    path : Path
+        The file. Its ``rows``, bytes of shape (rows, classes, 1 + members + pixels), have for each sample its class,
+        the answers of ``members`` members, and its image of ``shape``, every other row and column of the sample.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "rows", {}, MOST_SHARED)
+
+    def row(self, evolution: Evolution) -> NDArray[np.uint8] | None:
+        """Return the row of a generation; None unless layers move by cases and the samples are images of classes."""
+        from deap_nn.data.loading import find_dataset
+
+        problem, answers = Registered.read(evolution.toolbox).problem, evolution.answers[:MOST_MEMBERS]
+        inputs, targets = ([], []) if problem is None else find_dataset(problem.data).halves("train")
+        if not answers or any(one is None for one in answers) or len(inputs) != 1:
+            return None
+        if (
+            image_shape(inputs[0].shape[1:]) is None
+            or np.ndim(targets[0]) != 1
+            or targets[0].max() >= MOST_SHOWN_CLASSES
+        ):
+            return None
+        strata = Strata.of(targets[0]) if problem.stratified else None
+        batch = batch_indices(problem.seed, evolution.generation, problem.batch_size, len(targets[0]), strata)
+        labels = targets[0][batch]
+        places = [int(np.argmax(labels == label)) for label in range(int(targets[0].max()) + 1)]
+        images = as_bytes(inputs[0][batch[places]], inputs[0][batch])[:, ::2, ::2]
+        self._more = {"members": np.array(len(answers)), "shape": np.array(images.shape[1:])}
+        parts = labels[places, None], np.array(answers)[:, places].T, images.reshape(len(images), -1)
+        return np.concatenate(parts, axis=1, dtype=np.uint8, casting="unsafe")
 
 
 def best_model(evolution: Evolution, path: Path) -> Any:

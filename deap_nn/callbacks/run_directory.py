@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from deap_nn.callbacks.base import Callback, Evolution
 from deap_nn.callbacks.candidates import SCORED_EVERY
-from deap_nn.callbacks.predictions import AnswerTrace, as_bytes, best_model, write_predictions
+from deap_nn.callbacks.predictions import AnswerTrace, MemberTrace, as_bytes, best_model, write_predictions
 from deap_nn.callbacks.traces import FilterTrace, Rows, RowTrace, WeightTrace, first_filters
 from deap_nn.core.environment import versions
 from deap_nn.core.files import plain, sync_folder, write_arrays, write_json, write_with
@@ -32,7 +32,7 @@ from deap_nn.operators.describe import describe_algorithm, settings_of
 from deap_nn.operators.selection import operator_of
 from deap_nn.process import signals
 from deap_nn.report.html import try_report
-from deap_nn.runs.files import ANSWERS_FILE, FILTERS_FILE, PREDICTIONS_FILE
+from deap_nn.runs.files import ANSWERS_FILE, FILTERS_FILE, MEMBERS_FILE, PREDICTIONS_FILE
 
 OURS = ("data", "fitness_weights", "versions")
 """Settings that a script cannot replace, because the report relies on them."""
@@ -167,7 +167,10 @@ class RunDirectory(Callback):
         self._evolution: Evolution | None = None
         self._has_run = self._has_weights = self._is_entered = self._is_closed = False
         self.keeps_best = not os.path.lexists(self.path / "best.npz")
-        self._kept: list[RowTrace] = [AnswerTrace(self.path / ANSWERS_FILE)]
+        self._kept: list[RowTrace] = [
+            AnswerTrace(self.path / ANSWERS_FILE),
+            MemberTrace(self.path / MEMBERS_FILE),
+        ]
         self._restored = not again
         if again and not self.path.is_dir():
             raise FileNotFoundError(errno.ENOENT, "no such folder to resume", str(self.path))

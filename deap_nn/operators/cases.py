@@ -27,11 +27,14 @@ class Scored(NamedTuple):
     products : mapping of int to numpy.ndarray
         The product of the directions of a layer's inputs and its kernel, shape (samples, units), float32, by the index
         of the kernel.
+    answers : numpy.ndarray or None
+        The predicted class of each sample, shape (samples,), bytes; None if the network predicts no classes.
     """
 
     values: tuple[float, ...]
     losses: NDArray[np.float32]
     products: Mapping[int, NDArray[np.float32]]
+    answers: NDArray[np.uint8] | None = None
 
 
 class Counted(NamedTuple):
@@ -39,7 +42,7 @@ class Counted(NamedTuple):
 
     Parameters
     ----------
-    values, losses
+    values, losses, answers
         As in `Scored`.
     sums : mapping of int to (numpy.ndarray, numpy.ndarray)
         The sum of a layer's products times the losses, and that of the products, by the index of the kernel. Only the
@@ -49,6 +52,7 @@ class Counted(NamedTuple):
     values: tuple[float, ...]
     losses: NDArray[np.float32]
     sums: Mapping[int, tuple[NDArray[np.float32], NDArray[np.float32]]] | None = None
+    answers: NDArray[np.uint8] | None = None
 
 
 def _counts(one: Scored | Counted) -> bool:
@@ -57,7 +61,7 @@ def _counts(one: Scored | Counted) -> bool:
 
 def in_blocks(scored: Sequence[Scored]) -> list[Counted]:
     """Return individuals with the sums of each block of `BLOCK`, in which one with a loss that is not finite lacks."""
-    counted = [Counted(one.values, one.losses) for one in scored]
+    counted = [Counted(one.values, one.losses, answers=one.answers) for one in scored]
     for start in range(0, len(scored), BLOCK):
         block, sums = list(filter(_counts, scored[start : start + BLOCK])), {}
         for place in block[0].products if block else ():

@@ -152,7 +152,7 @@ class Scorer:
         if not more:
             return fitness
         losses, products = more[0].numpy(), self._by_place((product.numpy() for product in more[1]), known)
-        return Scored(fitness, losses if finite else np.full_like(losses, np.nan), products)
+        return Scored(fitness, losses if finite else np.full_like(losses, np.nan), products, _classes_in(outputs, 2))
 
     def group_fitness(self, genomes: NDArray[np.float32], generation: int, inputs: bytes | None = None) -> list[Any]:
         """Return the fitness of each genome of a group, shape (genomes, weights); with layer inputs `Scored`."""
@@ -166,10 +166,10 @@ class Scorer:
             fitness = [self._fitness_of(*known, some, given[1]) for known, some in zip(each, outputs_of, strict=True)]
         if not more:
             return fitness
-        losses = np.where(finite[:, None], more[0], np.float32(np.nan))
+        losses, answers = np.where(finite[:, None], more[0], np.float32(np.nan)), _classes_in(outputs, 3)
         return [
-            Scored(value, loss, self._by_place(products, known))
-            for value, loss, products in zip(fitness, losses, zip(*more[1], strict=True), strict=True)
+            Scored(value, losses[i], self._by_place(products, known), None if answers is None else answers[i])
+            for i, (value, products) in enumerate(zip(fitness, zip(*more[1], strict=True), strict=True))
         ]
 
     def _prepared(self, generation: int, inputs: bytes | None) -> tuple[Any, Sequence[Any], Sequence[int]]:
@@ -294,6 +294,14 @@ class Scorer:
             raise TypeError(self._wanted("of the network's shapes", individual))
         if individual.shapes != self.layout.shapes:
             raise ValueError(f"individual must have the shapes {self.layout.shapes}, got {individual.shapes}")
+
+
+def _classes_in(outputs: Sequence[Any], axes: int) -> NDArray[np.uint8] | None:
+    """Return the class that each sample's output predicts; None if there are other outputs than those of classes."""
+    shape = outputs[0].shape
+    if len(outputs) > 1 or len(shape) != axes or not 1 < shape[-1] <= 256:
+        return None
+    return np.asarray(np.argmax(outputs[0], axis=-1), np.uint8)
 
 
 def is_small(model: ModelReference) -> bool:

@@ -54,7 +54,7 @@ def draw_fitness(
     measure: str = "error",
     maximised: bool = False,
     kept: tuple[int, float] | None = None,
-    classes: int | None = None,
+    classes: int = 0,
 ) -> None:
     """Draw the validation error, and below it average and best fitness, by generation.
 
@@ -73,8 +73,8 @@ def draw_fitness(
         Whether the largest fitness is the best.
     kept : tuple of (int, float), optional
         The generation of the network that the run kept, and its measure on validation samples.
-    classes : int, optional
-        The number of classes, for the error rate of chance.
+    classes : int
+        The number of classes, for the error rate of chance; 0 if there are none.
     """
     (fitness, _), (measure, sign) = measure_of(fitness), measure_of(measure)
     errors = [sign * error for error in columns.get("val_error", ())]
@@ -153,8 +153,8 @@ def draw_run(folder: str | os.PathLike[str]) -> list[Path]:
     drawn = [folder / "fitness.png"]
     status = read_json(folder / "status.json") if (folder / "status.json").exists() else {}
     kept = (status["generation"], status["validation_error"]) if "readout" in status else None
-    answers = folder / PREDICTIONS_FILE
-    classes = len(read_arrays(answers, "confusion")["confusion"]) if answers.exists() else None
+    answers = read_arrays(folder / PREDICTIONS_FILE) if (folder / PREDICTIONS_FILE).exists() else {}
+    classes = len(answers.get("confusion", ()))
     draw_fitness(columns, drawn[0], **names, maximised=is_maximised(config), kept=kept, classes=classes)
     trace = folder / "trace.npz"
     if trace.exists():

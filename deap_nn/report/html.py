@@ -23,6 +23,7 @@ from deap_nn.core.logbooks import measure_of
 from deap_nn.runs.files import (
     ANSWERS_FILE,
     FILTERS_FILE,
+    MEMBERS_FILE,
     PREDICTIONS_FILE,
     Columns,
     read_arrays,
@@ -85,6 +86,7 @@ def describe_run(folder: Path) -> dict[str, Any]:
         "weights": ("trace.npz", _weights),
         "filters": (FILTERS_FILE, _filters),
         "answers": (PREDICTIONS_FILE, _predictions),
+        "members": (MEMBERS_FILE, _members),
     }
     for name, (file, describe) in parts.items():
         if (folder / file).exists() and (found := describe(folder / file)) is not None:
@@ -138,11 +140,6 @@ def _rounded(value: float) -> float | None:
     if not math.isfinite(value):
         return None
     return value if float(value).is_integer() else float(f"{value:.6g}")
-
-
-def _nested(array: NDArray[Any]) -> Any:
-    """Return an array as nested lists of numbers of six digits."""
-    return [_nested(part) for part in array] if array.ndim else _rounded(float(array))
 
 
 def _packed(array: NDArray[Any]) -> str:
@@ -206,7 +203,7 @@ def sought_by(filters: NDArray[np.float32], images: NDArray[np.uint8]) -> NDArra
 
 def _predictions(path: Path) -> dict[str, Any]:
     if "grid" in (arrays := read_arrays(path)):
-        return {name: _nested(array) for name, array in arrays.items()}
+        return {name: array.astype(float).round(5).tolist() for name, array in arrays.items()}
     arrays = read_arrays(path, "confusion", "samples", "labels", "answers", "probabilities")
     confusion = arrays["confusion"]
     found: dict[str, Any] = {"samples": int(confusion.sum()), "misread": int(confusion.sum() - confusion.trace())}
@@ -220,6 +217,12 @@ def _predictions(path: Path) -> dict[str, Any]:
             "probabilities": arrays["probabilities"].round(4).tolist(),
         }
     return found
+
+
+def _members(path: Path) -> dict[str, Any]:
+    arrays = read_arrays(path, "generations", "rows", "members", "shape")
+    rows = arrays.pop("rows")
+    return {"size": rows.shape, "rows": _packed(rows), **{name: array.tolist() for name, array in arrays.items()}}
 
 
 def _answers_before(path: Path, last: Mapping[str, Any]) -> dict[str, Any]:

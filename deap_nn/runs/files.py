@@ -64,7 +64,8 @@ def _check_names(found: Mapping[str, Any], names: Sequence[str]) -> None:
         raise ValueError(f"has no {missing[0]}")
 
 
-FILTERS_FILE, PREDICTIONS_FILE, ANSWERS_FILE = "filters.npz", "answers.npz", "answers-by-generation.npz"
+FILTERS_FILE, PREDICTIONS_FILE = "filters.npz", "answers.npz"
+ANSWERS_FILE, MEMBERS_FILE = "answers-by-generation.npz", "members.npz"
 
 
 FILES = {"keras": "model", "init_weights": "init"}

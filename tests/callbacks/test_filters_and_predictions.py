@@ -13,6 +13,8 @@ from deap_nn.callbacks import predictions, traces
 from deap_nn.callbacks.predictions import write_predictions
 from deap_nn.callbacks.traces import FilterTrace, first_filters, image_shape
 from deap_nn.data.dataset import Dataset
+from deap_nn.data.minibatches import batch_indices
+from deap_nn.problems import groups
 from deap_nn.report.html import describe_run
 
 
@@ -166,6 +168,26 @@ def test_answers_add_up_to_the_validation_error(toolbox, digits, tmp_path, monke
     assert fewer["samples"].max() < 30
     first = dict.fromkeys(found["labels"].tolist())
     assert found["labels"][: len(first)].tolist() == sorted(first)  # the surest of each class come first
+
+
+@pytest.mark.parametrize("grouped", [1, 1_000_000])
+def test_answers_of_members_are_kept_from_their_scoring(mlp, digits, tmp_path, monkeypatch, grouped):
+    monkeypatch.setattr(groups, "GROUPED_WEIGHTS", grouped)
+    toolbox, labels = mlp(GA(stratified=False, fitness="error"), batch_size=60, seed=grouped), digits.y_train
+
+    class Reader(Callback):
+        def on_generation(self, evolution):
+            batch = labels[batch_indices(toolbox.seed, evolution.generation, 60, len(labels))]
+            assert len(evolution.answers) == (6 if evolution.generation else 0)  # founders do not move by cases
+            for place, (member, answers) in enumerate(zip(evolution.population, evolution.answers, strict=False)):
+                assert np.mean(answers != batch) == pytest.approx(member.fitness.values[0])
+                self.row = read(tmp_path / "run" / "members.npz")["rows"][-1]
+                firsts = [np.flatnonzero(batch == label)[0] for label in self.row[:, 0]]
+                assert self.row[:, 1 + place].tolist() == answers[firsts].tolist()
+
+    reader = Reader()
+    evolve_toolbox(toolbox, n=6, ngen=2, callbacks=[RunDirectory(tmp_path / "run"), reader])
+    assert reader.row.shape == (10, 1 + 6 + 14 * 14)
 
 
 @pytest.mark.parametrize("inputs", [1, 2])

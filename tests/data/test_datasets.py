@@ -192,7 +192,6 @@ def test_a_truncated_gzip_file_and_a_missing_file_are_named(idx_folder):
     [
         ({"x_test": None}, "has no x_test"),
         ({"x_train": np.zeros((400, 28, 28), np.float64)}, "x_train must hold bytes"),
-        ({"y_train": np.zeros(400)}, "y_train must hold a label"),
         ({"y_train": np.full(400, 11)}, "y_train must hold a label of 0 to 9"),
         ({"x_train": np.zeros((4, 28, 28), np.uint8), "y_train": np.zeros(4, int)}, "4 training samples, at least 5"),
         (

@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +11,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import MNIST, ROOT, XOR, alone, interrupt, not_for_ever, quiet, status_of, well
+from conftest import MNIST, ROOT, XOR, alone, interrupt, not_for_ever, status_of, well
 from small_run import FILES, SETTING, in_turn
 from strangers import only_line
 
@@ -47,24 +46,6 @@ def test_a_run_ends_with_its_test_error_and_the_address_of_its_report(finished):
     assert error == f"test error {status['test_error']:.4g} (chance 0.90), {network}"
     assert re.search(r": (mean of the parents|best member), generation [0-3]$", error)
     assert report == f"report: {(folder / 'report.html').as_uri()}"
-
-
-def test_the_sensitivity_of_each_kernel_of_a_run_is_measured(finished, here):
-    answer = quiet(here(ROOT / "experiments/sensitivity.py", finished[0], "--pairs", 2))
-    head, *rows = csv.reader(answer.stdout.splitlines())
-    assert head == ["matrix", "weights", "sigma", "harm", "slope2", "slope2_by_harm"]
-    assert [row[:3] for row in rows] == [["hidden/kernel", "50176", "0.1"], ["output/kernel", "640", "0.1"]]
-    assert all(float(row[4]) > 0 for row in rows)
-
-
-@pytest.mark.parametrize(("name", "line"), [("nowhere", "is not a folder"), ("run", "best.npz: ")])
-def test_the_sensitivity_of_no_network_is_refused(finished, here, tmp_path, name, line):
-    shutil.copytree(finished[0], tmp_path / "run")
-    (tmp_path / "run" / "best.npz").unlink()
-    answer = here(ROOT / "experiments/sensitivity.py", tmp_path / name)
-    assert answer.returncode == 2
-    assert re.fullmatch(f"sensitivity.py: error: argument DIR: .*{line}.*\n", answer.stderr)
-    assert answer.stdout == ""
 
 
 def test_a_run_directory_holds_what_the_contract_says(finished, digits_file):

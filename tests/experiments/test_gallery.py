@@ -15,8 +15,7 @@ from deap.benchmarks.tools import hypervolume
 from PIL import Image
 from strangers import only_line
 
-from deap_nn import Individual, KerasProblem, make_toolbox
-from deap_nn.models.tensorflow import keras
+from deap_nn import Individual
 
 
 @pytest.fixture(scope="module")
@@ -193,16 +192,3 @@ def test_cma_is_compared_with_the_presets(scripts, monkeypatch, capsys):
     assert all(
         re.search(r"error 0\.\d{3} of the best, 0\.\d{3} of the mean of the better half$", line) for line in lines
     )
-
-
-def test_the_sensitivity_of_a_linear_network_is_that_of_its_slope(scripts):
-    """The fitness is the mean output: noise does no harm, and the slope is the sum of a unit's noise."""
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
-    x = np.ones((80, 4), np.float32)
-    problem = KerasProblem(model, x, x[:, :1], loss=lambda y_true, y_pred: y_pred.mean())
-    toolbox = make_toolbox(problem, seed=1)
-    weights = list(toolbox.individual())
-    ((name, count, sigma, harm, slope2, _),) = scripts("sensitivity").measured(toolbox, weights, 0.2, 500)
-    assert (name.partition("/")[2], count, sigma) == ("kernel", 4, 0.2)
-    assert harm == pytest.approx(0, abs=1e-6)
-    assert slope2 == pytest.approx(0.2**2 * 2 / 4 * 5, rel=0.2)  # four weights and the bias, of variance 2 / fan-in

@@ -25,7 +25,7 @@ from deap_nn.report.html import write_comparison, write_report
 PICTURES = ROOT / "build" / "pictures"
 OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 OPTIONS += ["--disable-component-update", "--disable-sync", "--hide-scrollbars", "--window-size=1200,900"]
-SECTIONS = ["misread", "confusion", "curves", "filters", "weights", "population", "timing", "settings"]
+SECTIONS = ["misread", "confusion", "curves", "members", "filters", "weights", "population", "timing", "settings"]
 
 BLANK = """
 return [...document.querySelectorAll("canvas")].filter((canvas) => {
@@ -152,7 +152,7 @@ def test_every_figure_is_drawn(opened, finished_run, width, scheme):
     assert browser.find_element(By.TAG_NAME, "h1").text.startswith(
         f"Reads {right} of 100 unseen digits right, learned "
     )
-    assert browser.find_element(By.CSS_SELECTOR, ".weakness").text.startswith("Chance is 10. Weakest: ")
+    assert browser.find_element(By.CSS_SELECTOR, ".weakness").text.startswith("Chance is 10. Weakest on ")
     check_figures(browser)
     assert len(browser.find_elements(By.CSS_SELECTOR, "svg.plot")) == 8
     assert len(browser.find_elements(By.CSS_SELECTOR, ".filters canvas")) == 24
@@ -215,7 +215,7 @@ def test_numbers_are_reached_and_axes_are_switched_by_keys(opened, finished_run)
     table = "#fitness-numbers tbody tr"
     rows = WebDriverWait(browser, 10).until(lambda _: browser.find_elements(By.CSS_SELECTOR, table))
     assert [row.find_element(By.TAG_NAME, "th").text for row in rows] == [str(i) for i in range(9)]
-    line = "return document.querySelector('#curves path.curve.faint').getAttribute('d')"
+    line = "return document.querySelector('#curves .plot .faint').getAttribute('d')"
     before = browser.execute_script(line)
     browser.find_element(By.ID, "logarithmic").send_keys(Keys.SPACE)
     assert browser.execute_script(line) != before

@@ -20,6 +20,7 @@ FILES = {
     "trace.npz",
     "filters.npz",
     "answers-by-generation.npz",
+    "members.npz",
     "answers.npz",
     "report.html",
     "fitness.png",

@@ -145,11 +145,6 @@ FINITE = "^sample_weight and class_weight must be of finite numbers, at least 0$
             ValueError,
             "^sample_weight and class_weight cannot be combined",
         ),
-        (
-            {"class_weight": "even"},
-            ValueError,
-            "^class_weight must map classes to weights or be 'balanced', got 'even'$",
-        ),
         ({"class_weight": {"cat": 2.0}}, UserWarning, "^class_weight has a weight for 'cat', a class that no"),
         ({"class_weight": {0: 1}, "y": np.zeros((40, 2, 2))}, ValueError, "^class_weight needs one output and classes"),
         (

@@ -13,6 +13,7 @@ from report_pages import CONFIG, HOSTILE, Page, bare
 from wirings import members, plain_toolbox
 
 from deap_nn import Callback, evolve
+from deap_nn.callbacks.predictions import write_curve
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.core.errors import InputError
 from deap_nn.core.logbooks import read_csv
@@ -169,6 +170,7 @@ def test_runs_are_compared_in_one_page(finished_run, tmp_path):
 
 def test_the_command_draws_and_compares(finished_run, run, tmp_path):
     folders = [bare(tmp_path / name) for name in ("a", "b")]
+    write_curve(folders[0] / "answers.npz", np.eye(2), np.ones(2), lambda x: x[:, 0])
     answer = run("-m", "deap_nn.report", *folders)
     assert answer.returncode == 0, answer.stderr
     drawn = [str(folder / name) for folder in folders for name in ("fitness.png", "report.html")]

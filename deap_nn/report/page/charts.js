@@ -53,7 +53,7 @@ const styleOf = (series) => `k${series.colour % 8} d${(series.dash ?? Math.floor
 
 function legendOf(series) {
   const sample = (one) => draw("svg", { viewBox: "0 0 28 10", "aria-hidden": "true" },
-    one.points ? draw("circle", { cx: 14, cy: 5, r: 4.5, class: `f${one.colour % 8}` }) : draw("path", { d: "M1 5H27", class: `curve ${styleOf(one)}` }));
+    one.points ? draw("circle", { cx: 14, cy: 5, r: 4.5, class: `f${one.colour % 8}` }) : draw("path", { d: "M1 5H27", class: `curve ${styleOf(one)}${one.faint ? " faint" : ""}` }));
   const values = series.map(() => make("b", {}));
   const list = make("ul", { class: "legend" }, series.map((one, i) => make("li", {}, sample(one), make("span", {}, one.name), values[i])));
   return { list, values, names: series.map((one) => one.name) };
@@ -75,7 +75,7 @@ function axisSwitch() {
     axes.logarithmic = input.checked;
     for (const box of document.querySelectorAll("[data-drawn]")) box.redraw(box.clientWidth);
   } } });
-  return make("label", { class: "switch" }, input, " logarithmic axes");
+  return make("label", { class: "switch" }, input, " logarithmic vertical axes");
 }
 
 /*
@@ -88,7 +88,7 @@ function lineChart(time, id, options) {
   const series = options.series.map((one) => ({ x, ...one }));
   const named = series.filter((one) => one.name);
   const legend = legendOf(options.thin ? [{ ...series[0], name: "lowest, median, highest" }] : named);
-  const plot = draw("svg", { class: "plot", role: "img", "aria-label": spoken(options, named, format) });
+  const plot = draw("svg", { class: "plot", role: "img", "aria-label": `${options.title}, by ${options.xLabel}` });
   let scales = null;
   const follow = (at) => {
     const readings = named.map((one) => reading(one, at)), known = readings.filter(isNumber).sort((a, b) => a - b);
@@ -111,16 +111,6 @@ function lineChart(time, id, options) {
   return make("figure", { class: "chart" },
     make("figcaption", {}, options.title), legend.list, box,
     options.thin ? null : details(`${id}-numbers`, "Numbers", () => numbers(options, named, x, format)));
-}
-
-function spoken(options, series, format) {
-  const spans = series.map((one) => {
-    const known = one.y.map((value, i) => [one.x[i], value]).filter(([, value]) => isNumber(value));
-    if (!known.length) return `${one.name}: no values`;
-    const [first, last] = [known[0], known[known.length - 1]];
-    return `${one.name}: ${format(first[1])} at ${short(first[0])}, ${format(last[1])} at ${short(last[0])}`;
-  });
-  return `${options.title}, by ${options.xLabel}. ${spans.join("; ")}.`;
 }
 
 function numbers(options, series, x, format) {
@@ -169,7 +159,7 @@ function drawPlot(plot, width, options, series, named) {
   }
   if (kept) {
     const [at, y] = [toX(kept.x), toY(kept.y)], end = at > width / 2 ? "end" : "start";
-    parts.push(draw("circle", { cx: at, cy: y, r: 7, class: "kept" }), draw("text", { x: at, y: Math.min(y + 22, height - bottom - 4), "text-anchor": end, class: "kept-name" }, kept.name));
+    parts.push(draw("circle", { cx: at, cy: y, r: 7, class: "kept" }), draw("text", { x: at, y: Math.min(y + 26, height - bottom - 4), "text-anchor": end, class: "kept-name" }, kept.name));
   }
   const crossing = draw("g", { "aria-hidden": "true" });
   plot.replaceChildren(...parts, crossing);

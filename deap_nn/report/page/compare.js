@@ -77,17 +77,17 @@ function comparedCurves(groups) {
 
 function resultsTable(groups) {
   const measure = measuresOf(groups.flat());
-  const heads = ["run", "verdict", `validation ${measure}`, `test ${measure}`, "generations"];
+  const heads = ["run", "verdict", `validation ${measure}`, `test ${measure}`];
   const row = (run) => {
     const { name, status, logbook } = run, format = formatOf(run);
     const error = isNumber(status.validation_error) ? status.validation_error : lastOf(logbook.val_error);
-    return [name, `${verdictOf(run)}.${status.state === "finished" ? "" : ` (${status.state || "unknown"})`}`, format(error), format(status.test_error), grouped(lastOf(logbook.gen))];
+    return [name, `${verdictOf(run)}.${status.state === "finished" ? "" : ` (${status.state || "unknown"})`}`, format(error), format(status.test_error)];
   };
   const rows = groups.flatMap((group) => {
     if (group.length < 2) return group.map(row);
     const errors = group.map(errorOf).filter(isNumber), format = formatOf(group[0]), [low, high] = range(errors);
     const said = errors.length ? `median ${format(middle(errors))} (${format(low)} to ${format(high)})` : "";
-    return [[nameOf(group), said, "", "", ""], ...group.map(row)];
+    return [[nameOf(group), said, "", ""], ...group.map(row)];
   });
   return section("results", "Results", table("Results", heads, rows, "words bare list"));
 }

@@ -146,3 +146,32 @@ function curveSection({ inputs, targets, found, grid }) {
     make("div", { class: "columns" }, make("figure", {}, plot),
       inputs.length < 17 ? table("Targets and outputs", ["inputs", "target", "output"], inputs.map((x, i) => [x.map((one) => short(one)).join(", "), short(targets[i]), short(found[i], 3)])) : null));
 }
+
+/* How the members read one sample of each class: a square for each, coloured by its answer. */
+function membersSection(time, { generations, size, rows, members, shape }) {
+  const bytes = unpack(rows, Uint8Array), [, classes, width] = size, across = 20, squares = make("canvas", { "aria-hidden": "true" });
+  const said = make("p", {}), legend = make("ul", { class: "legend" });
+  const hue = (answer) => [0, 1, 2].map((channel) => Math.round(140 + 100 * Math.cos(2 * Math.PI * (answer / classes - channel / 3))));
+  let place = generations.length - 1, chosen = 0;
+  const at = (sample, i) => bytes[(place * classes + sample) * width + i];
+  const samples = Array.from({ length: classes }, (_, sample) => make("canvas", { "aria-hidden": "true" }));
+  const buttons = samples.map((canvas, sample) => make("button", { type: "button", "aria-label": `sample of class ${sample}`, on: { click: () => { chosen = sample; show(); } } }, canvas));
+  const show = () => {
+    const label = at(chosen, 0), answers = Array.from({ length: members }, (_, i) => at(chosen, 1 + i)), height = Math.ceil(members / across);
+    const counts = Array.from({ length: classes }, (_, answer) => answers.filter((one) => one === answer).length);
+    samples.forEach((canvas, sample) => paint(canvas, shape[0], shape[1], (i) => Array(3).fill(at(sample, 1 + members + i))));
+    buttons.forEach((button, sample) => button.setAttribute("aria-pressed", sample === chosen));
+    paint(squares, 6 * height, 6 * across, (i) => {
+      const x = i % (6 * across), y = Math.floor(i / (6 * across)), member = across * Math.floor(y / 6) + Math.floor(x / 6);
+      return x % 6 && y % 6 && member < members ? hue(answers[member]) : [128, 128, 128];
+    });
+    said.textContent = `Generation ${generations[place]}: ${counts[label]} of ${count(members, "member")} read this ${label} right.`;
+    legend.replaceChildren(...counts.flatMap((number, answer) => (number ? [make("li", {}, make("i", { class: "swatch", style: `background: rgb(${hue(answer)})` }), `${answer}: ${number}`)] : [])));
+  };
+  const right = samples.map((_, sample) => Array.from({ length: members }, (_, i) => at(sample, 1 + i) === at(sample, 0)).filter(Boolean).length);
+  chosen = right.indexOf(Math.min(...right));  // at the end they agree least on this one
+  time.follow((value) => { place = Math.max(0, placeOf(generations, value)); show(); });
+  return section("members", "The population reads a sample",
+    make("p", { class: "note" }, "A square for each member, coloured by the class that it predicts for one sample of the generation's mini-batch."),
+    make("div", { class: "samples" }, buttons), said, make("figure", { class: "members" }, squares), legend);
+}

@@ -1,9 +1,6 @@
 /* The parts of a run's page: results, learning curves, time and memory, settings. */
 
 const MODELS = { mnist_deep: "a CNN of 3.27 million weights", lenet5: "LeNet-5, 61,706 weights", mlp: "a 784-64-10 network" };
-const MAIN_SETTINGS = ["preset", "method", "population", "generations", "parents", "crossover", "step", "mates", "rate", "momentum", "fitness", "batch_size",
-  "mate", "mutate", "select", "sigma", "schedule", "final_sigma", "scale", "model", "seed"];
-
 function modelOf(config) {
   const data = config.data && config.data.name ? ` on ${config.data.name}` : "";
   const members = isNumber(config.population) ? `, ${count(config.population, "member")}` : "";
@@ -21,16 +18,14 @@ const spelled = (measure) => ({ mse: "mean squared error", mae: "mean absolute e
 
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
-/* Errors to compare with, where network, data and budget are theirs: full MNIST by its digest. */
-const YARDSTICKS = [{
-  settings: { model: "mnist_deep", population: 200, generations: 300 }, sha256: "b47f144fab9bba7d64eb76856815bc52beedde4eacd3776de9a19f1f8ace4ac4",
-  levels: [{ name: "the article", y: 0.65 }, { name: "Adam, the same layers and mini-batches", y: 0.0156 }],
-}];
+/* Errors to compare with: those of the article and of Adam only where network, data (by their digest) and budget are theirs. */
+const MNIST = "b47f144fab9bba7d64eb76856815bc52beedde4eacd3776de9a19f1f8ace4ac4";
 
-function levelsOf(run) {
-  const { config, answers } = run, classes = answers && answers.confusion ? answers.confusion.length : 0;
-  const fits = ({ settings, sha256 }) => config.data && config.data.sha256 === sha256 && Object.entries(settings).every(([name, value]) => config[name] === value);
-  return [...(classes ? [{ name: "chance", y: 1 - 1 / classes }] : []), ...YARDSTICKS.filter(fits).flatMap(({ levels }) => levels)];
+function levelsOf({ config, answers }) {
+  const { model, population, generations, data } = config, levels = [];
+  if (answers && answers.confusion) levels.push({ name: "chance", y: 1 - 1 / answers.confusion.length });
+  if (model === "mnist_deep" && population === 200 && generations === 300 && data.sha256 === MNIST) levels.push({ name: "the article", y: 0.65 }, { name: "Adam, the same layers and mini-batches", y: 0.0156 });
+  return levels;
 }
 
 const lastOf = (values) => (values ? values[values.length - 1] : null);
@@ -41,7 +36,7 @@ const tookOf = ({ status, seconds }) => (isNumber(status.seconds) ? status.secon
 function verdictOf(run) {
   const { status, config, logbook, measure } = run, error = errorOf(run), took = tookOf(run);
   const unseen = isNumber(status.test_error) ? "unseen" : "validation", last = lastOf(logbook.gen);
-  const how = `${/sgd|adam/.test(config.method) ? "learned" : "learned without backpropagation"}${isNumber(took) ? ` in ${duration(took)}` : ""}`;
+  const how = `${/sgd|adam/.test(config.method) ? "learned" : "learned by evolution, without backpropagation"}${isNumber(took) ? ` in ${duration(took)}` : ""}`;
   if (status.solved) return `Solved in generation ${grouped(last)}, ${how}`;
   if (isNumber(error) && isShare(run)) return `Reads ${Math.round(100 - 100 * error)} of 100 ${unseen} ${MODELS[config.model] ? "digits" : "samples"} right, ${how}`;
   if (isNumber(error)) return `${capital(spelled(measure))} ${short(error)} on ${unseen} samples, ${how}`;
@@ -56,7 +51,7 @@ function weaknessOf({ answers, measure, fitness }) {
   const worst = right.reduce((found, value, i) => (value < right[found] ? i : found), 0);
   const others = rows[worst].map((value, j) => (j === worst ? -1 : value)), taken = others.indexOf(Math.max(...others));
   const often = others[taken] > 0 ? `, most often taken for ${taken}` : "";
-  return `Chance is ${short(100 / rows.length, 2)}. Weakest: ${worst} (right ${percent(right[worst], 0)})${often}.`;
+  return `Chance is ${short(100 / rows.length, 2)}. Weakest on validation samples: ${worst} (right ${percent(right[worst], 0)})${often}.`;
 }
 
 function figuresOf(run) {
@@ -74,15 +69,15 @@ function headOf(run) {
   const { status, logbook } = run, state = status.state || "", left = status.asked_generations - lastOf(logbook.gen);
   const reason = status.stopped_by ? `Stopped early: ${status.stopped_by}.` : status.error ? String(status.error) : null;
   const went = state === "running" && left > 0 ? `, generation ${grouped(lastOf(logbook.gen))} of ${grouped(status.asked_generations)}${run.timing ? `, some ${duration(left * middle(run.timing.seconds))} left` : ""}` : "";
-  const error = errorOf(run), test = isNumber(status.test_error);
+  const error = errorOf(run), weakness = weaknessOf(run);
   return [
     make("div", { class: "title" }, make("p", { class: "lead" }, make("b", {}, run.name), `: ${modelOf(run.config)}`),
       state ? make("span", { class: `state ${state}`, role: "status" }, `${state}${status.phase ? `: ${status.phase}` : ""}${went}`) : null),
     make("h1", {}, `${verdictOf(run)}.`),
-    weaknessOf(run) ? make("p", { class: "weakness" }, weaknessOf(run)) : null,
+    weakness ? make("p", { class: "weakness" }, weakness) : null,
     reason ? make("p", { class: status.error ? "alert" : "note" }, reason) : null,
     make("div", { class: "figures" },
-      isNumber(error) ? make("p", { class: "headline" }, make("b", {}, formatOf(run)(error)), make("span", {}, test ? `test ${run.measure}, scored once, at the end` : `validation ${run.measure}`)) : null,
+      isNumber(error) ? make("p", { class: "headline" }, make("b", {}, formatOf(run)(error)), isNumber(status.test_error) ? `test ${run.measure}, scored once, at the end` : `validation ${run.measure}`) : null,
       figuresOf(run)),
   ];
 }
@@ -95,7 +90,7 @@ function errorSection(time, run) {
     { name: "its median of ten generations", colour: 2, dash: 0, y: smooth(logbook.val_error) }] : [];
   Object.keys(readouts || {}).filter((name) => name !== "gen" && readouts[name].some(isNumber)).forEach((name, i) =>
     series.push({ name: `${name}, on all validation samples`, colour: [4, 5][i % 2], points: true, x: readouts.gen, y: readouts[name] }));
-  const kept = isNumber(status.validation_error) && isNumber(status.generation) ? { x: status.generation, y: status.validation_error, name: `kept: ${percentOr(status.validation_error, share)}` } : null;
+  const kept = isNumber(status.validation_error) && isNumber(status.generation) ? { x: status.generation, y: status.validation_error, name: `kept: ${formatOf(run)(status.validation_error)}` } : null;
   const common = { xLabel: "generation", x, whole: true, logarithmic: true };
   const error = series.length ? lineChart(time, "error", { ...common, title: `${capital(measure)} (${better})`, from: share ? 0 : undefined, format: formatOf(run), series, kept, levels: share ? levelsOf(run) : [] }) : null;
   const fitness = lineChart(time, "fitness", { ...common, title: `Fitness (${run.fitness}, ${better})`,
@@ -103,27 +98,23 @@ function errorSection(time, run) {
   return section("curves", error ? "How it learned" : "Fitness", axisSwitch(), error, fitness);
 }
 
-const percentOr = (value, share) => (share ? percent(value) : short(value));
-
-function populationSection(time, run) {
-  const { logbook } = run, common = { xLabel: "generation", x: logbook.gen, whole: true, logarithmic: true };
-  const one = (name, title, colour, y) => (y && y.some((value) => value) ? lineChart(time, name, { ...common, title, series: [{ name, colour, y }] }) : null);
-  const charts = [
-    isNumber(run.config.population) ? one("deviation", "Spread of the fitness (standard deviation)", 0, logbook.std) : null,
-    one("sigma", "Mutation step size", 5, logbook.sigma)].filter(Boolean);
-  return charts.length ? section("population", "Population", make("div", { class: "columns" }, charts)) : null;
+/* Charts of one curve each: [id, title, name, colour, y, from], those that have values. */
+function smallCharts(time, x, rows) {
+  return make("div", { class: "columns" }, rows.filter(([, , , , y]) => y && y.some(Boolean)).map(([id, title, name, colour, y, from]) =>
+    lineChart(time, id, { title, xLabel: "generation", x, whole: true, from, logarithmic: from === undefined, series: [{ name, colour, y }] })));
 }
 
-function timingSection(time, run) {
-  const { timing } = run, known = timing.seconds.filter(isNumber).sort((a, b) => a - b);
-  const chart = (id, title, name, y, colour, from) => lineChart(time, id, { title, xLabel: "generation", x: timing.gen, whole: true, from, logarithmic: from === undefined, series: [{ name, colour, y }] });
-  const peak = timing.peak_memory_mib ? Math.max(...timing.peak_memory_mib.filter(isNumber)) : NaN;
+const populationSection = (time, { logbook }) => section("population", "Population", smallCharts(time, logbook.gen, [
+  ["deviation", "Spread of the fitness (standard deviation)", "standard deviation", 0, logbook.std],
+  ["sigma", "Mutation step size", "sigma", 5, logbook.sigma]]));
+
+function timingSection(time, { timing }) {
+  const known = timing.seconds.filter(isNumber).sort((a, b) => a - b), memory = timing.peak_memory_mib;
   return section("timing", "Time and memory",
-    make("p", { class: "note" }, `A generation took ${duration(known[known.length >> 1])} (median), ${duration(known[0])} to ${duration(known[known.length - 1])}${Number.isFinite(peak) ? `; the main process held ${grouped(Math.round(peak))} MiB at most` : ""}.`),
-    details("timing-charts", "By generation", () => make("div", { class: "columns" },
-      chart("seconds", "Seconds per generation", "seconds", timing.seconds, 7),
-      timing.evaluations_per_second ? chart("rate", "Evaluations per second", "evaluations/s", timing.evaluations_per_second, 2, 0) : null,
-      timing.peak_memory_mib ? chart("memory", "Peak memory of the main process (MiB)", "MiB", timing.peak_memory_mib, 3, 0) : null)));
+    make("p", { class: "note" }, `A generation took ${duration(middle(known))} (median), ${duration(known[0])} to ${duration(lastOf(known))}${memory ? `; the main process held ${grouped(Math.round(range(memory)[1]))} MiB at most` : ""}.`),
+    details("timing-charts", "By generation", () => smallCharts(time, timing.gen, [
+      ["seconds", "Seconds per generation", "seconds", 7, timing.seconds],
+      ["memory", "Peak memory of the main process (MiB)", "MiB", 3, memory, 0]])));
 }
 
 function textOf(value) {
@@ -134,16 +125,12 @@ function textOf(value) {
 
 const rowsOf = (names, values) => names.map((name) => [name.replaceAll("_", " "), textOf(values[name])]);
 
-function settingsSection(run) {
-  const { config } = run, known = Object.keys(config);
-  const main = MAIN_SETTINGS.filter((name) => known.includes(name) && config[name] !== null);
-  const rest = known.filter((name) => !main.includes(name) && !["versions", "data", "algorithm"].includes(name));
-  const tables = [table("Settings", null, rowsOf(main, config), "words")];
-  if (config.data) tables.push(table("Data", null, rowsOf(Object.keys(config.data), config.data), "words"));
-  if (config.versions) tables.push(table("Made with", null, rowsOf(Object.keys(config.versions), config.versions), "words"));
+function settingsSection({ config }) {
+  const { data, versions, algorithm, ...settings } = config, own = (title, values) => (values ? table(title, null, rowsOf(Object.keys(values), values), "words") : null);
   return section("settings", "Settings",
-    details("settings-all", "The algorithm and all settings", () => make("div", { class: "columns" }, make("div", {},
-      typeof config.algorithm === "string" ? make("p", { class: "note" }, `${capital(config.algorithm)}.`) : null, tables[0], rest.length ? table("All other settings", null, rowsOf(rest, config), "words") : null), make("div", {}, tables.slice(1))), true));
+    details("settings-all", "The algorithm and all settings", () => make("div", { class: "columns" },
+      make("div", {}, typeof algorithm === "string" ? make("p", { class: "note" }, `${capital(algorithm)}.`) : null, own("Settings", settings)),
+      make("div", {}, own("Data", data), own("Made with", versions))), true));
 }
 
 /* The parts of a run's page, in the order in which a reader asks, and the control of the generation that they show. */
@@ -156,9 +143,10 @@ function partsOf(run) {
     answers && answers.digits && misreadSection(time, run),
     answers && answers.confusion && confusionSection(time, run),
     curves,
+    run.members && membersSection(time, run.members),
     run.filters && filtersSection(time, run.filters),
     run.weights && weightsSection(time, run.weights),
-    populationSection(time, run),
+    run.logbook.std && populationSection(time, run),
     run.timing && run.timing.gen && run.timing.gen.length && timingSection(time, run),
     settingsSection(run)];
   time.leave();
