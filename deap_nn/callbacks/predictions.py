@@ -39,7 +39,7 @@ def write_predictions(
 ) -> None:
     """Write a network's predictions for validation samples, and some of the samples that it misclassifies.
 
-    Without classes the file is that of `write_curve`; with more than ``MOST_CLASSES`` none is written.
+    Without classes, or with more than ``MOST_CLASSES``, no file is written.
 
     Parameters
     ----------
@@ -57,10 +57,8 @@ def write_predictions(
     size : int, optional
         The number of samples, the first ones, at least 1; all if left out.
     """
-    registered = Registered.read(toolbox)
-    found = _predicted(registered.problem, individual, size)
+    found = _predicted(Registered.read(toolbox).problem, individual, size)
     if found is None:
-        _write_curve_of(path, registered, individual)
         return
     x, y, probabilities = found
     if probabilities.shape[1] > MOST_CLASSES:
@@ -106,16 +104,16 @@ def write_curve(
     write_arrays(path, {**arrays, "grid": ask(grid.reshape(-1, len(low))).reshape(grid.shape[:-1])}, durable=True)
 
 
-def _write_curve_of(path: str | os.PathLike[str], registered: Registered, individual: Any) -> None:
-    """Write the curve of a problem, if it has one or two inputs and one output."""
+def write_curve_of(path: str | os.PathLike[str], toolbox: base.Toolbox, model: Any) -> None:
+    """Write the curve of a Keras model, if the toolbox's problem has one or two inputs and one output of no classes."""
     from deap_nn.data.loading import find_dataset
 
-    if registered.problem is None or registered.to_model is None:
+    problem = Registered.read(toolbox).problem
+    if problem is None or problem.objectives[0].kind in ("error", "cross_entropy"):
         return
-    data = find_dataset(registered.problem.data)
+    data = find_dataset(problem.data)
     inputs, targets = data.halves("validation" if data.size("validation") else "train")
     if len(inputs) == len(targets) == 1 and inputs[0].ndim == 2 and inputs[0].shape[1] < 3 and targets[0][0].size == 1:
-        model = registered.to_model(individual)
         write_curve(path, inputs[0], targets[0].reshape(-1), lambda x: np.asarray(model(x)).reshape(-1))
 
 

@@ -20,7 +20,14 @@ from numpy.typing import NDArray
 
 from deap_nn.callbacks.base import Callback, Evolution
 from deap_nn.callbacks.candidates import SCORED_EVERY
-from deap_nn.callbacks.predictions import AnswerTrace, MemberTrace, as_bytes, best_model, write_predictions
+from deap_nn.callbacks.predictions import (
+    AnswerTrace,
+    MemberTrace,
+    as_bytes,
+    best_model,
+    write_curve_of,
+    write_predictions,
+)
 from deap_nn.callbacks.traces import FilterTrace, Rows, RowTrace, WeightTrace, first_filters
 from deap_nn.core.environment import versions
 from deap_nn.core.files import plain, sync_folder, write_arrays, write_json, write_with
@@ -239,6 +246,8 @@ class RunDirectory(Callback):
                 write_predictions(self.path / PREDICTIONS_FILE, evolution.toolbox, evolution.best)
         if (model := best_model(evolution, self.path / "best.keras")) is not None:
             self.write_model(model)
+            if predictions:
+                write_curve_of(self.path / PREDICTIONS_FILE, evolution.toolbox, model)
 
     def trace_weights(self, layout: Layout, seed: int) -> None:
         """Choose the weights of the best member that ``trace.npz`` records."""

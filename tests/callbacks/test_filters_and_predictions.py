@@ -10,7 +10,7 @@ from wirings import evolve_toolbox
 
 from deap_nn import GA, Callback, Checkpoint, KerasProblem, Layout, RunDirectory, make_toolbox
 from deap_nn.callbacks import predictions, traces
-from deap_nn.callbacks.predictions import write_predictions
+from deap_nn.callbacks.predictions import write_curve_of, write_predictions
 from deap_nn.callbacks.traces import FilterTrace, first_filters, image_shape
 from deap_nn.data.dataset import Dataset
 from deap_nn.data.minibatches import batch_indices
@@ -196,9 +196,9 @@ def test_of_few_inputs_the_curve_is_kept(tmp_path, inputs):
     problem = KerasProblem(dense(inputs, 1), x, x[:, :1], loss="mse", validation_split=0.4)
     toolbox = make_toolbox(problem, seed=1, batch_size=4)
     best = toolbox.population(n=1)[0]
-    write_predictions(tmp_path / "answers.npz", toolbox, best)
-    found, last = read(tmp_path / "answers.npz"), x[18:]
     model = toolbox.to_model(best)
+    write_curve_of(tmp_path / "answers.npz", toolbox, model)
+    found, last = read(tmp_path / "answers.npz"), x[18:]
     np.testing.assert_allclose(found["found"], model(last)[:, 0], rtol=1e-5)
     corner = np.array([[last[:, 0].min(), *last[:, 1:].max(axis=0)]])
     np.testing.assert_allclose(found["grid"][0 if inputs == 1 else (-1, 0)], model(corner)[0, 0], rtol=1e-5)

@@ -148,7 +148,7 @@ def test_a_run_leaves_what_the_experiment_leaves_with_any_workers(here, run, tmp
     options = ["--method", method, *SMALL, *sizes, "--generations", 30, "--data", digits_file, "--output"]
     answer = here(SCRIPT, *options, "a")
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
-    assert {path.name for path in (tmp_path / "a").iterdir()} == FILES - {"checkpoint"}
+    assert {path.name for path in (tmp_path / "a").iterdir()} == FILES - {"checkpoint", "members.npz"}
     columns, timing = read_csv(tmp_path / "a" / "logbook.csv"), read_csv(tmp_path / "a" / "timing.csv")
     assert columns["gen"] == timing["gen"] == list(range(31))
     assert columns["nevals"][0] == 1
