@@ -129,22 +129,30 @@ function misreadSection(time, run) {
 
 /* What a network of one or two inputs computes: a curve or a surface, with the samples; and all of them, if they are few. */
 function curveSection({ inputs, targets, found, grid }) {
-  const flat = inputs[0].length === 1, plot = draw("svg", { class: "plot", role: "img", viewBox: "0 0 640 400", "aria-label": "Targets and outputs by input" });
-  const outputs = grid.flat(), [low, high] = range([...outputs, ...targets]), spans = inputs[0].map((_, i) => range(inputs.map((x) => x[i])));
-  const level = (value) => Math.round(254 * ((value - low) / (high - low || 1)) - 127), colour = (value) => `rgb(${tint(level(value)).join(",")})`;
-  const place = (value, [first, last], from, to) => from + ((to - from) * (value - first)) / (last - first || 1);
-  const toX = (x) => place(x, spans[0], 60, 620), toY = (y) => place(y, flat ? [low, high] : spans[1], 360, 15);
-  const name = (x, y, text) => draw("text", { x, y, "text-anchor": "middle" }, text);
-  if (flat) plot.append(draw("path", { class: "curve k0", d: lineOf(grid.map((y, i) => [place(i, [0, grid.length - 1], 60, 620), toY(y)])) }));
-  else grid.forEach((row, i) => row.forEach((value, j) => plot.append(draw("rect", { x: 60 + (560 * j) / row.length, y: 360 - (345 * (i + 1)) / grid.length, width: 560 / row.length + 0.5, height: 345 / grid.length + 0.5, fill: colour(value) }))));
-  inputs.forEach((x, i) => plot.append(draw("circle", { cx: toX(x[0]), cy: toY(flat ? targets[i] : x[1]), r: 5, class: "mark", fill: flat ? "var(--c1)" : colour(targets[i]), stroke: "black" })));
-  spans[0].forEach((end) => plot.append(name(toX(end), 380, short(end, 3))));
-  (flat ? [low, high] : spans[1]).forEach((end) => plot.append(name(30, toY(end) + 4, short(end, 3))));
-  plot.append(name(340, 395, flat ? "input" : "first input (the second one upwards)"));
+  const spans = inputs[0].map((_, i) => range(inputs.map((x) => x[i]))), flat = spans.length === 1;
   return section("curve", "What it computes",
-    make("p", { class: "note" }, `${flat ? "The curve is the network's output" : `The colour is the network's output, from ${short(low, 3)} to ${short(high, 3)}`}; the dots are samples${flat ? "" : " in the colour of their target"}.`),
-    make("div", { class: "columns" }, make("figure", {}, plot),
+    make("div", { class: "columns" }, flat ? curveOf(inputs, targets, grid, spans[0]) : surfaceOf(inputs, targets, grid, spans),
       inputs.length < 17 ? table("Targets and outputs", ["inputs", "target", "output"], inputs.map((x, i) => [x.map((one) => short(one)).join(", "), short(targets[i]), short(found[i], 3)])) : null));
+}
+
+function curveOf(inputs, targets, grid, [first, last]) {
+  const x = grid.map((_, i) => first + ((last - first) * i) / (grid.length - 1)), time = timeline("input", "Input", x);
+  const order = inputs.map((_, i) => i).sort((a, b) => inputs[a][0] - inputs[b][0]);
+  return lineChart(time, "output", { title: "Output by input", xLabel: "input", x, series: [
+    { name: "network", colour: 0, y: grid }, { name: "samples", colour: 1, points: true, x: order.map((i) => inputs[i][0]), y: order.map((i) => targets[i]) }] });
+}
+
+function surfaceOf(inputs, targets, grid, spans) {
+  const size = grid.length, [low, high] = range([...grid.flat(), ...targets]);
+  const plot = draw("svg", { class: "plot", role: "img", viewBox: "-2 -2 45 45", "aria-label": "Output by the two inputs" });
+  const colour = (value) => `rgb(${tint(Math.round(254 * ((value - low) / (high - low || 1)) - 127)).join(",")})`;
+  grid.forEach((row, i) => row.forEach((value, j) => plot.append(draw("rect", { x: j, y: size - 1 - i, width: 1.05, height: 1.05, fill: colour(value) }))));
+  inputs.forEach((x, i) => {
+    const [left, up] = x.map((value, k) => (size * (value - spans[k][0])) / (spans[k][1] - spans[k][0] || 1));
+    plot.append(draw("circle", { cx: left, cy: size - up, r: 0.7, fill: colour(targets[i]), stroke: "black", "stroke-width": 0.2 }));
+  });
+  const said = `The colour is the output, from ${short(low, 3)} (blue) to ${short(high, 3)}; the dots are samples in the colour of their target. The first input is from ${spans[0].map((end) => short(end, 3)).join(" to ")} (right), the second from ${spans[1].map((end) => short(end, 3)).join(" to ")} (up).`;
+  return make("figure", {}, make("p", { class: "note" }, said), plot);
 }
 
 /* How the members read one sample of each class: a square for each, coloured by its answer. */

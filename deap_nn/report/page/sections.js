@@ -44,8 +44,8 @@ function verdictOf(run) {
 }
 
 /* What to compare it with, and what it is bad at. */
-function weaknessOf({ answers, measure, fitness }) {
-  if (answers && answers.grid) return /^(mse|mean.squared.error)$/.test(measure || fitness) ? `The best constant has ${short(answers.constant, 3)}.` : null;
+function weaknessOf({ answers }) {
+  if (answers && answers.grid) return `The best constant has a mean squared error of ${short(answers.constant, 3)}.`;
   if (!answers || !answers.confusion) return null;
   const rows = answers.confusion, right = rows.map((row, i) => row[i] / row.reduce((sum, value) => sum + value, 0));
   const worst = right.reduce((found, value, i) => (value < right[found] ? i : found), 0);
@@ -86,7 +86,7 @@ function errorSection(time, run) {
   const { logbook, readouts, config, status, measure } = run, x = logbook.gen, share = isShare(run);
   const better = `${isMaximised(config) ? "higher" : "lower"} is better`;
   const series = logbook.val_error ? [
-    { name: "best member on validation samples", colour: 2, dash: 0, faint: true, y: logbook.val_error },
+    { name: `best member on ${isNumber(config.validation_size) ? `${grouped(config.validation_size)} ` : ""}validation samples`, colour: 2, dash: 0, faint: true, y: logbook.val_error },
     { name: "its median of ten generations", colour: 2, dash: 0, y: smooth(logbook.val_error) }] : [];
   Object.keys(readouts || {}).filter((name) => name !== "gen" && readouts[name].some(isNumber)).forEach((name, i) =>
     series.push({ name: `${name}, on all validation samples`, colour: [4, 5][i % 2], points: true, x: readouts.gen, y: readouts[name] }));
