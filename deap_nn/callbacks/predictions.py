@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from deap import base
 from numpy.typing import NDArray
 
 from deap_nn.callbacks.base import Evolution
+from deap_nn.callbacks.candidates import SCORED_EVERY
 from deap_nn.callbacks.traces import RowTrace, image_shape
 from deap_nn.core.files import write_arrays
 from deap_nn.core.registered import Registered
@@ -20,9 +22,6 @@ from deap_nn.data.minibatches import Strata, batch_indices
 
 MOST_CLASSES = 2_000
 """The most classes of outputs that are kept: the confusion matrix of this number takes 32 MB."""
-
-MOST_ANSWERED = 12
-"""The most generations whose predictions are kept."""
 
 MOST_SHARED, MOST_MEMBERS, MOST_SHOWN_CLASSES = 20, 100, 20
 """The most generations, members and classes of which the members' answers are kept."""
@@ -120,6 +119,8 @@ def write_curve_of(path: str | os.PathLike[str], toolbox: base.Toolbox, model: A
 class AnswerTrace(RowTrace):
     """The predicted classes: ``answers``, shape (rows, samples), bytes, and ``labels`` of all validation samples.
 
+    They cost a pass over these samples, so the distance of the generations doubles: 0, 25, 50, 100, 200 and so on.
+
     Parameters
     ----------
     path : Path
@@ -127,10 +128,13 @@ class AnswerTrace(RowTrace):
     """
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, "answers", {}, MOST_ANSWERED)
+        super().__init__(path, "answers", {}, sys.maxsize)
 
     def row(self, evolution: Evolution) -> NDArray[np.uint8] | None:
-        """Return the predicted classes; None without classes, or with more than fit into a byte."""
+        """Return the predicted classes; None without classes, with more than fit into a byte, or between the rows."""
+        turn, rest = divmod(evolution.generation, SCORED_EVERY)
+        if rest or turn & (turn - 1):  # the turn is no power of 2
+            return None
         found = _predicted(Registered.read(evolution.toolbox).problem, evolution.best, None)
         if found is None or found[2].shape[1] > 256:
             return None

@@ -349,7 +349,7 @@ class RunDirectory(Callback):
             if evolution.interrupted:
                 self._write_status()
             self._write_statistics(evolution)
-            for kept in self._kept[1:] if evolution.logbook else ():  # the result's predictions have their own file
+            for kept in self._kept if evolution.logbook else ():
                 kept.keep(evolution, last=True)
             if evolution.error is not None:
                 self._keep_best()  # now, since the run's cache is still there

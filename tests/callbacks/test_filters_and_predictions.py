@@ -173,6 +173,7 @@ def test_answers_add_up_to_the_validation_error(toolbox, digits, tmp_path, monke
 @pytest.mark.parametrize("grouped", [1, 1_000_000])
 def test_answers_of_members_are_kept_from_their_scoring(mlp, digits, tmp_path, monkeypatch, grouped):
     monkeypatch.setattr(groups, "GROUPED_WEIGHTS", grouped)
+    monkeypatch.setattr(predictions, "SCORED_EVERY", 1)
     toolbox, labels = mlp(GA(stratified=False, fitness="error"), batch_size=60, seed=grouped), digits.y_train
 
     class Reader(Callback):
@@ -186,8 +187,9 @@ def test_answers_of_members_are_kept_from_their_scoring(mlp, digits, tmp_path, m
                 assert self.row[:, 1 + place].tolist() == answers[firsts].tolist()
 
     reader = Reader()
-    evolve_toolbox(toolbox, n=6, ngen=2, callbacks=[RunDirectory(tmp_path / "run"), reader])
+    evolve_toolbox(toolbox, n=6, ngen=3, callbacks=[RunDirectory(tmp_path / "run"), reader])
     assert reader.row.shape == (10, 1 + 6 + 14 * 14)
+    assert read(tmp_path / "run" / "answers-by-generation.npz")["generations"].tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize("inputs", [1, 2])

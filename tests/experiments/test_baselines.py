@@ -13,6 +13,7 @@ from strangers import only_line
 
 from deap_nn import GA, Individual, WeightList, make_toolbox
 from deap_nn.breeding.breeder import founder
+from deap_nn.callbacks.base import Evolution
 from deap_nn.core.logbooks import read_csv
 from deap_nn.data.minibatches import batch_indices
 from deap_nn.models.tensorflow import keras
@@ -137,6 +138,26 @@ def test_a_method_is_that_of_the_options(digits):
     assert descent._model.optimizer.momentum == 0.9
     assert (strategy._falling, strategy._mirrored) == ((0.25, 0.25, 100), False)
     assert (usual._falling, usual._mirrored) == ((1.0, 1.0, 100), True)
+
+
+def test_a_run_that_is_interrupted_has_the_network_of_its_last_row(digits):
+    toolbox = mlp(digits)
+    options = baselines.complete(baselines.make_parser().parse_args(["--method", "adam", "--model", "mlp"]))
+    seen, assess = [], toolbox.assess
+
+    def interrupted(network, generation, **keywords):
+        seen.append(copy.deepcopy(network))
+        if generation == 3:
+            raise KeyboardInterrupt
+        return assess(network, generation, **keywords)
+
+    toolbox.register("assess", interrupted)
+    way = baselines.method_of(options, toolbox)
+    evolution = Evolution(toolbox, [way.network], 9, map)
+    with pytest.raises(KeyboardInterrupt):
+        baselines.train(evolution, way, [], 0.0)
+    assert len(evolution.logbook) == 3
+    assert evolution.best == seen[2] != seen[3]
 
 
 LONG = [pytest.param(method, marks=pytest.mark.long) for method in ("openai-es", "cma-es")]

@@ -123,7 +123,7 @@ function numbers(options, series, x, format) {
 
 function drawPlot(plot, width, options, series, named) {
   const height = Math.round(Math.min(HEIGHT.high, Math.max(HEIGHT.low, width * 0.5)));
-  const { levels = [], kept } = options, values = [...series.flatMap((one) => one.y), ...levels.map((level) => level.y)].filter(isNumber);
+  const { levels = [], kept } = options, values = [...series.flatMap((one) => one.y), ...levels.map((level) => level.y), ...(kept ? [kept.y] : [])].filter(isNumber);
   const logarithmic = options.logarithmic && axes.logarithmic && range(values)[0] > 0;
   let [low, high] = range(options.from === undefined || logarithmic ? values : [...values, options.from]);
   if (high === low) { high += Math.abs(high) / 10 || 1; if (!logarithmic) low -= Math.abs(low) / 10; }

@@ -1,6 +1,7 @@
 /* The parts of a run's page: results, learning curves, time and memory, settings. */
 
 const MODELS = { mnist_deep: "a CNN of 3.27 million weights", lenet5: "LeNet-5, 61,706 weights", mlp: "a 784-64-10 network" };
+
 function modelOf(config) {
   const data = config.data && config.data.name ? ` on ${config.data.name}` : "";
   const members = isNumber(config.population) ? `, ${count(config.population, "member")}` : "";
@@ -24,7 +25,7 @@ const MNIST = "b47f144fab9bba7d64eb76856815bc52beedde4eacd3776de9a19f1f8ace4ac4"
 function levelsOf({ config, answers }) {
   const { model, population, generations, data } = config, levels = [];
   if (answers && answers.confusion) levels.push({ name: "chance", y: 1 - 1 / answers.confusion.length });
-  if (model === "mnist_deep" && population === 200 && generations === 300 && data.sha256 === MNIST) levels.push({ name: "the article", y: 0.65 }, { name: "Adam, the same layers and mini-batches", y: 0.0156 });
+  if (model === "mnist_deep" && population === 200 && generations === 300 && data && data.sha256 === MNIST) levels.push({ name: "the article", y: 0.65 }, { name: "Adam, the same layers and mini-batches", y: 0.0156 });
   return levels;
 }
 
@@ -36,9 +37,9 @@ const tookOf = ({ status, seconds }) => (isNumber(status.seconds) ? status.secon
 function verdictOf(run) {
   const { status, config, logbook, measure } = run, error = errorOf(run), took = tookOf(run);
   const unseen = isNumber(status.test_error) ? "unseen" : "validation", last = lastOf(logbook.gen);
-  const how = `${/sgd|adam/.test(config.method) ? "learned" : "learned by evolution, without backpropagation"}${isNumber(took) ? ` in ${duration(took)}` : ""}`;
+  const how = `${config.method ? "learned" : "learned by evolution, without backpropagation"}${isNumber(took) ? ` in ${duration(took)}` : ""}`;
   if (status.solved) return `Solved in generation ${grouped(last)}, ${how}`;
-  if (isNumber(error) && isShare(run)) return `Reads ${Math.round(100 - 100 * error)} of 100 ${unseen} ${MODELS[config.model] ? "digits" : "samples"} right, ${how}`;
+  if (isNumber(error) && isShare(run)) return `Reads ${Math.round(100 - 100 * error)} of 100 ${unseen} ${MODELS[config.model] && !/fashion/.test(config.data && config.data.name) ? "digits" : "samples"} right, ${how}`;
   if (isNumber(error)) return `${capital(spelled(measure))} ${short(error)} on ${unseen} samples, ${how}`;
   return `${capital(spelled(run.fitness))} ${short(lastOf(bestOf(run)))} after ${count(last, "generation")}`;
 }
@@ -47,7 +48,7 @@ function verdictOf(run) {
 function weaknessOf({ answers }) {
   if (answers && answers.grid) return `The best constant has a mean squared error of ${short(answers.constant, 3)}.`;
   if (!answers || !answers.confusion) return null;
-  const rows = answers.confusion, right = rows.map((row, i) => row[i] / row.reduce((sum, value) => sum + value, 0));
+  const rows = answers.confusion, totals = rows.map((row) => row.reduce((sum, value) => sum + value, 0)), right = rows.map((row, i) => (totals[i] ? row[i] / totals[i] : 1));
   const worst = right.reduce((found, value, i) => (value < right[found] ? i : found), 0);
   const others = rows[worst].map((value, j) => (j === worst ? -1 : value)), taken = others.indexOf(Math.max(...others));
   const often = others[taken] > 0 ? `, most often taken for ${taken}` : "";
