@@ -47,6 +47,8 @@ function unpack(text, Kind) {
   return new Kind(bytes.buffer);
 }
 
+const sum = (values) => values.reduce((total, value) => total + value, 0);
+
 function range(values) {
   let low = Infinity, high = -Infinity;
   for (const value of values) if (isNumber(value)) { low = Math.min(low, value); high = Math.max(high, value); }
@@ -76,7 +78,7 @@ function table(caption, heads, rows, kind = "") {
   return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
     make("table", { class: kind },
       make("caption", {}, caption),
-      heads ? make("thead", {}, make("tr", {}, heads.map((head) => make("th", { scope: "col" }, head)))) : null,
+      heads && make("thead", {}, make("tr", {}, heads.map((head) => make("th", { scope: "col" }, head)))),
       make("tbody", {}, rows.map(row))));
 }
 

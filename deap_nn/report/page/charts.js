@@ -123,7 +123,7 @@ function numbers(options, series, x, format) {
 
 function drawPlot(plot, width, options, series, named) {
   const height = Math.round(Math.min(HEIGHT.high, Math.max(HEIGHT.low, width * 0.5)));
-  const { levels = [], kept } = options, values = [...series.flatMap((one) => one.y), ...levels.map((level) => level.y), ...(kept ? [kept.y] : [])].filter(isNumber);
+  const { levels = [], kept } = options, values = [...series.flatMap((one) => one.y), ...levels.map((level) => level.y), kept?.y].filter(isNumber);
   const logarithmic = options.logarithmic && axes.logarithmic && range(values)[0] > 0;
   let [low, high] = range(options.from === undefined || logarithmic ? values : [...values, options.from]);
   if (high === low) { high += Math.abs(high) / 10 || 1; if (!logarithmic) low -= Math.abs(low) / 10; }
@@ -142,11 +142,11 @@ function drawPlot(plot, width, options, series, named) {
     draw("line", { x1: left, x2: width - right, y1: toY(mark), y2: toY(mark), class: "grid" }),
     draw("text", { x: left - 6, y: toY(mark) + 4, "text-anchor": "end" }, labels[i])]);
   for (const mark of ticks(first, first + span, (width - left) / 75).filter((mark) => !options.whole || Number.isInteger(mark))) {
-    parts.push(draw("line", { x1: toX(mark), x2: toX(mark), y1: height - bottom, y2: height - bottom + 4, class: "axis" }));
-    parts.push(draw("text", { x: toX(mark), y: height - bottom + 17, "text-anchor": "middle" }, short(mark, 6)));
+    parts.push(draw("line", { x1: toX(mark), x2: toX(mark), y1: height - bottom, y2: height - bottom + 4, class: "axis" }),
+      draw("text", { x: toX(mark), y: height - bottom + 17, "text-anchor": "middle" }, short(mark, 6)));
   }
-  parts.push(draw("line", { x1: left, x2: width - right, y1: height - bottom, y2: height - bottom, class: "axis" }));
-  parts.push(draw("text", { x: (left + width - right) / 2, y: height - 5, "text-anchor": "middle" }, options.xLabel));
+  parts.push(draw("line", { x1: left, x2: width - right, y1: height - bottom, y2: height - bottom, class: "axis" }),
+    draw("text", { x: (left + width - right) / 2, y: height - 5, "text-anchor": "middle" }, options.xLabel));
   for (const one of series) {
     const points = one.x.map((at, i) => [toX(at), toY(one.y[i])]);
     if (!one.points) parts.push(draw("path", { d: lineOf(points), class: `curve ${styleOf(one)}${options.thin ? " thin" : one.faint ? " faint" : ""}` }));
@@ -154,8 +154,8 @@ function drawPlot(plot, width, options, series, named) {
     if (!one.points && points.length === 1 && points[0][1] !== null) parts.push(draw("circle", { cx: points[0][0], cy: points[0][1], r: 3, class: `f${one.colour % 8}` }));
   }
   for (const { name, y } of levels) {
-    parts.push(draw("line", { x1: left, x2: width - right, y1: toY(y), y2: toY(y), class: "level" }));
-    parts.push(draw("text", { x: width - right, y: toY(y) - 4, "text-anchor": "end" }, name));
+    parts.push(draw("line", { x1: left, x2: width - right, y1: toY(y), y2: toY(y), class: "level" }),
+      draw("text", { x: width - right, y: toY(y) - 4, "text-anchor": "end" }, name));
   }
   if (kept) {
     const [at, y] = [toX(kept.x), toY(kept.y)], end = at > width / 2 ? "end" : "start";

@@ -30,7 +30,7 @@ const measuresOf = (runs) => [...new Set(runs.map((run) => run.measure))].join("
 /* The settings of a run without those that follow from others, from the seed or from the machine. */
 function settingsOf({ config }) {
   const { data, versions: _versions, seed: _seed, noise_sha256: _noise, workers: _workers, algorithm: _algorithm, adaptation: _adaptation, ...settings } = config;
-  return { ...settings, data: data && data.name };
+  return { ...settings, data: data?.name };
 }
 
 /* Runs of the same settings, the lowest median error first. */

@@ -68,7 +68,7 @@ function weightsSection(time, weights) {
 
 /* The samples on which the kept network was scored: of an interrupted run these are not all. */
 function scoredOn(answers, config) {
-  const known = config.data && config.data.validation;
+  const known = config.data?.validation;
   return known > answers.samples ? `the first ${grouped(answers.samples)} of ${grouped(known)}` : `all ${grouped(answers.samples)}`;
 }
 
@@ -86,8 +86,7 @@ function confusionSection(time, run) {
 }
 
 function confusionOf(matrix, who) {
-  const totals = matrix.map((row) => row.reduce((sum, value) => sum + value, 0)), samples = totals.reduce((sum, value) => sum + value, 0);
-  const misread = samples - matrix.reduce((sum, row, i) => sum + row[i], 0);
+  const totals = matrix.map(sum), samples = sum(totals), misread = samples - sum(matrix.map((row, i) => row[i]));
   const worst = Math.max(1, ...matrix.flatMap((row, i) => row.filter((_, j) => i !== j)));
   const cell = (i, j) => {
     const value = matrix[i][j], part = i === j ? value / (totals[i] || 1) : value / worst;

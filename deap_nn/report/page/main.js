@@ -21,4 +21,4 @@ const data = JSON.parse(document.getElementById("data").textContent);
 addEventListener("beforeprint", openForPrint);
 if (data.runs) renderComparison(data.runs);
 else renderRun(data);
-if (data.status && data.status.state === "running") setTimeout(() => location.reload(), 5000);  // a run in progress rewrites it
+if (data.status?.state === "running") setTimeout(() => location.reload(), 5000);  // a run in progress rewrites it

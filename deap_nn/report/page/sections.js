@@ -3,7 +3,7 @@
 const MODELS = { mnist_deep: "a CNN of 3.27 million weights", lenet5: "LeNet-5, 61,706 weights", mlp: "a 784-64-10 network" };
 
 function modelOf(config) {
-  const data = config.data && config.data.name ? ` on ${config.data.name}` : "";
+  const data = config.data?.name ? ` on ${config.data.name}` : "";
   const members = isNumber(config.population) ? `, ${count(config.population, "member")}` : "";
   const how = config.method ? `, trained by ${config.method}` : "";
   return `${MODELS[config.model] || config.model || "a network"}${data}${members}${how}${isNumber(config.seed) ? `, seed ${config.seed}` : ""}`;
@@ -24,8 +24,8 @@ const MNIST = "b47f144fab9bba7d64eb76856815bc52beedde4eacd3776de9a19f1f8ace4ac4"
 
 function levelsOf({ config, answers }) {
   const { model, population, generations, data } = config, levels = [];
-  if (answers && answers.confusion) levels.push({ name: "chance", y: 1 - 1 / answers.confusion.length });
-  if (model === "mnist_deep" && population === 200 && generations === 300 && data && data.sha256 === MNIST) levels.push({ name: "the article", y: 0.65 }, { name: "Adam, the same layers and mini-batches", y: 0.0156 });
+  if (answers?.confusion) levels.push({ name: "chance", y: 1 - 1 / answers.confusion.length });
+  if (model === "mnist_deep" && population === 200 && generations === 300 && data?.sha256 === MNIST) levels.push({ name: "the article", y: 0.65 }, { name: "Adam, the same layers and mini-batches", y: 0.0156 });
   return levels;
 }
 
@@ -39,16 +39,16 @@ function verdictOf(run) {
   const unseen = isNumber(status.test_error) ? "unseen" : "validation", last = lastOf(logbook.gen);
   const how = `${config.method ? "learned" : "learned by evolution, without backpropagation"}${isNumber(took) ? ` in ${duration(took)}` : ""}`;
   if (status.solved) return `Solved in generation ${grouped(last)}, ${how}`;
-  if (isNumber(error) && isShare(run)) return `Reads ${Math.round(100 - 100 * error)} of 100 ${unseen} ${MODELS[config.model] && !/fashion/.test(config.data && config.data.name) ? "digits" : "samples"} right, ${how}`;
+  if (isNumber(error) && isShare(run)) return `Reads ${Math.round(100 - 100 * error)} of 100 ${unseen} ${MODELS[config.model] && !/fashion/.test(config.data?.name) ? "digits" : "samples"} right, ${how}`;
   if (isNumber(error)) return `${capital(spelled(measure))} ${short(error)} on ${unseen} samples, ${how}`;
   return `${capital(spelled(run.fitness))} ${short(lastOf(bestOf(run)))} after ${count(last, "generation")}`;
 }
 
 /* What to compare it with, and what it is bad at. */
 function weaknessOf({ answers }) {
-  if (answers && answers.grid) return `The best constant has a mean squared error of ${short(answers.constant, 3)}.`;
-  if (!answers || !answers.confusion) return null;
-  const rows = answers.confusion, totals = rows.map((row) => row.reduce((sum, value) => sum + value, 0)), right = rows.map((row, i) => (totals[i] ? row[i] / totals[i] : 1));
+  if (answers?.grid) return `The best constant has a mean squared error of ${short(answers.constant, 3)}.`;
+  if (!answers?.confusion) return null;
+  const rows = answers.confusion, right = rows.map((row, i) => (sum(row) ? row[i] / sum(row) : 1));
   const worst = right.reduce((found, value, i) => (value < right[found] ? i : found), 0);
   const others = rows[worst].map((value, j) => (j === worst ? -1 : value)), taken = others.indexOf(Math.max(...others));
   const often = others[taken] > 0 ? `, most often taken for ${taken}` : "";
@@ -75,8 +75,8 @@ function headOf(run) {
     make("div", { class: "title" }, make("p", { class: "lead" }, make("b", {}, run.name), `: ${modelOf(run.config)}`),
       state ? make("span", { class: `state ${state}`, role: "status" }, `${state}${status.phase ? `: ${status.phase}` : ""}${went}`) : null),
     make("h1", {}, `${verdictOf(run)}.`),
-    weakness ? make("p", { class: "weakness" }, weakness) : null,
-    reason ? make("p", { class: status.error ? "alert" : "note" }, reason) : null,
+    weakness && make("p", { class: "weakness" }, weakness),
+    reason && make("p", { class: status.error ? "alert" : "note" }, reason),
     make("div", { class: "figures" },
       isNumber(error) ? make("p", { class: "headline" }, make("b", {}, formatOf(run)(error)), isNumber(status.test_error) ? `test ${run.measure}, scored once, at the end` : `validation ${run.measure}`) : null,
       figuresOf(run)),
@@ -124,10 +124,8 @@ function textOf(value) {
   return typeof value === "object" ? JSON.stringify(value) : isNumber(value) ? short(value, 6) : String(value);
 }
 
-const rowsOf = (names, values) => names.map((name) => [name.replaceAll("_", " "), textOf(values[name])]);
-
 function settingsSection({ config }) {
-  const { data, versions, algorithm, ...settings } = config, own = (title, values) => (values ? table(title, null, rowsOf(Object.keys(values), values), "words") : null);
+  const { data, versions, algorithm, ...settings } = config, own = (title, values) => values && table(title, null, Object.entries(values).map(([name, value]) => [name.replaceAll("_", " "), textOf(value)]), "words");
   return section("settings", "Settings",
     details("settings-all", "The algorithm and all settings", () => make("div", { class: "columns" },
       make("div", {}, typeof algorithm === "string" ? make("p", { class: "note" }, `${capital(algorithm)}.`) : null, own("Settings", settings)),
@@ -140,15 +138,15 @@ function partsOf(run) {
   const curves = errorSection(time, run);
   const parts = [
     make("div", { class: "sticky" }, time.control),
-    answers && answers.grid && curveSection(answers),
-    answers && answers.digits && misreadSection(time, run),
-    answers && answers.confusion && confusionSection(time, run),
+    answers?.grid && curveSection(answers),
+    answers?.digits && misreadSection(time, run),
+    answers?.confusion && confusionSection(time, run),
     curves,
     run.members && membersSection(time, run.members),
     run.filters && filtersSection(time, run.filters),
     run.weights && weightsSection(time, run.weights),
     run.logbook.std && populationSection(time, run),
-    run.timing && run.timing.gen && run.timing.gen.length && timingSection(time, run),
+    run.timing?.gen?.length && timingSection(time, run),
     settingsSection(run)];
   time.leave();
   return parts.filter(Boolean);
