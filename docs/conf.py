@@ -10,6 +10,7 @@ version = release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 html_theme, html_title = "furo", f"deap_nn {version}"
 html_static_path, html_css_files = ["_static"], ["docs.css"]
+html_extra_path = ["report.html"]
 html_show_sphinx = html_show_copyright = False
 
 default_role = "py:obj"
