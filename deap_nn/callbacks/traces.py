@@ -215,7 +215,7 @@ def first_filters(layout: Layout, sample_shape: Sequence[int]) -> tuple[str, NDA
     places = layout.offsets[first] + np.arange(layout.sizes[first]).reshape(shape)
     if len(shape) == 2 and shape[0] == np.prod(sample_shape):
         places = places.reshape(*image, -1, shape[1])
-    elif len(shape) != 4 or max(shape[:2]) < 2:
+    elif len(shape) != 4 or max(shape[:2]) < 2 or np.any(np.greater(shape[:2], image)):
         return None
     places = np.moveaxis(places, -1, 0)
     count = max(1, min(MOST_FILTERS, MOST_NUMBERS // places[0].size))
@@ -278,20 +278,17 @@ class FilterTrace(RowTrace):
     Parameters
     ----------
     path : Path
-        The file, which also has ``matrix``, the name of the layer's matrix, and ``images``, if given.
+        The file, which also has ``matrix``, the name of the layer's matrix, and ``images``.
     matrix : str
         The name of the layer's matrix.
     places : numpy.ndarray
         The places of the filters in a flat vector, as `first_filters` returns them.
-    images : numpy.ndarray, optional
-        Samples that the report shows to filters of their size, shape (images, height, width), bytes.
+    images : numpy.ndarray
+        Samples that the report shows to the filters, shape (images, height, width), bytes.
     """
 
-    def __init__(
-        self, path: Path, matrix: str, places: NDArray[np.int64], images: NDArray[np.uint8] | None = None
-    ) -> None:
-        more = {} if images is None or images.shape[1:] != places.shape[1:3] else {"images": images}
-        super().__init__(path, "filters", {"matrix": np.array(matrix), **more}, MOST_ROWS)
+    def __init__(self, path: Path, matrix: str, places: NDArray[np.int64], images: NDArray[np.uint8]) -> None:
+        super().__init__(path, "filters", {"matrix": np.array(matrix), "images": images}, MOST_ROWS)
         self._places = places
 
     def row(self, evolution: Evolution) -> NDArray[np.float16]:

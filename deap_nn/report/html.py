@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from deap_nn.core.errors import InputError
@@ -39,6 +40,9 @@ MOST_TRACED = 100
 
 MOST_PICTURES, MOST_UNITS = 8, 12
 """The largest numbers of generations and of hidden units whose pictures are shown."""
+
+PATCH_STEP = 6
+"""The distance of an image's patches that are shown to a unit that sees less than the image, in pixels."""
 
 MOST_CLASSES = 40
 """The largest number of classes of a confusion matrix that is shown."""
@@ -157,12 +161,10 @@ def _weights(path: Path) -> dict[str, Any] | None:
 
 
 def _filters(path: Path) -> dict[str, Any]:
-    """Return the first layer's filters by generation, or what its units look for if they see whole images."""
-    arrays = read_arrays(path, "generations", "filters", "matrix")
+    """Return what the first layer's units look for, by generation."""
+    arrays = read_arrays(path, "generations", "filters", "matrix", "images")
     kept = _kept(len(arrays["generations"]), MOST_PICTURES)
-    filters, units = arrays["filters"][kept].astype(np.float32), "images" in arrays
-    if units:
-        filters = sought_by(filters, arrays["images"])
+    filters = sought_by(arrays["filters"][kept].astype(np.float32), arrays["images"])
     # Scaled by a quantile: a few outliers as the scale would leave all other weights grey.
     largest = float(np.quantile(np.abs(filters), 0.995)) or 1.0
     levels = np.clip(np.round(filters / largest * 127), -127, 127).astype(np.int8)
@@ -170,29 +172,30 @@ def _filters(path: Path) -> dict[str, Any]:
         "generations": arrays["generations"][kept].tolist(),
         "shape": list(filters.shape[1:]),
         "matrix": str(arrays["matrix"]),
-        "units": units,
         "largest": _rounded(largest),
         "levels": _packed(levels),
     }
 
 
 def sought_by(filters: NDArray[np.float32], images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return a picture of the samples that each hidden unit prefers, of the units that changed most.
+    """Return a picture of what each unit prefers in the samples, of the units that changed most.
 
     Parameters
     ----------
     filters : numpy.ndarray
         The weights of each unit by generation, shape (generations, units, height, width).
     images : numpy.ndarray
-        Samples, shape (images, height, width), bytes.
+        Samples, bytes, at least as high and as wide.
 
     Returns
     -------
     numpy.ndarray
-        For each unit the mean of the tenth of the images that excite it most, less that of the tenth that excites it
-        least, shape (generations, at most ``MOST_UNITS``, height, width), float32.
+        For each unit the mean of the tenth of the images' patches that excite it most, less that of the tenth that
+        excites it least, shape (generations, at most ``MOST_UNITS``, height, width), float32.
     """
-    x = images.reshape(len(images), -1).astype(np.float32) / 255
+    size = filters.shape[2:]
+    patches = sliding_window_view(images, size, (1, 2))[:, ::PATCH_STEP, ::PATCH_STEP]
+    x = patches.reshape(-1, math.prod(size)).astype(np.float32) / 255
     order = np.argsort(x @ filters.reshape(-1, x.shape[1]).T, axis=0)
     tenth = max(1, len(x) // 10)
     sought = np.stack([x[column[-tenth:]].mean(axis=0) - x[column[:tenth]].mean(axis=0) for column in order.T])

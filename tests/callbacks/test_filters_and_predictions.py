@@ -41,6 +41,7 @@ def read(path):
         (((64, 10),), (28, 28), None),
         (((1, 1, 1, 4),), (28, 28), None),
         (((7,),), (28, 28), None),
+        (((5, 5, 1, 4),), (4, 9), None),
     ],
 )
 def test_filters_are_those_of_the_first_layer_if_it_sees_images(shapes, sample, found):
@@ -56,7 +57,9 @@ def test_a_dense_filter_lies_as_the_image_does():
 
 
 def test_a_filter_is_the_mean_of_its_channels_and_no_larger_than_float16_holds(tmp_path):
-    trace = FilterTrace(tmp_path / "filters.npz", *first_filters(Layout(("kernel",), ((2, 2, 3, 1),)), (8, 8, 3)))
+    trace = FilterTrace(
+        tmp_path / "filters.npz", *first_filters(Layout(("kernel",), ((2, 2, 3, 1),)), (8, 8, 3)), np.eye(8)
+    )
     flat = np.r_[1e6 * np.ones(3), np.arange(9)]
     trace.keep(SimpleNamespace(row={"gen": 0}, best=flat, look=np.asarray))
     assert read(tmp_path / "filters.npz")["filters"].ravel().tolist() == [65504, 1, 4, 7]
@@ -76,7 +79,7 @@ class Kept(Callback):
     """Keeps filters as a run's folder does."""
 
     def __init__(self, path, toolbox):
-        self.trace = FilterTrace(path, *first_filters(toolbox.layout, (28, 28)))
+        self.trace = FilterTrace(path, *first_filters(toolbox.layout, (28, 28)), np.eye(28))
 
     def restore(self, evolution, states):
         self.trace.restore(evolution.generation)
@@ -232,8 +235,7 @@ def test_samples_that_are_no_bytes_are_scaled_and_what_is_no_image_has_none(tmp_
         toolbox = make_toolbox(dense(60 if name == "rows" else (4, 5, 3)), data, seed=1, batch_size=16)
         write_predictions(tmp_path / f"{name}.npz", toolbox, toolbox.population(n=1)[0])
     images = read(tmp_path / "images.npz")["images"]
-    assert images.dtype == np.uint8
-    assert images.shape[1:] == (4, 5)
+    assert (images.dtype, images.shape[1:]) == (np.uint8, (4, 5))
     assert images.max() - images.min() > 50
     assert "images" not in read(tmp_path / "rows.npz")
 

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import re
 import shutil
 from functools import partial
 from types import SimpleNamespace
@@ -41,7 +40,6 @@ def test_the_page_has_what_the_files_have(finished_run):
     page = Page((finished_run / "report.html").read_text())
     run, logbook = page.data, read_csv(finished_run / "logbook.csv")
     assert run.keys() >= PARTS
-    assert run["status"]["state"] == "finished"
     assert run["config"] == json.loads((finished_run / "config.json").read_text())
     for name, values in logbook.items():
         assert np.allclose(run["logbook"][name], values, rtol=1e-5, atol=0)
@@ -52,7 +50,7 @@ def test_the_page_has_what_the_files_have(finished_run):
         assert run["weights"]["matrices"] == trace["matrices"].tolist()
     with np.load(finished_run / "filters.npz") as kept:
         sought = sought_by(kept["filters"][::2].astype(np.float32), kept["images"])
-    assert (run["filters"]["generations"], run["filters"]["units"]) == ([0, 2, 4, 6, 8], True)
+    assert run["filters"]["generations"] == [0, 2, 4, 6, 8]
     levels = unpacked(run["filters"]["levels"], np.int8).reshape(sought.shape)
     shown, inside = levels / 127 * run["filters"]["largest"], np.abs(levels) < 127
     assert np.abs(shown - sought)[inside].max() < run["filters"]["largest"] / 200
@@ -69,10 +67,11 @@ def test_the_page_has_what_the_files_have(finished_run):
 
 
 def test_hidden_units_look_for_what_excites_them():
-    images = np.random.default_rng(1).integers(0, 256, (20, 4, 4), np.uint8)
+    wide = np.random.default_rng(1).integers(0, 256, (5, 10, 10), np.uint8)
+    images = np.concatenate([wide[:, i : i + 4, j : j + 4] for i in (0, 6) for j in (0, 6)])
     filters = np.zeros((2, 3, 4, 4), np.float32)
     filters[:, 0, 0, 0], filters[0, 1, 1, 1], filters[1, 1, 2, 2], filters[:, 2, 3, 3] = 1, 1, -1, -1
-    found = sought_by(filters, images)
+    found = sought_by(filters, wide)
     for row, unit, pixel, sign in ((0, 0, 1, 1), (1, 0, 2, -1)):  # the second unit changed, and comes first
         order = np.argsort(sign * images[:, pixel, pixel].astype(int), kind="stable")
         expected = images[order[-2:]].mean(axis=0) - images[order[:2]].mean(axis=0)
@@ -128,10 +127,11 @@ def test_a_page_of_a_large_run_stays_small(tmp_path):
     (folder / "timing.csv").write_text("gen,seconds\n" + "".join(f"{i},0.123456789\n" for i in range(rows)))
     path = write_report(folder)
     assert path.stat().st_size < 2_000_000
-    logbook = Page(path.read_text()).data["logbook"]
-    assert len(logbook["gen"]) <= MOST_POINTS + 1
-    assert (logbook["gen"][0], logbook["gen"][-1]) == (0, rows - 1)
-    assert Page(path.read_text()).data["weights"]["generations"][-1] == 999
+    data = Page(path.read_text()).data
+    generations = data["logbook"]["gen"]
+    assert len(generations) <= MOST_POINTS + 1
+    assert (generations[0], generations[-1]) == (0, rows - 1)
+    assert data["weights"]["generations"][-1] == 999
 
 
 def test_runs_are_compared_in_one_page(finished_run, tmp_path):
@@ -210,7 +210,7 @@ def test_a_run_is_not_lost_for_its_report(tmp_path):
             (folder / "config.json").write_text("{")
             directory.close("finished")
 
-    said = re.escape(f"{tmp_path / 'run' / 'report.html'} is not written: {tmp_path / 'run' / 'config.json'}")
+    said = f"report.html is not written: {tmp_path / 'run' / 'config.json'}"
     with pytest.warns(UserWarning, match=said):
         damaged(tmp_path / "run")
     assert json.loads((tmp_path / "run" / "status.json").read_text())["state"] == "finished"

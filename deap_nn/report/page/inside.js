@@ -1,4 +1,4 @@
-/* The best network: filters of its first layer, traced weights, and its predictions. */
+/* The best network: what its first layer looks for, traced weights, and its predictions. */
 
 function section(id, title, ...content) {
   return make("section", { id, "aria-labelledby": `${id}-title` }, make("h2", { id: `${id}-title` }, title), content);
@@ -43,9 +43,7 @@ function filtersSection(time, filters) {
     put(row, 1);
     caption.textContent = `Generation ${filters.generations[0]} beside generation ${filters.generations[row]}`;
   });
-  const [title, said] = filters.units
-    ? ["What hidden units look for", `The mean of the tenth of the samples that excite a unit of ${filters.matrix} most, less that of the tenth that excites it least; the ${number} units that changed most, of the best member.`]
-    : ["First-layer filters", `${count(number, "filter")} of ${height} × ${width} of ${filters.matrix} in the best member.`];
+  const title = "What first-layer units look for", said = `The mean of the tenth of ${height} × ${width} pixels of samples that excites a unit of ${filters.matrix} most, less that of the tenth that excites it least; the ${number} units that changed most, of the best member.`;
   return section("filters", title, make("p", { class: "note" }, said),
     make("figure", {}, caption, make("div", { class: "filters", role: "img", "aria-label": title }, pairs.map((pair) => make("span", {}, pair)))),
     details("filters-numbers", "Numbers", () => table("Likeness of the last generation to the first (cosine)", ["unit", "likeness"], pairs.map((_, filter) => [String(filter + 1), likeness(last, filter).toFixed(2)]))));
