@@ -227,7 +227,7 @@ def run(
         callbacks.insert(0, EarlyStopping(max_seconds=options.max_seconds))
     if terminal.bar is not None:
         callbacks.append(terminal.bar)
-    with keeping_result(directory, toolbox, candidates, "cross_entropy", terminal):
+    with keeping_result(directory, toolbox, candidates, terminal):
         if options.method == "noise":
             toolbox.register("mate", cxNoise)
             toolbox.mates = options.mates
@@ -237,8 +237,6 @@ def run(
             method = method_of(options, toolbox)
             evolution = Evolution(toolbox, [method.network], options.generations, toolbox.map, look=attrgetter("flat"))
             train(evolution, method, callbacks, options.sigma or 0.0)
-        directory.enter("scoring the test digits")
-        directory.status["test_error"] = toolbox.error_rate(candidates.individual, "test", map=toolbox.map)
 
 
 def main() -> int:

@@ -13,7 +13,6 @@ from matplotlib.ticker import LogLocator, MaxNLocator, ScalarFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from deap_nn.report.figures import COLOURS, new_axes, save_figure
-from deap_nn.runs.files import Columns
 
 _LINES = ("solid", "dashed", "dotted", "dashdot", (0, (5, 1, 1, 1, 1, 1)))
 
@@ -177,36 +176,6 @@ def draw_genealogy(
     save_figure(figure, path)
 
 
-def draw_surface(columns: Columns, surface: NDArray[np.float64], path: str | os.PathLike[str]) -> None:
-    """Draw a small run with two inputs: its curve, and the best network's outputs on the unit square.
-
-    Parameters
-    ----------
-    columns : mapping
-        A logbook by columns.
-    surface : numpy.ndarray
-        The outputs, 0 to 1, shape (n, n): rows are the second input from 0 to 1, columns the first.
-    path : path-like
-        The picture, a PNG.
-    """
-    figure = Figure(figsize=(8, 3.6), layout="constrained")
-    curve = new_axes(figure, 1, 2, 1)
-    curve.plot(columns["gen"], columns["avg"], color=COLOURS[0], label="average")
-    curve.plot(columns["gen"], columns["min"], color=COLOURS[1], label="best")
-    curve.set_xlabel("generation")
-    curve.set_ylabel("mean squared error")
-    curve.set_yscale("log")
-    curve.legend(frameon=False)
-    square = figure.add_subplot(1, 2, 2)
-    image = square.imshow(surface, origin="lower", extent=(0, 1, 0, 1), vmin=0, vmax=1, cmap="viridis")
-    for x, y in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        square.plot(x, y, "o", color="white", markeredgecolor="black", clip_on=False)
-    square.set_xlabel("first input")
-    square.set_ylabel("second input")
-    figure.colorbar(image, label="answer of the best network")
-    save_figure(figure, path)
-
-
 def _quartiles(rows: Sequence[Mapping[str, str]], by: str, *columns: str) -> tuple[list[float], NDArray[np.float64]]:
     """Return the places of rows that have a value, and the quartiles there; shape (3, places).
 
@@ -229,18 +198,11 @@ LEGEND_INCHES = 0.19
 AXES = {
     "gen": "generations",
     "evaluations": "evaluations after the initial population",
-    "digits": "training digits",
 }
 """What stands on the horizontal axis, by the column of the rows."""
 
 
-def draw_study(
-    rows: Sequence[Mapping[str, str]],
-    path: str | os.PathLike[str],
-    *,
-    by: str | Sequence[str] = "evaluations",
-    known: Mapping[str, tuple[float, float]] | None = None,
-) -> None:
+def draw_study(rows: Sequence[Mapping[str, str]], path: str | os.PathLike[str], *, by: str = "evaluations") -> None:
     """Draw the validation error of each setting of a study: the median of its seeds, and the quartiles.
 
     The error is that of the mean of the parents if a row has it, else of the best member.
@@ -252,40 +214,50 @@ def draw_study(
         error are left out.
     path : path-like
         The picture, a PNG.
-    by : str or sequence of str
-        A column of `AXES` for the horizontal axis of each panel. Of several, that of evaluations is logarithmic.
-    known : mapping of str to (float, float), optional
-        Points to draw beside the lines, each a place on the horizontal axis and an error, by their names.
+    by : str
+        The column of `AXES` for the horizontal axis.
     """
-    panels = [by] if isinstance(by, str) else list(by)
-    figure = Figure(figsize=(7 if len(panels) == 1 else 10, 4.2), layout="constrained")
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = new_axes(figure)
     lines: dict[str, Any] = {}
     last: dict[str, float] = {}
-    for place, column in enumerate(panels, start=1):
-        axes = new_axes(figure, 1, len(panels), place)
-        for i, name in enumerate(dict.fromkeys(row["setting"] for row in rows)):
-            own = [row for row in rows if row["setting"] == name and (len(panels) == 1 or float(row[column]))]
-            places, (low, middle, high) = _quartiles(own, column, "mean", "best")
-            colour, line = COLOURS[i % len(COLOURS)], _LINES[i // len(COLOURS) % len(_LINES)]
-            lines[name] = axes.plot(places, middle, color=colour, linestyle=line)[0]
-            last[name] = float(middle[-1])
-            axes.fill_between(places, low, high, color=colour, alpha=0.2, linewidth=0)
-        for i, (name, (where, reached)) in enumerate((known or {}).items()):
-            mark = "*XsD"[i % 4]
-            lines[name] = axes.plot(where, reached, marker=mark, color="black", linestyle="none", markersize=9)[0]
-            last[name] = reached
-        axes.set_xlabel(AXES[column])
-        axes.set_yscale("log")
-        axes.yaxis.set_minor_locator(LogLocator(subs=(2, 3, 4, 6)))  # more would be written over each other
-        axes.yaxis.set_major_formatter(ScalarFormatter())
-        axes.yaxis.set_minor_formatter(ScalarFormatter())
-        if len(panels) > 1 and column == "evaluations":
-            axes.set_xscale("log")
-        else:
-            axes.xaxis.set_major_locator(MaxNLocator(5))
-    figure.axes[0].set_ylabel("error on all validation samples")
+    for i, name in enumerate(dict.fromkeys(row["setting"] for row in rows)):
+        own = [row for row in rows if row["setting"] == name]
+        places, (low, middle, high) = _quartiles(own, by, "mean", "best")
+        colour, line = COLOURS[i % len(COLOURS)], _LINES[i // len(COLOURS) % len(_LINES)]
+        lines[name] = axes.plot(places, middle, color=colour, linestyle=line)[0]
+        last[name] = float(middle[-1])
+        axes.fill_between(places, low, high, color=colour, alpha=0.2, linewidth=0)
+    axes.set(xlabel=AXES[by], ylabel="error on all validation samples", yscale="log")
+    axes.yaxis.set_minor_locator(LogLocator(subs=(2, 3, 4, 6)))  # more would be written over each other
+    axes.yaxis.set_major_formatter(ScalarFormatter())
+    axes.yaxis.set_minor_formatter(ScalarFormatter())
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     names = sorted(last, key=last.__getitem__, reverse=True)  # as the lines end, from above
     handles = [lines[name] for name in names]
     figure.set_figheight(max(figure.get_figheight(), LEGEND_INCHES * len(names)))
     figure.legend(handles, names, frameon=False, loc="outside right upper", fontsize="small")
+    save_figure(figure, path)
+
+
+def draw_rungs(errors: Mapping[str, Sequence[float]], path: str | os.PathLike[str]) -> None:
+    """Draw the errors of settings from above, each a dot, on a logarithmic axis, with the medians in numbers.
+
+    Parameters
+    ----------
+    errors : mapping of str to sequence of float
+        The errors of a setting's seeds, by its name.
+    path : path-like
+        The picture, a PNG.
+    """
+    figure = Figure(figsize=(7, 0.3 * len(errors) + 0.8), layout="constrained")
+    axes, rungs = new_axes(figure), range(len(errors))
+    for rung, values in enumerate(errors.values()):
+        axes.plot(values, [rung] * len(values), "o", color=COLOURS[0])
+        axes.annotate(f"{np.median(values):.3f}", (max(values), rung), (8, 0), textcoords="offset points", va="center")
+    axes.set(xscale="log", xlabel="test error", xlim=(0.014, 1), yticks=rungs, yticklabels=errors)
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+    axes.invert_yaxis()
     save_figure(figure, path)

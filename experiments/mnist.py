@@ -186,7 +186,7 @@ def run(
         callbacks.insert(0, EarlyStopping(**criteria))
     if terminal.bar is not None:
         callbacks.append(terminal.bar)
-    with keeping_result(directory, toolbox, candidates, options.algorithm.fitness, terminal):
+    with keeping_result(directory, toolbox, candidates, terminal):
         population = toolbox.population(n=options.population)
         evolve(
             population,
@@ -197,20 +197,21 @@ def run(
             checkpoint=checkpoint,
             force=options.force,
         )
-        directory.enter("scoring the test digits")
-        directory.status["test_error"] = toolbox.error_rate(candidates.individual, "test", map=toolbox.map)
         leave_out_this_end(directory.status)
 
 
 @contextlib.contextmanager
 def keeping_result(
-    directory: RunDirectory, toolbox: Toolbox, candidates: Candidates, fitness: str, terminal: Terminal
+    directory: RunDirectory, toolbox: Toolbox, candidates: Candidates, terminal: Terminal
 ) -> Iterator[None]:
-    """Save the result of the body, which is the run, also if it fails or is interrupted."""
+    """Score and save the result of the body, which is the run; save it also if the run fails or is interrupted."""
     directory.keeps_best = False
     try:
         with signals.heeding_signals():
             yield
+            for split, name in (("train", "training"), ("test", "test")):
+                directory.enter(f"scoring the {name} digits")
+                directory.status[f"{name}_error"] = toolbox.error_rate(candidates.individual, split, map=toolbox.map)
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             terminal.interrupted(directory)

@@ -11,9 +11,9 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
-from figures import draw_study
+from figures import draw_rungs, draw_study
 from sweep import Study, digest_of, read_study, settings_of
-from tables import STUDIES, TABLE, Rows, read_runs, tables
+from tables import STUDIES, TABLE, Rows, reached_by_rung, read_runs, tables
 
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import write_with
@@ -27,19 +27,6 @@ WHOLE = 300
 """Of later generations only those with candidates are kept, if nothing else is said."""
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "results.md"
-
-FIRST_FIGURE = {
-    "ga": ("cases", "ga"),
-    "es": ("cases", "es"),
-    "ga, by rank": ("ladder", "by-rank"),
-    "es, by rank": ("ladder", "es-by-rank"),
-    "SGD": ("centred", "sgd"),
-    "Adam": ("centred", "adam"),
-}
-"""The lines of ``learning.png`` beside the page: the study and the setting of each."""
-
-BATCH = 64
-"""The number of digits in each of their mini-batches."""
 
 
 def take(folder: Path, kept: Path, whole: int = WHOLE) -> str:
@@ -121,17 +108,6 @@ def left(study: Study, kept: Path) -> str:
     return f"{study.name}: of {len(list(study.runs))} runs {missing} are missing, {older} have other settings"
 
 
-def draw_first_figure(page: Path) -> None:
-    """Draw the algorithms of `FIRST_FIGURE` by evaluations and by digits, beside the page."""
-    rows = [
-        {**row, "setting": name, "digits": str(BATCH * int(row["gen"]))}
-        for name, (study, setting) in FIRST_FIGURE.items()
-        for row in read_runs(page.with_suffix("") / f"{study}.runs.csv.gz")
-        if row["setting"] == setting
-    ]
-    draw_study(rows, page.with_name("learning.png"), by=("evaluations", "digits"))
-
-
 def main() -> int:
     """Make the tables and figures, and return the exit status."""
     parser = Parser(
@@ -162,12 +138,13 @@ def main() -> int:
     for path, text in texts.items():
         text = TABLE.sub(lambda found: found[1] + made[found[2], found[3]] + found[4], text)
         write_with(path, lambda partial, text=text: Path(partial).write_text(text, encoding="utf-8"))
-    for name in dict.fromkeys(name for kind, name in made if kind != "algorithms"):
-        file = STUDIES / f"{name}.toml"
-        figure = {"by": (study := read_study(str(file))).by, "known": study.known} if file.exists() else {}
-        draw_study(read_runs(kept / f"{name}.runs.csv.gz"), kept / f"{name}.png", **figure)
-    if ("algorithms", "all") in made:
-        draw_first_figure(page)
+    for kind, name in made:
+        if kind == "rungs":
+            draw_rungs({"the article (validation error)": [0.65]} | reached_by_rung(kept), kept / f"{name}.png")
+        elif kind != "algorithms":
+            file = STUDIES / f"{name}.toml"
+            by = read_study(str(file)).by if file.exists() else "evaluations"
+            draw_study(read_runs(kept / f"{name}.runs.csv.gz"), kept / f"{name}.png", by=by)
     for file in sorted(STUDIES.glob("*.toml")) if options.left else ():
         print(left(read_study(str(file)), kept))
     return 0

@@ -3,8 +3,8 @@
 Run it with ``python -m scoop experiments/sweep.py STUDY`` to use every core. A study is a TOML file: ``seeds``, options
 of ``experiments/mnist.py`` for all runs under ``[common]``, and those of each setting under ``[settings.NAME]``. A
 setting with a ``method`` is run by ``experiments/baselines.py``, and gets the common options that mean the same there.
-The horizontal axis of the figure is the evaluations, or the generations with ``by = "gen"``; the points of ``[known]``
-are drawn too. Finished runs are skipped. Interrupted runs are resumed, and interrupted baselines are run again.
+The horizontal axis of the figure is the evaluations, or the generations with ``by = "gen"``. Finished runs are skipped.
+Interrupted runs are resumed, and interrupted baselines are run again.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import shutil
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +44,7 @@ prepare_worker("deap_nn.problems.evaluate", "deap_nn.operators.compiled.crossing
 COLUMNS = ("study", "setting", "seed", "gen", "evaluations", "min", "avg", "train_error", "val_error", "best", "mean")
 """The columns of ``runs.csv``; ``best`` and ``mean`` are the read-outs, the error on all validation digits."""
 
-RESULTS = ("validation_error", "test_error", "generations", "seconds")
+RESULTS = ("training_error", "validation_error", "test_error", "generations", "seconds")
 """The columns of ``results.csv`` from the ``status.json`` of each run, beside study, setting and seed."""
 
 COUNTED = ("evaluations", "digits", "options", "data")
@@ -76,15 +76,12 @@ class Study:
         The arguments of each setting's script, by name.
     by : {"evaluations", "gen"}
         The horizontal axis of the figure.
-    known : mapping
-        Results from elsewhere by name: a place on that axis and an error.
     """
 
     name: str
     seeds: tuple[int, ...]
     settings: Mapping[str, tuple[str, ...]]
-    by: Literal["evaluations", "gen"] = "evaluations"
-    known: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    by: str
 
     @property
     def runs(self) -> Iterator[tuple[str, int]]:
@@ -99,14 +96,16 @@ def read_study(path: str) -> Study:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"argument STUDY: {path} cannot be read: {reason}") from error
-    unknown = content.keys() - {"seeds", "common", "settings", "by", "known"}
+    unknown = content.keys() - {"seeds", "common", "settings", "by"}
     if unknown:
-        raise InputError(f"argument STUDY: {path}: {min(unknown)} is none of seeds, common, settings, by, known")
+        raise InputError(f"argument STUDY: {path}: {min(unknown)} is none of seeds, common, settings, by")
     seeds, common, settings = content.get("seeds"), content.get("common", {}), content.get("settings")
     if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
         raise InputError(f"argument STUDY: {path}: seeds must be a list of integers")
     if len(set(seeds)) != len(seeds):
         raise InputError(f"argument STUDY: {path}: seeds must differ")
+    if (by := content.get("by", "evaluations")) not in ("evaluations", "gen"):
+        raise InputError(f"argument STUDY: {path}: by must be evaluations or gen, got {by}")
     tables = [common, *settings.values()] if isinstance(settings, dict) else [settings]
     if not settings or not all(isinstance(table, dict) for table in tables):
         raise InputError(f"argument STUDY: {path}: common and each of settings must be a table of options")
@@ -127,18 +126,7 @@ def read_study(path: str) -> Study:
             left_out -= {f"--{name.replace('_', '-')}" for name in baselines.common_options(table["method"])}
             options = {name: value for name, value in common.items() if f"--{name.replace('_', '-')}" not in left_out}
         made[name] = tuple(_arguments(options | table, path))
-    return Study(Path(path).stem, tuple(seeds), made, *_figure(content, path))
-
-
-def _figure(content: Mapping[str, Any], path: str) -> tuple[Any, dict[str, tuple[float, float]]]:
-    """Return the horizontal axis of a study's figure, and its known points."""
-    by, known = content.get("by", "evaluations"), content.get("known", {})
-    if by not in ("evaluations", "gen"):
-        raise InputError(f"argument STUDY: {path}: by must be evaluations or gen, got {by}")
-    points = known.values() if isinstance(known, dict) else [None]
-    if not all(isinstance(point, list) and len(point) == 2 for point in points):
-        raise InputError(f"argument STUDY: {path}: known must be a table of points, each a place and an error")
-    return by, {name: (float(place), float(error)) for name, (place, error) in known.items()}
+    return Study(Path(path).stem, tuple(seeds), made, by)
 
 
 def _arguments(options: Mapping[str, Any], path: str) -> Iterator[str]:
@@ -367,7 +355,7 @@ def sweep(study: Study, output: Path, data: Sequence[str], *, only_draw: bool) -
     from figures import draw_study
 
     rows = parse_rows((output / "runs.csv").read_text(encoding="utf-8"))
-    draw_study(rows, output / "study.png", by=study.by, known=study.known)
+    draw_study(rows, output / "study.png", by=study.by)
     print("\n".join(summary(found)))
     return 0
 

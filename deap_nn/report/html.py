@@ -160,9 +160,11 @@ def _weights(path: Path) -> dict[str, Any] | None:
     return {"generations": kept, "matrices": matrices, "values": _packed(found)}
 
 
-def _filters(path: Path) -> dict[str, Any]:
-    """Return what the first layer's units look for, by generation."""
-    arrays = read_arrays(path, "generations", "filters", "matrix", "images")
+def _filters(path: Path) -> dict[str, Any] | None:
+    """Return what the first layer's units look for, by generation; nothing of an older file."""
+    arrays = read_arrays(path, "generations", "filters", "matrix")
+    if "images" not in arrays:
+        return None
     kept = _kept(len(arrays["generations"]), MOST_PICTURES)
     filters = sought_by(arrays["filters"][kept].astype(np.float32), arrays["images"])
     # Scaled by a quantile: a few outliers as the scale would leave all other weights grey.

@@ -74,11 +74,11 @@ def test_a_result_that_cannot_be_saved_of_an_interrupted_run_is_reported(monkeyp
     terminal = mnist.Terminal(quiet=True)
     candidates = SimpleNamespace(individual=[], validation_error=0.5, generation=1, kind="best member")
     warned = pytest.warns(UserWarning, match="the result is not whole: OSError: no space left")
-    saving = mnist.keeping_result(directory, None, candidates, "error", terminal)
+    saving = mnist.keeping_result(directory, None, candidates, terminal)
     with warned, pytest.raises(KeyboardInterrupt) as raised, saving:
         raise KeyboardInterrupt
     assert raised.value.__notes__ == ["and then: OSError: no space left"]
-    with pytest.raises(MemoryError) as raised, mnist.keeping_result(directory, None, candidates, "error", terminal):
+    with pytest.raises(MemoryError) as raised, mnist.keeping_result(directory, None, candidates, terminal):
         raise MemoryError  # which has a line of its own: warnings are errors here
     assert raised.value.__notes__ == ["and then: OSError: no space left"]
 

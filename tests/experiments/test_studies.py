@@ -1,16 +1,17 @@
-"""Files of studies and their figures: what is refused, and where medians, known points and the legend are."""
+"""Files of studies and their figures: what is refused, and where medians and the legend are."""
 
 import dataclasses
 import importlib
 import sys
+from itertools import pairwise
 
 import figures
 import numpy as np
 import pytest
-from conftest import ROOT
 from small_run import SWEEP
 from strangers import only_line
 from sweep import read_study, settings_of
+from tables import RUNGS, STUDIES
 
 from deap_nn import GA
 from deap_nn.models.reference import reference_of
@@ -33,7 +34,6 @@ from deap_nn.models.reference import reference_of
         ("seeds = [1]\n[settings.a]\nheight = 1", "settings.a: unrecognized arguments"),
         ("seeds = [1]\n[settings.a]\nmethod = 'none'", "settings.a: argument --method"),
         ("seeds = [1]\nby = 'day'\n[settings.a]", "by must be evaluations or gen, got day"),
-        ("seeds = [1]\n[settings.a]\n[known]\nb = [1]", "known must be a table of points"),
     ],
 )
 def test_a_study_that_is_wrong_is_refused_in_one_line(here, tmp_path, content, said):
@@ -62,22 +62,27 @@ def saved(monkeypatch):
     return drawn
 
 
-def test_a_figure_has_the_medians_and_known_points_at_their_places(saved):
+def test_a_figure_has_the_medians_at_their_places(saved):
     rows = [
         {"setting": "a", "gen": str(gen), "evaluations": str(7 * gen), "best": str(error + gen), "mean": ""}
         for error in (0.1, 0.2, 0.4)
         for gen in (0, 2)
     ]
     for by, last in (("gen", 2.0), ("evaluations", 14.0)):
-        figures.draw_study(rows, "x.png", by=by, known={"elsewhere": (5.0, 0.5)})
-        line, point = saved[-1].axes[0].get_lines()
+        figures.draw_study(rows, "x.png", by=by)
+        (line,) = saved[-1].axes[0].get_lines()
         assert (list(line.get_xdata()), list(line.get_ydata())) == ([0.0, last], [0.2, 2.2])
-        assert (list(point.get_xdata()), list(point.get_ydata())) == ([5.0], [0.5])
-    figures.draw_study(rows, "x.png", by=("evaluations", "gen"))
-    assert [list(axes.get_lines()[0].get_xdata()) for axes in saved[-1].axes] == [[14.0], [2.0]]  # without the founders
-    assert [axes.get_xscale() for axes in saved[-1].axes] == ["log", "linear"]
     figures.draw_study([row | {"mean": "0.1" if row["gen"] == "2" else ""} for row in rows], "x.png")
     assert list(saved[-1].axes[0].get_lines()[0].get_ydata()) == [0.2, 0.1]
+
+
+def test_rungs_stand_from_above_with_their_medians(saved):
+    errors = {"first": [0.6], "last": [0.03, 0.02, 0.04]}
+    figures.draw_rungs(errors, "x.png")
+    (axes,) = saved[-1].axes
+    assert [list(line.get_xdata()) for line in axes.get_lines()] == list(errors.values())
+    assert [text.get_text() for text in axes.texts] == ["0.600", "0.030"]
+    assert axes.yaxis_inverted()
 
 
 def test_a_figure_is_as_high_as_its_legend(saved):
@@ -94,17 +99,22 @@ def test_a_figure_is_as_high_as_its_legend(saved):
 
 
 def test_every_study_that_is_kept_is_right():
-    for path in (ROOT / "experiments/studies").glob("*.toml"):
+    for path in STUDIES.glob("*.toml"):
         study = read_study(str(path))
         for arguments in study.settings.values():
             settings_of([*arguments, f"--seed={study.seeds[0]}"])
 
 
-def test_the_last_rung_of_the_ladder_is_the_preset():
-    ladder = read_study(str(ROOT / "experiments/studies/ladder.toml"))
-    found = settings_of(ladder.settings["by-cases"])
+def test_each_rung_of_the_ladder_adds_one_thing_and_the_last_is_the_preset():
+    places = list(RUNGS.values())[:10]
+    found = [settings_of(read_study(str(STUDIES / f"{study}.toml")).settings[name]) for study, name in places]
+    added = [" ".join(sorted(name for name in new if new[name] != old[name])) for old, new in pairwise(found)]
+    expected = (
+        "init scale, fitness, boost parents pressure, mates, centred, stratified, opposites parents preset spread"
+    )
+    assert ", ".join(added) == f"{expected}, projected scale sigma, case_step casewise"
     preset = dataclasses.asdict(GA().resolved("mnist_deep", 64))
-    assert {name: found[name] for name in preset} == preset
+    assert {name: found[-1][name] for name in preset} == preset
 
 
 def test_a_study_begins_with_the_same_file_throughout(here, digits_file, tmp_path):

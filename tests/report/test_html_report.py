@@ -36,6 +36,15 @@ def test_a_run_writes_the_page_that_is_drawn_again_from_its_files(finished_run, 
     assert (folder / "report.html").stat().st_size < 450_000
 
 
+def test_filters_without_images_are_left_out(finished_run, tmp_path):
+    folder = shutil.copytree(finished_run, tmp_path / "run")
+    with np.load(folder / "filters.npz") as file:
+        kept = dict(file)
+    del kept["images"]
+    np.savez(folder / "filters.npz", **kept)
+    assert "filters" not in describe_run(folder)
+
+
 def test_the_page_has_what_the_files_have(finished_run):
     page = Page((finished_run / "report.html").read_text())
     run, logbook = page.data, read_csv(finished_run / "logbook.csv")
