@@ -13,7 +13,7 @@ from pathlib import Path
 
 from figures import draw_rungs, draw_study
 from sweep import Study, digest_of, read_study, settings_of
-from tables import STUDIES, TABLE, Rows, reached_by_rung, read_runs, tables
+from tables import STUDIES, TABLE, Rows, reached_by_rung, read_runs, runs_of_rungs, tables
 
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import write_with
@@ -25,6 +25,9 @@ FITNESS = ("min", "avg")
 
 WHOLE = 300
 """Of later generations only those with candidates are kept, if nothing else is said."""
+
+CURVES = 7
+"""The last rungs whose errors are drawn by generation: steps by rank and by cases, and gradients."""
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "results.md"
 
@@ -141,6 +144,7 @@ def main() -> int:
     for kind, name in made:
         if kind == "rungs":
             draw_rungs({"the article (validation error)": [0.65]} | reached_by_rung(kept), kept / f"{name}.png")
+            draw_study(runs_of_rungs(kept, CURVES), kept / "learning.png", by="gen")
         elif kind != "algorithms":
             file = STUDIES / f"{name}.toml"
             by = read_study(str(file)).by if file.exists() else "evaluations"

@@ -78,10 +78,11 @@ RUNGS = {
     "+ centred layers": ("ladder", "centred"),
     "+ stratified mini-batches": ("ladder", "stratified"),
     "+ opposites, related founders, more parents": ("centred", "ga"),
-    "+ a step along the inputs, by rank": ("ladder", "by-rank"),
+    "+ a step along the inputs: ga, by rank": ("ladder", "by-rank"),
     "+ by cases: ga, the default": ("cases", "ga"),
     "beside it: ga without crossover": ("ladder", "no-crossover"),
     "beside it: es": ("cases", "es"),
+    "beside it: es, by rank": ("ladder", "es-by-rank"),
     "beside it: SGD, same layers, mini-batches": ("centred", "sgd"),
     "beside it: Adam, same layers, mini-batches": ("centred", "adam"),
 }
@@ -239,6 +240,16 @@ def rungs(kept: Path) -> str:
 def reached_by_rung(kept: Path) -> dict[str, list[float]]:
     """Return the test errors of each rung's seeds."""
     return {name: errors_of(kept, *place) for name, place in RUNGS.items()}
+
+
+def runs_of_rungs(kept: Path, last: int) -> Rows:
+    """Return the rows of the runs of the last rungs, the end of the rung's name as their setting."""
+    return [
+        row | {"setting": name.split(": ")[-1]}
+        for name, (study, setting) in list(RUNGS.items())[-last:]
+        for row in read_runs(kept / f"{study}.runs.csv.gz")
+        if row["setting"] == setting
+    ]
 
 
 def errors_of(kept: Path, study: str, setting: str) -> list[float]:
