@@ -232,7 +232,7 @@ def draw_study(rows: Sequence[Mapping[str, str]], path: str | os.PathLike[str], 
     axes.yaxis.set_minor_locator(LogLocator(subs=(2, 3, 4, 6)))  # more would be written over each other
     axes.yaxis.set_major_formatter(ScalarFormatter())
     axes.yaxis.set_minor_formatter(ScalarFormatter())
-    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 2.5, 5, 10)))
     names = sorted(last, key=last.__getitem__, reverse=True)  # as the lines end, from above
     handles = [lines[name] for name in names]
     figure.set_figheight(max(figure.get_figheight(), LEGEND_INCHES * len(names)))
@@ -246,14 +246,14 @@ def draw_rungs(errors: Mapping[str, Sequence[float]], path: str | os.PathLike[st
     Parameters
     ----------
     errors : mapping of str to sequence of float
-        The errors of a setting's seeds, by its name.
+        The errors of a setting's seeds, by its name; a name that begins with "beside" has a second colour.
     path : path-like
         The picture, a PNG.
     """
     figure = Figure(figsize=(7, 0.3 * len(errors) + 0.8), layout="constrained")
     axes, rungs = new_axes(figure), range(len(errors))
-    for rung, values in enumerate(errors.values()):
-        axes.plot(values, [rung] * len(values), "o", color=COLOURS[0])
+    for rung, (name, values) in enumerate(errors.items()):
+        axes.plot(values, [rung] * len(values), "o", color=COLOURS[name.startswith("beside")])
         axes.annotate(f"{np.median(values):.3f}", (max(values), rung), (8, 0), textcoords="offset points", va="center")
     axes.set(xscale="log", xlabel="test error", xlim=(0.014, 1), yticks=rungs, yticklabels=errors)
     axes.xaxis.set_major_formatter(ScalarFormatter())
