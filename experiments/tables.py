@@ -44,7 +44,7 @@ ALGORITHMS = (
     Algorithm("`--preset ga`: four parents by a mask", "200, 300", "cases", "ga", "0.65"),
     Algorithm("`--preset es`: noise around a centre", "200, 300", "cases", "es", "0.65"),
     Algorithm("`--preset ga`, by rank (`--casewise no`), three seeds", "200, 300", "ladder", "by-rank", "0.65"),
-    Algorithm("`--preset es`, by rank (`--casewise no`), one seed", "200, 300", "ladder", "es-by-rank", "0.65"),
+    Algorithm("`--preset es`, by rank (`--casewise no`), two seeds", "200, 300", "ladder", "es-by-rank", "0.65"),
     Algorithm("`--preset ga --projected no`", "200, 300", "centred", "ga", "0.65"),
     Algorithm("`--preset es --projected no`", "200, 300", "centred", "es", "0.65"),
     Algorithm("Adam", "300 mini-batches", "baselines", "adam"),
