@@ -75,7 +75,7 @@ def test_what_fails_holds_no_samples():
     before = set(registry.made_of_arrays())
     with pytest.raises(ValueError, match="sigma must be"):
         evolve_model(network(), X + 3, LABELS, GA(sigma=-1), population=4, generations=1, seed=1)
-    assert set(registry.made_of_arrays()) == before
+    assert set(registry.made_of_arrays()) <= before
     result = evolve_model(network(), X + 3, LABELS, population=4, generations=1, seed=1)
     held = set(registry.made_of_arrays())
     with pytest.raises(ValueError, match="loss must be"):
@@ -83,7 +83,7 @@ def test_what_fails_holds_no_samples():
     many = np.concatenate([X] * 20), np.concatenate([LABELS] * 20)
     with pytest.raises(AttributeError, match="missing"):
         result.evaluate(*many, loss=lambda y_true, y_pred: y_true.missing if len(y_true) == 4000 else 0.0)
-    assert set(registry.made_of_arrays()) == held
+    assert set(registry.made_of_arrays()) <= held
     result.problem.release()
 
 
