@@ -73,8 +73,8 @@ def test_samples_are_released_with_all_that_scores_on_them(kept):
 
 def test_what_fails_holds_no_samples():
     before = set(registry.made_of_arrays())
-    with pytest.raises(ValueError, match="sigma must be"):
-        evolve_model(network(), X + 3, LABELS, GA(sigma=-1), population=4, generations=1, seed=1)
+    with pytest.raises(ValueError, match="seed must be"):
+        evolve_model(network(), X + 3, LABELS, population=4, generations=1, seed=-1)
     assert set(registry.made_of_arrays()) <= before
     result = evolve_model(network(), X + 3, LABELS, population=4, generations=1, seed=1)
     held = set(registry.made_of_arrays())
